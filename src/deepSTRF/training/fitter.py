@@ -1,0 +1,435 @@
+"""The training loop: train, evaluate, stop early, keep the best.
+
+It is opt-in and small on purpose. Whatever it does not do (several GPUs, mixed precision, curricula) is yours to write:
+subclass a step of it, or write the loop by hand with the same metrics and losses.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
+from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, save_state
+from deepSTRF.training.per_cell import PerCellSnapshots
+
+__all__ = ["Fitter", "NonFiniteLossError"]
+
+Batch = Mapping[str, Any]
+Metric = Callable[[Tensor, Tensor], Tensor]
+Epoch = dict[str, Any]
+
+
+class NonFiniteLossError(RuntimeError):
+    """The training loss became NaN or infinite; the message names the epoch and the batch."""
+
+
+def _print_epoch(epoch_dict: Epoch) -> None:
+    print(_format_epoch(epoch_dict), flush=True)
+
+
+class Fitter:
+    """Train a model on batches of a neural recording, and keep the weights of its best epoch.
+
+    Every epoch is one pass over `train_loader` with gradient steps and one over `val_loader` without. Batches are the
+    dicts of :func:`deepSTRF.utils.neural_collate`: ``stims`` go into the model, ``responses`` ``(B, N, R, T)`` with NaN
+    for missing data go into the loss. Metrics are computed over all batches of a pass at once, never averaged over
+    batches, so that the batch size does not change a score.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps ``stims`` to predictions ``(B, N, 1, T)``. Where it has a method ``detach()``, it is called after every
+        batch, in training and in evaluation, so that a stateful model cannot back-propagate into the past.
+    train_loader, val_loader : iterable of batches
+        Usually ``DataLoader(dataset, batch_size, collate_fn=neural_collate)``; each is iterated once per epoch.
+    loss_fn : callable
+        ``(pred, responses) -> scalar tensor``. Both have the batch's shape; the library's losses average repeats and
+        leave missing data out.
+    val_metrics : dict of str to callable, optional
+        ``(pred, responses) -> (N,)`` or scalar. Default ``{"cc": ..., "cc_norm": ...}``: correlation with the PSTH, and
+        the same divided by the noise ceiling (Schoppe et al. 2016).
+    optimizer : torch.optim.Optimizer, optional
+        Default AdamW with learning rate 1e-3 and weight decay 1e-4.
+    device : str or torch.device
+        Where the model and the batches go.
+    max_epochs, patience : int
+        Train for at most `max_epochs`, and stop after `patience` epochs in a row without improvement.
+    monitor : str
+        Key of the epoch dict that decides what "better" means; a per-neuron value counts by its mean over the neurons
+        where it is defined.
+    mode : {"max", "min"}
+        Whether a higher or a lower `monitor` is better. Only a strict improvement counts; NaN never does.
+    ckpt_path : str or Path, optional
+        Every improvement writes the model's ``state_dict`` here (atomically; parent folders are made), and the end of
+        :meth:`fit` restores it.
+    log_fn : callable, optional
+        Called with each epoch dict. The default prints one line; None is silent.
+    track_train_metrics : bool
+        Also compute `val_metrics` on the training batches, from the predictions that were made while training.
+    track_per_cell_best : bool
+        After the end, each neuron's slice of the readout returns to the epoch at which this neuron's own `monitor` was
+        best. With a core that neurons share, the slice is then paired with the core of another epoch.
+    restore_best : bool
+        Keep the best weights in memory and restore them at the end. Without it and without `ckpt_path`, the weights of
+        the last epoch stay.
+
+    Attributes
+    ----------
+    history : list of dict
+        One dict per epoch: ``epoch`` (from 0), ``train_loss``, ``train_<metric>``, ``val_loss``, ``val_<metric>``.
+    best_epoch : int or None
+        The epoch that was kept, None as long as the monitor was never defined.
+    best_score : float
+        The monitor of that epoch.
+
+    Raises
+    ------
+    ValueError
+        For a bad `mode`, `patience` or `max_epochs`, an empty loader, an optimizer that holds none of the model's
+        parameters, and predictions that don't match the responses.
+
+    Notes
+    -----
+    ``train_loss`` is the mean of the batch losses, each batch counting the same; ``val_loss`` is the loss of all
+    validation batches together. Training metrics come from predictions made in train mode while the weights moved: they
+    are there to see overfitting, not to be published.
+
+    Examples
+    --------
+    >>> from torch.utils.data import DataLoader
+    >>> from deepSTRF.datasets.simulated import SimulatedDataset
+    >>> from deepSTRF.models.audio import Linear
+    >>> from deepSTRF.training import Fitter, set_random_seed
+    >>> from deepSTRF.utils import neural_collate
+    >>> dataset = SimulatedDataset(n_neurons=4, n_stims=6, duration_s=1.0)
+    >>> train, val, test = dataset.split("holdout:1")
+    >>> loaders = [DataLoader(part, batch_size=2, collate_fn=neural_collate) for part in (train, val)]
+    >>> set_random_seed(0)
+    >>> model = Linear(n_frequency_bands=dataset.F, temporal_window_size=10, out_neurons=4)
+    >>> fitter = Fitter(model, *loaders, max_epochs=2, restore_best=True, log_fn=None)
+    >>> history = fitter.fit()
+    >>> sorted(history[0])
+    ['epoch', 'train_cc', 'train_cc_norm', 'train_loss', 'val_cc', 'val_cc_norm', 'val_loss']
+    >>> history[-1]["val_cc"].shape
+    torch.Size([4])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_loader: Iterable[Batch],
+        val_loader: Iterable[Batch],
+        *,
+        loss_fn: Metric = mse_loss,
+        val_metrics: Mapping[str, Metric] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        device: str | torch.device = "cpu",
+        max_epochs: int = 1000,
+        patience: int = 10,
+        monitor: str = "val_cc_norm",
+        mode: str = "max",
+        ckpt_path: str | Path | None = None,
+        log_fn: Callable[[Epoch], Any] | None = lambda epoch_dict: print(_format_epoch(epoch_dict), flush=True),
+        track_train_metrics: bool = True,
+        track_per_cell_best: bool = False,
+        restore_best: bool = False,
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch, got {patience}")
+        if max_epochs < 1:
+            raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.train_loader = train_loader
+        self.val_loader = val_loader
+        self.loss_fn = loss_fn
+        self.val_metrics = dict(_default_val_metrics() if val_metrics is None else val_metrics)
+        self.optimizer = _default_optimizer(model) if optimizer is None else _checked_optimizer(optimizer, model)
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.monitor = monitor
+        self.mode = mode
+        self.ckpt_path = None if ckpt_path is None else Path(ckpt_path)
+        self.log_fn = log_fn
+        self.track_train_metrics = track_train_metrics
+        self.track_per_cell_best = track_per_cell_best
+        self.restore_best = restore_best
+        self.history: list[Epoch] = []
+        self.best_epoch: int | None = None
+        self.best_score = math.nan
+
+    # ------------------------------------------------------------------ the loop
+
+    def fit(self) -> list[Epoch]:
+        """Train until `patience` or `max_epochs` runs out, then restore the best epoch.
+
+        Returns
+        -------
+        list of dict
+            One dict per epoch, also kept as ``history``. Per-neuron values are ``(N,)`` tensors on the CPU.
+            The model is left in eval mode.
+
+        Raises
+        ------
+        KeyError
+            If `monitor` is not among the keys of the epoch dict; the message lists them.
+        NonFiniteLossError
+            If the training loss is NaN or infinite. The best weights so far are restored first.
+        """
+        self._start_fit()
+        for epoch in range(self.max_epochs):
+            try:
+                epoch_dict = self.run_epoch(epoch)
+            except NonFiniteLossError:
+                self.restore()
+                raise
+            self.history.append(epoch_dict)
+            self.on_epoch_end(epoch, epoch_dict)
+            self.keep_best(epoch, self._monitored(epoch_dict))
+            last_improvement = -1 if self.best_epoch is None else self.best_epoch
+            if epoch - last_improvement >= self.patience:
+                break
+        self.restore()
+        self.model.eval()
+        return self.history
+
+    def run_epoch(self, epoch: int) -> Epoch:
+        """Train once over the training batches, evaluate on the validation batches, return the epoch dict."""
+        train = self.train_epoch(epoch)
+        val = self.evaluate(self.val_loader)
+        return {
+            "epoch": epoch,
+            **{f"train_{name}": value for name, value in train.items()},
+            **{f"val_{name}": value for name, value in val.items()},
+        }
+
+    def train_epoch(self, epoch: int) -> Epoch:
+        """Take a gradient step on every training batch; return the mean loss and the training metrics."""
+        self.model.train()
+        losses, outputs = [], []
+        for batch in self.train_loader:
+            pred, responses, loss = self.train_step(batch)
+            losses.append(loss)
+            if self.track_train_metrics:
+                outputs.append((pred.cpu(), responses.cpu()))
+        values: Epoch = {"loss": _mean_loss(losses, epoch)}
+        if self.track_train_metrics:
+            values |= self.compute_metrics(*_concatenate(outputs))
+        return values
+
+    def train_step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward, backward and one optimizer step on a batch; return prediction, responses and loss, all detached."""
+        self.optimizer.zero_grad()
+        pred, responses = self.forward(batch)
+        loss = self.compute_loss(pred, responses)
+        loss.backward()
+        self.optimizer.step()
+        _detach_state(self.model)
+        return pred.detach(), responses, loss.detach()
+
+    def evaluate(self, loader: Iterable[Batch]) -> Epoch:
+        """Loss and metrics of the model as it is, over all batches of `loader` together.
+
+        The model runs in eval mode without gradients; the mode of each of its modules is restored.
+
+        Returns
+        -------
+        dict
+            ``loss`` and every metric, without prefix; per-neuron values are ``(N,)`` tensors on the CPU.
+        """
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        outputs = []
+        try:
+            with torch.no_grad():
+                for batch in loader:
+                    pred, responses = self.forward(batch)
+                    outputs.append((pred.cpu(), responses.cpu()))
+                    _detach_state(self.model)
+                pred, responses = _concatenate(outputs)
+                return {
+                    "loss": _to_scalar(self.compute_loss(pred, responses)),
+                    **self.compute_metrics(pred, responses),
+                }
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    # ------------------------------------------------------------------ steps to override
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Move a batch to the device and predict its responses."""
+        stims = batch["stims"].to(self.device, non_blocking=True)
+        responses = batch["responses"].to(self.device, non_blocking=True)
+        pred = self.model(stims)
+        expected = (responses.shape[0], responses.shape[1], 1, responses.shape[3])
+        if pred.shape != expected:
+            raise ValueError(
+                f"the model predicts {tuple(pred.shape)} where the responses {tuple(responses.shape)} = (B, N, R, T) "
+                f"need {expected}; build it with out_neurons={responses.shape[1]} and one output per response bin"
+            )
+        return pred, responses
+
+    def compute_loss(self, pred: Tensor, responses: Tensor) -> Tensor:
+        """Loss of a batch, ``loss_fn(pred, responses)`` unless overridden."""
+        return self.loss_fn(pred, responses)
+
+    def compute_metrics(self, pred: Tensor, responses: Tensor) -> Epoch:
+        """Every metric on the concatenated predictions and responses of a pass."""
+        return {name: metric(pred, responses) for name, metric in self.val_metrics.items()}
+
+    def on_epoch_end(self, epoch: int, epoch_dict: Epoch) -> None:
+        """Called once per epoch, before `monitor` is looked up: add keys to `epoch_dict`, or log elsewhere."""
+        if self.log_fn is not None:
+            self.log_fn(epoch_dict)
+
+    def keep_best(self, epoch: int, value: Tensor | float) -> None:
+        """Keep the weights if `value` is a strict improvement of the monitor; keep single neurons where asked."""
+        if self.track_per_cell_best:
+            self._per_cell_snapshots.update(value, self.monitor)
+        score = _to_scalar(value)
+        if math.isnan(score):
+            undefined = int(torch.as_tensor(value).isnan().sum())
+            warnings.warn(
+                f"epoch {epoch}: {self.monitor} is undefined (NaN for {undefined} of {torch.as_tensor(value).numel()}); "
+                "it counts as no improvement. Check that the validation stimuli have responses, with repeats if the "
+                "metric needs them, and that the predictions are not constant",
+                stacklevel=3,
+            )
+            return
+        if self.best_epoch is not None and not (
+            score > self.best_score if self.mode == "max" else score < self.best_score
+        ):
+            return
+        self.best_epoch, self.best_score = epoch, score
+        if self.ckpt_path is not None:
+            save_state(self.model.state_dict(), self.ckpt_path)
+        if self.restore_best:
+            self._best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def restore(self) -> None:
+        """Return to the best epoch of this fit, and on top of it each neuron to its own where asked."""
+        if self.best_epoch is not None:
+            if self.restore_best:
+                self.model.load_state_dict(self._best_state)
+            elif self.ckpt_path is not None:
+                self.model.load_state_dict(load_state(self.ckpt_path, self.device))
+        if self.track_per_cell_best:
+            self._per_cell_snapshots.restore()
+
+    # ------------------------------------------------------------------ inside
+
+    def _start_fit(self) -> None:
+        self.history, self.best_epoch, self.best_score = [], None, math.nan
+        for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
+            if hasattr(loader, "__len__") and len(loader) == 0:
+                raise ValueError(f"{name} is empty: it has no batch. Does the data set's selection match any stimulus?")
+        if self.ckpt_path is not None:
+            prepare_checkpoint_path(self.ckpt_path)
+        if self.track_per_cell_best:
+            self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
+
+    def _monitored(self, epoch_dict: Epoch) -> Tensor | float:
+        if self.monitor not in epoch_dict:
+            raise KeyError(f"monitor {self.monitor!r} is not in the epoch dict, whose keys are {sorted(epoch_dict)}")
+        return epoch_dict[self.monitor]
+
+
+def _default_val_metrics() -> dict[str, Metric]:
+    """Correlation with the PSTH and its noise-corrected form, one value per neuron."""
+    return {
+        "cc": functools.partial(corrcoef, reduction="none"),
+        "cc_norm": functools.partial(normalized_corrcoef, method="schoppe", reduction="none"),
+    }
+
+
+def _default_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
+
+
+def _checked_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """Refuse an optimizer that would leave the model as it is, without a word."""
+    own = {id(parameter) for parameter in model.parameters()}
+    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise ValueError(
+            "the optimizer holds none of the model's parameters, so nothing would be trained; make it from them: "
+            "optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3)"
+        )
+    return optimizer
+
+
+def _detach_state(model: nn.Module) -> None:
+    detach = getattr(model, "detach", None)
+    if detach is not None:
+        detach()
+
+
+def _mean_loss(losses: list[Tensor], epoch: int) -> float:
+    """Mean of the batch losses; they come to the CPU here, once per epoch."""
+    if not losses:
+        raise ValueError("train_loader gave no batch in this epoch. Does the data set's selection match any stimulus?")
+    values = torch.stack(losses).double().cpu()
+    finite = values.isfinite()
+    if not finite.all():
+        batch = int((~finite).nonzero()[0])
+        raise NonFiniteLossError(
+            f"the training loss is {values[batch]:g} in epoch {epoch}, batch {batch} of {len(losses)}. Lower the "
+            "learning rate, and look for infinite values in the data and for batches in which every response is missing"
+        )
+    return float(values.mean())
+
+
+def _to_scalar(value: Tensor | float) -> float:
+    """Mean over the defined entries as a float; NaN where there is none."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    return float(value.detach().double().nanmean()) if value.numel() else math.nan
+
+
+def _format_epoch(epoch_dict: Mapping[str, Any]) -> str:
+    """``'epoch 0003 | train_loss=0.1234 | val_cc=0.5678'``: one line, per-neuron values as their mean."""
+    fields = [f"epoch {int(epoch_dict.get('epoch', 0)):04d}"]
+    for name, value in epoch_dict.items():
+        if name != "epoch":
+            number = isinstance(value, (int, float, Tensor))
+            fields.append(f"{name}={_to_scalar(value):.4f}" if number else f"{name}={value}")
+    return " | ".join(fields)
+
+
+def _pad_and_cat(tensors: list[Tensor]) -> Tensor:
+    """Concatenate ``(B, N, R, T)`` tensors along B, padding R and T with NaN to the largest.
+
+    Raises
+    ------
+    ValueError
+        For an empty list.
+    """
+    if not tensors:
+        raise ValueError("cannot concatenate an empty list of batches: the loader gave none")
+    if len({tensor.shape[1:] for tensor in tensors}) == 1:
+        return torch.cat(tensors)
+    n_repeats = max(tensor.shape[2] for tensor in tensors)
+    n_bins = max(tensor.shape[3] for tensor in tensors)
+    n_stims = sum(tensor.shape[0] for tensor in tensors)
+    padded = tensors[0].new_full((n_stims, tensors[0].shape[1], n_repeats, n_bins), math.nan)
+    start = 0
+    for tensor in tensors:
+        stop = start + tensor.shape[0]
+        padded[start:stop, :, : tensor.shape[2], : tensor.shape[3]] = tensor
+        start = stop
+    return padded
+
+
+def _concatenate(outputs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """All predictions and all responses of a pass; padded predictions meet NaN responses, so they count nowhere."""
+    return _pad_and_cat([pred for pred, _ in outputs]), _pad_and_cat([responses for _, responses in outputs])

@@ -1,0 +1,78 @@
+"""Each neuron's own best epoch: its slice of the readout is kept when its own score improves."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["PerCellSnapshots"]
+
+
+class PerCellSnapshots:
+    """The readout slices of every neuron at that neuron's best epoch.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Has ``readout`` and the number of neurons ``O``. A readout names its per-neuron tensors and their neuron axis with
+        ``per_neuron_tensors() -> {name: axis}``; for one that doesn't, every parameter and buffer whose first axis has
+        length ``O`` is taken to be per neuron.
+    mode : {"max", "min"}
+        Whether a higher or a lower score is better.
+
+    Raises
+    ------
+    ValueError
+        If the model has no readout, or the readout nothing per neuron.
+    """
+
+    def __init__(self, model: nn.Module, mode: str) -> None:
+        readout, n_neurons = getattr(model, "readout", None), getattr(model, "O", None)
+        if not isinstance(readout, nn.Module) or not isinstance(n_neurons, int):
+            raise ValueError(
+                "track_per_cell_best needs a model with a `readout` module and its number of neurons `O`, as "
+                f"deepSTRF.models.NeuralModel has them; {type(model).__name__} does not"
+            )
+        tensors = {**dict(readout.named_parameters()), **dict(readout.named_buffers())}
+        if hasattr(readout, "per_neuron_tensors"):
+            axes = dict(readout.per_neuron_tensors())
+        else:
+            axes = {name: 0 for name, tensor in tensors.items() if tensor.ndim and tensor.shape[0] == n_neurons}
+        if not axes:
+            raise ValueError(f"track_per_cell_best: the readout {type(readout).__name__} has no per-neuron tensor")
+        self.n_neurons = n_neurons
+        self.sign = 1.0 if mode == "max" else -1.0
+        self.best = torch.full((n_neurons,), -math.inf, dtype=torch.float64)
+        self.live = [(tensors[name], axis) for name, axis in axes.items()]
+        self.kept = [tensor.detach().clone() for tensor, _ in self.live]
+
+    def update(self, scores: Tensor | float, name: str) -> None:
+        """Keep the slices of the neurons whose score is better than ever before; NaN never is.
+
+        Raises
+        ------
+        ValueError
+            If `scores` is not one number per neuron.
+        """
+        if not isinstance(scores, Tensor) or scores.shape != (self.n_neurons,):
+            came = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"the single number {scores!r}"
+            raise ValueError(
+                f"track_per_cell_best needs a per-cell monitor, one value per neuron of shape ({self.n_neurons},), but "
+                f"{name!r} is {came}; use a metric with reduction='none'"
+            )
+        signed = self.sign * scores.detach().double().cpu()
+        improved = (signed > self.best).nonzero().squeeze(1)
+        self.best[improved] = signed[improved]
+        self._copy(improved, [tensor.detach() for tensor, _ in self.live], self.kept)
+
+    def restore(self) -> None:
+        """Write the kept slices of every neuron that ever had a score back into the readout."""
+        known = (self.best > -math.inf).nonzero().squeeze(1)
+        self._copy(known, self.kept, [tensor.detach() for tensor, _ in self.live])
+
+    def _copy(self, neurons: Tensor, sources: list[Tensor], targets: list[Tensor]) -> None:
+        for source, target, (_, axis) in zip(sources, targets, self.live, strict=True):
+            index = neurons.to(source.device)
+            target.index_copy_(axis, index, source.index_select(axis, index))
