@@ -301,7 +301,7 @@ class Fitter:
         if math.isnan(score):
             undefined = int(torch.as_tensor(value).isnan().sum())
             warnings.warn(
-                f"epoch {epoch}: {self.monitor} is undefined (NaN for {undefined} of {torch.as_tensor(value).numel()}); "
+                f"epoch {epoch}: {self.monitor} is undefined for {undefined} of {torch.as_tensor(value).numel()}; "
                 "it counts as no improvement. Check that the validation stimuli have responses, with repeats if the "
                 "metric needs them, and that the predictions are not constant",
                 stacklevel=3,

@@ -16,7 +16,7 @@ class PerCellSnapshots:
     Parameters
     ----------
     model : nn.Module
-        Has ``readout`` and the number of neurons ``O``. A readout names its per-neuron tensors and their neuron axis with
+        Has ``readout`` and the number of neurons ``O``. A readout names its per-neuron tensors and their neuron axis by
         ``per_neuron_tensors() -> {name: axis}``; for one that doesn't, every parameter and buffer whose first axis has
         length ``O`` is taken to be per neuron.
     mode : {"max", "min"}

@@ -1,0 +1,78 @@
+"""Score a saved run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from deepSTRF.models import NeuralModel
+from deepSTRF.runs import folder as files
+from deepSTRF.runs.fit import load_recording
+from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
+
+__all__ = ["Evaluation", "evaluate_run"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a saved run, computed again, and how far they are from the saved ones."""
+
+    scores: dict[str, dict[str, Tensor]]
+    summary: dict[str, Any]
+    largest_difference: float
+
+
+def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
+    """Load the model and the data of a run, and score every part again.
+
+    Parameters
+    ----------
+    run : str or Path
+        The folder that ``deepstrf fit`` wrote.
+    data : str, optional
+        Where the recording lies now, if it moved.
+
+    Raises
+    ------
+    RunError
+        If the folder is not a finished run, or the data are not those of the run.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise RunError(f"there is no run folder {run}; give the folder that `deepstrf fit` wrote")
+    saved = files.read_json(run / files.SCORES_FILE)
+    config = files.read_json(run / files.CONFIG_FILE)
+    try:
+        options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
+        fingerprint = config["data_sha256"]
+        old = saved["parts"]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{run / files.CONFIG_FILE} is not the configuration of a run: {error!r}") from error
+    recording = load_recording(options)
+    if files.data_fingerprint(recording.dataset) != fingerprint:
+        raise RunError(
+            "the data are not those that the run was fitted on (their SHA-256 differs): other files, or another version of "
+            f"the loader (the run: deepSTRF {config.get('deepSTRF')})"
+        )
+    model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
+    predictions = predict(model, recording.dataset)
+    scores = {
+        name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
+    }
+    summary = summarise(scores)
+    return Evaluation(scores, summary, _largest_difference(old, summary))
+
+
+def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:
+    differences = [0.0]
+    for part in PARTS:
+        for name in ("cc", "cc_norm", "ceiling"):
+            for statistic in ("mean", "median"):
+                before, now = old[part][name][statistic], new[part][name][statistic]
+                if before is not None and now == now:
+                    differences.append(abs(before - now))
+    return max(differences)

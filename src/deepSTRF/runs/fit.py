@@ -1,0 +1,229 @@
+"""One run: a recording goes in; a fitted model, its scores and its receptive fields come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import deepSTRF
+from deepSTRF.analysis import receptive_fields, strf_correlation
+from deepSTRF.datasets import NeuralDataset
+from deepSTRF.registry import get_dataset
+from deepSTRF.runs import folder as files
+from deepSTRF.runs.figures import draw_figures
+from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.recipes import fit_model, get_recipe, resolve_settings
+from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
+
+__all__ = ["Recording", "RunResult", "fit_run", "load_recording"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A data set, standardised with the statistics of its training stimuli, and its parts."""
+
+    dataset: NeuralDataset
+    split: str
+    indices: dict[str, tuple[int, ...]]
+    parts: dict[str, NeuralDataset]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found, and where it wrote it."""
+
+    folder: Path
+    model: nn.Module
+    history: list[dict[str, Any]]
+    scores: dict[str, dict[str, Tensor]]
+    summary: dict[str, Any]
+
+
+def load_recording(options: FitOptions) -> Recording:
+    """Load the data set that `options` name, standardise it, and split it by stimulus.
+
+    Raises
+    ------
+    RunError
+        If no neuron or no stimulus of a part has data. What is wrong with files, names or numbers is raised by the
+        data set itself.
+    """
+    cls = get_dataset(options.dataset)
+    arguments: dict[str, Any] = {}
+    if options.data is not None:
+        if "path" not in _parameters(cls):
+            raise RunError(f"the data set {options.dataset!r} needs no files; leave --data out")
+        arguments["path"] = options.data
+    if options.dt_ms is not None:
+        arguments["dt_ms"] = options.dt_ms
+    dataset = cls(**arguments)
+    split = options.split or cls.card.default_split
+    indices = dataset.split_indices(split)._asdict()
+    dataset.standardize_stims(list(indices["train"]), per_band=False)
+    parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
+    for name, part in parts.items():
+        if not bool(part.nrn_masks.any()):
+            raise RunError(
+                f"no neuron has a response to any of the {len(indices[name])} {name} stimuli of split {split!r}; "
+                "choose another --split"
+            )
+    return Recording(dataset, split, {name: tuple(map(int, stimuli)) for name, stimuli in indices.items()}, parts)
+
+
+def fit_run(
+    options: FitOptions,
+    out: str | Path | None = None,
+    *,
+    on_epoch: Callable[[Any, dict[str, Any]], None] | None = None,
+    on_start: Callable[[Path, Recording], None] | None = None,
+) -> RunResult:
+    """Fit a model to a recording and write the run folder.
+
+    Parameters
+    ----------
+    options : FitOptions
+        What to fit to what, and how.
+    out : str or Path, optional
+        The new folder; default ``runs/<dataset>-<model>-<n>``.
+    on_epoch : callable, optional
+        ``(fitter, epoch_dict)``, once per epoch.
+    on_start : callable, optional
+        ``(folder, recording)``, before fitting begins.
+
+    Raises
+    ------
+    RunError, ValueError, OSError
+        For anything that the user can mend. A folder that was made for a run that never got to its end is removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from deepSTRF.runs import FitOptions, fit_run
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = fit_run(FitOptions(dataset="simulated", model="ridge"), Path(folder) / "run")
+    ...     sorted(path.name for path in result.folder.iterdir() if path.suffix == ".json")
+    ['config.json', 'scores.json']
+    """
+    recipe = get_recipe(options.model)
+    settings = resolve_settings(recipe, options)
+    device = _checked_device(options.device)
+    recording = load_recording(options)
+    folder = files.create_run_folder(out, options.dataset, options.model)
+    try:
+        if on_start is not None:
+            on_start(folder, recording)
+        config = _config(options, settings, recording)
+        files.write_json(config, folder / files.CONFIG_FILE)
+        started = time.perf_counter()
+
+        def log(fitter: Any, row: dict[str, Any]) -> None:
+            files.append_history({**row, "seconds": time.perf_counter() - started}, folder / files.HISTORY_FILE)
+            if on_epoch is not None:
+                on_epoch(fitter, row)
+
+        model, history = fit_model(recipe, settings, recording.parts, seed=options.seed, device=device, on_epoch=log)
+        seconds = time.perf_counter() - started
+        return _write_results(folder, config, recording, model, history, seconds, device)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write_results(
+    folder: Path,
+    config: dict[str, Any],
+    recording: Recording,
+    model: nn.Module,
+    history: list[dict[str, Any]],
+    seconds: float,
+    device: torch.device,
+) -> RunResult:
+    predictions = predict(model, recording.dataset, device)
+    model.cpu()
+    scores = {
+        name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
+    }
+    summary: dict[str, Any] = {"parts": summarise(scores), "fit_seconds": seconds, "epochs": len(history)}
+    strfs = receptive_fields(model, n_lags=_n_lags(config, recording.dataset))
+    recovery = None
+    if hasattr(recording.dataset, "true_strfs"):
+        recovery = strf_correlation(recording.dataset.true_strfs, strfs)
+        summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
+    model.save_pretrained(folder / files.MODEL_FOLDER, metadata={**config, "scores": summary["parts"]["test"]})
+    files.write_neurons(recording.dataset, scores, folder / files.NEURONS_FILE)
+    files.write_predictions(predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE)
+    draw_figures(
+        folder,
+        history=history,
+        test=recording.parts["test"],
+        predictions=[predictions[s] for s in recording.indices["test"]],
+        scores=scores["test"],
+        strfs=strfs,
+        recovery=recovery,
+    )
+    # Written last: a folder with this file is a finished run.
+    files.write_json(summary, folder / files.SCORES_FILE)
+    return RunResult(folder, model, history, scores, summary)
+
+
+def recovery_summary(dataset: NeuralDataset, recovery: Tensor) -> dict[str, Any]:
+    """Median correlation of recovered with true receptive fields, over all cells and over LN cells with SNR > 0.5."""
+    clear = torch.tensor([meta["kind"] == "ln" and meta["snr"] > 0.5 for meta in dataset.nrn_meta])
+    values = {"ln_snr_above_half": recovery[clear], "all": recovery}
+    return {
+        name: {"median": float(value.double().nanmedian()) if len(value) else math.nan, "neurons": len(value)}
+        for name, value in values.items()
+    }
+
+
+def _config(options: FitOptions, settings: Any, recording: Recording) -> dict[str, Any]:
+    dataset = recording.dataset
+    return {
+        "options": dataclasses.asdict(options) | {"data": None if options.data is None else str(Path(options.data).resolve())},
+        "settings": None if settings is None else dataclasses.asdict(settings),
+        "dt_ms": dataset.dt,
+        "neurons": dataset.N_neurons,
+        "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}},
+        "stimulus_normalization": {
+            name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")
+        },
+        "data_sha256": files.data_fingerprint(dataset),
+        "deepSTRF": deepSTRF.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _n_lags(config: dict[str, Any], dataset: NeuralDataset) -> int:
+    """Receptive fields are drawn over the same window for every model."""
+    window_ms = (config["settings"] or {}).get("window_ms", 150.0)
+    return max(1, round(window_ms / dataset.dt))
+
+
+def _parameters(cls: type) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(cls.__init__).parameters)
+
+
+def _checked_device(device: str) -> torch.device:
+    try:
+        checked = torch.device(device)
+        torch.empty(1, device=checked)
+    except (RuntimeError, AssertionError) as error:  # torch raises AssertionError where CUDA is not compiled in
+        raise RunError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+    return checked

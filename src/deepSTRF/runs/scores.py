@@ -1,0 +1,90 @@
+"""Predictions and scores of a fitted model on the parts of a recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.datasets import NeuralDataset
+from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
+from deepSTRF.utils import neural_collate
+
+__all__ = ["predict", "score_part", "summarise"]
+
+PARTS = ("train", "val", "test")
+
+
+def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device = "cpu") -> list[Tensor]:
+    """Predicted responses to every stimulus, one at a time, in eval mode.
+
+    Returns
+    -------
+    list of Tensor
+        Per stimulus ``(N, T_s)`` on the CPU.
+    """
+    was_training = model.training
+    model.to(device).eval()
+    with torch.no_grad():
+        predictions = [model(stim[None].to(device))[0, :, 0].cpu() for stim in dataset.stims]
+    model.train(was_training)
+    return predictions
+
+
+def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, Tensor]:
+    """Scores of every neuron on one part of the recording.
+
+    Parameters
+    ----------
+    predictions : sequence of Tensor
+        Per stimulus of `part`, ``(N, T_s)``.
+    part : NeuralDataset
+        What was recorded.
+
+    Returns
+    -------
+    dict of str to Tensor, each (N,)
+        ``cc``: correlation with the PSTH; ``cc_norm``: the same divided by the noise ceiling; ``ceiling``: sqrt(signal
+        power / variance of the PSTH); ``n_repeats``: the most repeats of any stimulus. A neuron with single trials has
+        ``cc_norm = cc`` and an undefined ceiling.
+    """
+    heard = [s for s in range(len(part.stims)) if bool(part.nrn_masks[s].any())]
+    n_neurons = part.N_neurons
+    if not heard:
+        undefined = torch.full((n_neurons,), math.nan)
+        return {"cc": undefined, "cc_norm": undefined, "ceiling": undefined, "n_repeats": torch.zeros(n_neurons).long()}
+    batch = neural_collate([part[i] for i in range(len(heard))])
+    responses = batch["responses"]
+    pred = responses.new_zeros(len(heard), n_neurons, 1, responses.shape[-1])
+    for row, s in enumerate(heard):
+        pred[row, :, 0, : predictions[s].shape[-1]] = predictions[s]
+    return {
+        "cc": corrcoef(pred, responses, reduction="none"),
+        "cc_norm": normalized_corrcoef(pred, responses, method="schoppe", reduction="none"),
+        "ceiling": noise_ceiling(responses, reduction="none"),
+        "n_repeats": batch["valid_mask"].any(-1).sum(-1).amax(0),
+    }
+
+
+def summarise(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Any]]:
+    """Mean, median and number of defined neurons of every score of every part.
+
+    Neurons with single trials have no noise correction; they don't enter the summary of ``cc_norm``.
+    """
+    summary: dict[str, dict[str, Any]] = {}
+    for part, values in scores.items():
+        repeated = values["n_repeats"] > 1
+        summary[part] = {"single_trial_neurons": int((values["n_repeats"] == 1).sum())}
+        for name in ("cc", "cc_norm", "ceiling"):
+            value = values[name].double()
+            kept = value[repeated & value.isfinite()] if name == "cc_norm" else value[value.isfinite()]
+            summary[part][name] = {
+                "mean": float(kept.mean()) if len(kept) else math.nan,
+                "median": float(kept.quantile(0.5)) if len(kept) else math.nan,
+                "defined": len(kept),
+                "all": len(value),
+            }
+    return summary
