@@ -4,10 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: fit test test-fast lint docs clean
+.PHONY: fit test test-fast install-dev lint docs clean
 
 fit: $(VENV)/.core
 	$(BIN)/deepstrf fit
+
+install-dev: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

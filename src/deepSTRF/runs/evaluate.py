@@ -55,8 +55,8 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     recording = load_recording(options)
     if files.data_fingerprint(recording.dataset) != fingerprint:
         raise RunError(
-            "the data are not those that the run was fitted on (their SHA-256 differs): other files, or another version of "
-            f"the loader (the run: deepSTRF {config.get('deepSTRF')})"
+            "the data are not those that the run was fitted on (their SHA-256 differs): other files, or another "
+            f"version of the loader (the run: deepSTRF {config.get('deepSTRF')})"
         )
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
     predictions = predict(model, recording.dataset)

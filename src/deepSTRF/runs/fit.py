@@ -191,7 +191,8 @@ def recovery_summary(dataset: NeuralDataset, recovery: Tensor) -> dict[str, Any]
 def _config(options: FitOptions, settings: Any, recording: Recording) -> dict[str, Any]:
     dataset = recording.dataset
     return {
-        "options": dataclasses.asdict(options) | {"data": None if options.data is None else str(Path(options.data).resolve())},
+        "options": dataclasses.asdict(options)
+        | {"data": None if options.data is None else str(Path(options.data).resolve())},
         "settings": None if settings is None else dataclasses.asdict(settings),
         "dt_ms": dataset.dt,
         "neurons": dataset.N_neurons,

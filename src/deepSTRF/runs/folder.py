@@ -23,6 +23,7 @@ __all__ = [
     "append_history",
     "create_run_folder",
     "data_fingerprint",
+    "plain",
     "read_json",
     "write_json",
     "write_neurons",
@@ -72,7 +73,7 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
 def write_json(value: Any, path: Path) -> None:
     """Write JSON atomically; NaN becomes null, so that every reader can read it."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(_plain(value), file, indent=1, allow_nan=False)
+        json.dump(plain(value), file, indent=1, allow_nan=False)
         file.write("\n")
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
@@ -97,7 +98,7 @@ def read_json(path: Path) -> Any:
 def append_history(row: Mapping[str, Any], path: Path) -> None:
     """Add one line for an epoch: plain numbers as they are, per-neuron values as percentiles."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_plain({name: _summary(value) for name, value in row.items()}), allow_nan=False) + "\n")
+        file.write(json.dumps(plain({name: _summary(value) for name, value in row.items()}), allow_nan=False) + "\n")
 
 
 def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
@@ -150,14 +151,14 @@ def _summary(value: Any) -> Any:
     return {"mean": float(values.mean()), "p10": low, "p50": middle, "p90": high, "n_valid": len(values)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Only what JSON knows; undefined numbers are null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Path):

@@ -24,7 +24,9 @@ from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
 
-__all__ = ["RECIPES", "RIDGE_CARD", "Settings", "fit_model", "get_recipe", "recipe_cards"]
+__all__ = ["RECIPES", "RIDGE_CARD", "Recipe", "Settings", "fit_model", "get_recipe", "resolve_settings"]
+
+WINDOW_MS = 150.0
 
 EpochCallback = Callable[[Fitter, dict[str, Any]], None]
 
@@ -48,23 +50,148 @@ class Settings:
     weight_decay: float = 1e-4
     loss: str = "mse"
     monitor: str = "val_cc_norm"
-    window_ms: float = 150.0
+    window_ms: float = WINDOW_MS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model of the command line: its card, how it is built from a recording, and its training settings.
+    """One model of the command line: how it is built from a recording, and its training settings.
 
     Parameters
     ----------
+    card : ModelCard
+        What ``deepstrf models`` prints.
     settings : Settings or None
         None for a model that is fitted in closed form.
     build : callable
-        ``(train, val, settings) -> model``.
+        ``(train, val, window_ms) -> model``, fitted already where `settings` is None.
     per_cell_best : bool
         Each neuron keeps its own best epoch.
     """
 
+    card: ModelCard
     settings: Settings | None
-    build: Callable[[NeuralDataset, NeuralDataset, Settings], nn.Module]
+    build: Callable[[NeuralDataset, NeuralDataset, float], nn.Module]
     per_cell_best: bool = False
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return the recipe called `name`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message lists the names.
+    """
+    if name not in RECIPES:
+        close = difflib.get_close_matches(name, list(RECIPES), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UnknownNameError(f"there is no model {name!r}; there are: {', '.join(RECIPES)}.{hint}")
+    return RECIPES[name]
+
+
+def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
+    """The recipe's settings with the user's own in their place.
+
+    Raises
+    ------
+    RunError
+        For an option that means nothing to this model, or a value out of range.
+    """
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in vars(options).items() if name in fields and value is not None}
+    if recipe.settings is None:
+        if given:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise RunError(f"{recipe.card.name} is fitted in closed form, so {flags} would do nothing; leave it out")
+        return None
+    if given.get("loss", "mse") not in LOSSES:
+        raise RunError(f"--loss must be one of {', '.join(LOSSES)}, got {given['loss']!r}")
+    for name in ("epochs", "patience", "batch_size"):
+        if given.get(name, 1) < 1:
+            raise RunError(f"--{name.replace('_', '-')} must be at least 1, got {given[name]}")
+    if not given.get("lr", 1.0) > 0 or given.get("weight_decay", 0.0) < 0:
+        raise RunError("--lr must be positive and --weight-decay must not be negative")
+    return dataclasses.replace(recipe.settings, **given)
+
+
+def fit_model(
+    recipe: Recipe,
+    settings: Settings | None,
+    parts: dict[str, NeuralDataset],
+    *,
+    seed: int,
+    device: torch.device,
+    on_epoch: EpochCallback,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Fit a recipe to the training and validation parts; return the best model, in eval mode, and its history."""
+    set_random_seed(seed)
+    train, val = parts["train"], parts["val"]
+    if settings is None:
+        return recipe.build(train, val, WINDOW_MS), []
+    model = recipe.build(train, val, settings.window_ms)
+    fitter = RecipeFitter(
+        model,
+        # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
+        _loader(train.averaged(), settings.batch_size, shuffle=True),
+        _loader(val, settings.batch_size, shuffle=False),
+        loss_fn=LOSSES[settings.loss],
+        optimizer=torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay),
+        device=device,
+        max_epochs=settings.epochs,
+        patience=settings.patience,
+        monitor=settings.monitor,
+        mode="min" if settings.monitor.endswith("loss") else "max",
+        log_fn=None,
+        track_train_metrics=False,
+        track_per_cell_best=recipe.per_cell_best,
+        restore_best=True,
+    )
+    fitter.on_epoch = on_epoch
+    return model, fitter.fit()
+
+
+class RecipeFitter(Fitter):
+    """Reports every epoch together with itself, so that a progress line can show the best score so far."""
+
+    on_epoch: EpochCallback
+
+    def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
+        """Pass the epoch on."""
+        self.on_epoch(self, epoch_dict)
+
+
+def _loader(dataset: NeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
+    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
+
+
+def _ridge(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+    return fit_ridge(train, val, window_ms=window_ms)
+
+
+def _linear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+    return get_model("linear")(**_shape(train, window_ms))
+
+
+def _linear_nonlinear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+    return get_model("linear-nonlinear")(**_shape(train, window_ms))
+
+
+def _statenet(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+    return get_model("statenet")(n_frequency_bands=train.F, out_neurons=train.N_neurons)
+
+
+def _shape(train: NeuralDataset, window_ms: float) -> dict[str, int]:
+    return {
+        "n_frequency_bands": train.F,
+        "temporal_window_size": max(1, round(window_ms / train.dt)),
+        "out_neurons": train.N_neurons,
+    }
+
+
+RECIPES = {
+    "ridge": Recipe(RIDGE_CARD, None, _ridge),
+    "linear": Recipe(model_cards()["linear"], Settings(), _linear, per_cell_best=True),
+    "linear-nonlinear": Recipe(model_cards()["linear-nonlinear"], Settings(), _linear_nonlinear, per_cell_best=True),
+    "statenet": Recipe(model_cards()["statenet"], Settings(), _statenet),
+}

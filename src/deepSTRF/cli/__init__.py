@@ -1,0 +1,1 @@
+"""The command ``deepstrf``: parse, call, print."""
