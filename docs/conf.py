@@ -1,0 +1,33 @@
+"""Sphinx configuration. Build with `make docs`; warnings are errors."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import deepSTRF
+
+project = "deepSTRF"
+author = "The deepSTRF developers"
+copyright = "2026, the deepSTRF developers"
+release = deepSTRF.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "_tables",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+autosummary_generate = True
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints = "none"  # numpydoc's Parameters sections say it with shapes and units
+autodoc_mock_imports: list[str] = []
+numpydoc_show_class_members = False
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = "deepSTRF"
