@@ -1,0 +1,7 @@
+"""Models of auditory neurons."""
+
+from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.audio.linear import Linear, LinearNonlinear
+from deepSTRF.models.audio.statenet import StateNet
+
+__all__ = ["AudioEncodingModel", "Linear", "LinearNonlinear", "StateNet"]

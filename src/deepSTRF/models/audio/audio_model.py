@@ -1,0 +1,183 @@
+"""The base of the auditory models: spectrograms (or waveforms) in."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.neural_model import NeuralModel, _require_positive_int
+
+__all__ = ["AudioEncodingModel"]
+
+
+class AudioEncodingModel(NeuralModel):
+    """Base class of models that take spectrograms ``(B, 1, F, T)``.
+
+    Parameters
+    ----------
+    n_frequency_bands : int
+        Bands F of the spectrogram.
+    temporal_window_size : int
+        Window T in bins that the model looks at; recurrent models see further.
+    out_neurons : int
+        Number of neurons N.
+    prefiltering : torch.nn.Module, optional
+        Maps ``(B, 1, F, T)`` to ``(B, C_in, F, T)`` and has an attribute ``out_channels`` = C_in.
+    wav2spec : torch.nn.Module, optional
+        Maps waveforms ``(B, 1, T_audio)`` to spectrograms and has an attribute ``out_channels`` = F. With it the model
+        takes waveforms.
+
+    Attributes
+    ----------
+    F, T, O, C_in : int
+        Bands, window, neurons, and channels after the prefiltering.
+
+    Raises
+    ------
+    ValueError
+        If a number is not a positive int, or ``wav2spec.out_channels`` is not F.
+    TypeError
+        If `prefiltering` or `wav2spec` is not a module or says no ``out_channels``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.readouts import LinearReadout
+    >>> class Loudness(AudioEncodingModel):
+    ...     def __init__(self, out_neurons=1):
+    ...         super().__init__(n_frequency_bands=34, temporal_window_size=1, out_neurons=out_neurons)
+    ...         self.core = torch.nn.AdaptiveAvgPool2d((1, None))
+    ...         self.readout = LinearReadout(in_features=1, out_neurons=out_neurons)
+    >>> Loudness(5)(torch.randn(2, 1, 34, 100)).shape
+    torch.Size([2, 5, 1, 100])
+    """
+
+    def __init__(
+        self,
+        n_frequency_bands: int,
+        temporal_window_size: int,
+        out_neurons: int = 1,
+        prefiltering: nn.Module | None = None,
+        wav2spec: nn.Module | None = None,
+    ) -> None:
+        # Checked before a subclass builds layers of these sizes, where the error would come from inside torch.
+        _require_positive_int("n_frequency_bands (F)", n_frequency_bands)
+        _require_positive_int("temporal_window_size (T)", temporal_window_size)
+        _require_positive_int("out_neurons (O)", out_neurons)
+        super().__init__(out_neurons=out_neurons)
+        self.F, self.T, self.C_in = n_frequency_bands, temporal_window_size, 1
+        if prefiltering is not None:
+            self.C_in = _out_channels("prefiltering", prefiltering)
+            self.prefiltering = prefiltering
+        if wav2spec is not None:
+            bands = _out_channels("wav2spec", wav2spec)
+            if bands != n_frequency_bands:
+                raise ValueError(f"wav2spec.out_channels is {bands}, but n_frequency_bands is {n_frequency_bands}")
+            self.wav2spec = wav2spec
+
+    def forward(self, stims: Float[Tensor, "B 1 *F_and T"]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the response of every neuron.
+
+        Parameters
+        ----------
+        stims : Tensor
+            Spectrograms ``(B, 1, F, T)``, or waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``.
+
+        Returns
+        -------
+        Tensor
+            ``(B, N, 1, T)``.
+
+        Raises
+        ------
+        ValueError
+            If a spectrogram has another shape.
+        """
+        return self._from_spectrogram(self.wav2spec(stims))
+
+    def _from_spectrogram(self, spectrogram: Float[Tensor, "B 1 F T"]) -> Float[Tensor, "B N 1 T"]:
+        """Run everything behind ``wav2spec``."""
+        shape = tuple(spectrogram.shape)
+        if len(shape) != 4 or shape[1] != 1 or shape[2] != self.F or shape[3] < 1:
+            raise ValueError(f"expected spectrograms of shape (B, 1, {self.F}, T) with T >= 1, got {shape}")
+        return self.readout(self._features(self.prefiltering(spectrogram)))
+
+    def _features(self, filtered: Float[Tensor, "B C_in F T"]) -> Tensor:
+        """Run the core; a model whose core is several modules overrides this."""
+        return self.core(filtered)
+
+    def validate(self) -> None:
+        """Check the slots and sizes; runs by itself at the end of every construction.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See :meth:`NeuralModel.validate`; also if F, T or C_in is not a positive int.
+        """
+        super().validate()
+        for name in ("F", "T", "C_in"):
+            _require_positive_int(name, getattr(self, name, None))
+
+    def _probe(self) -> Tensor | None:
+        """A deterministic spectrogram, long enough to fill the window twice."""
+        if not isinstance(self.wav2spec, nn.Identity):
+            return None  # how many samples make a bin is the front end's business
+        reference = next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1))
+        n_bins = 2 * self.T + 8
+        grid = torch.arange(2 * self.F * n_bins, dtype=torch.float64).reshape(2, 1, self.F, n_bins)
+        return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(reference)
+
+    def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N 1 F T"]:
+        """Gradient of *minus* the response at the last bin, at silence (a zero spectrogram).
+
+        The sign is that of deepSTRF 0.1.0: **positive values are suppressive**. For :class:`Linear` the map equals
+        minus the effective kernel. The model is left exactly as found: mode, gradients, statistics.
+
+        Parameters
+        ----------
+        T : int, optional
+            Length of the zero spectrogram in bins; the model's window by default.
+
+        Returns
+        -------
+        Tensor
+            ``(N, 1, F, T)``; the last time index is the current bin.
+
+        Raises
+        ------
+        ValueError
+            If `T` is not a positive int.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.audio import Linear
+        >>> Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).STRF_gradmap().shape
+        torch.Size([3, 1, 8, 5])
+        """
+        n_bins = self.T if T is None else T
+        _require_positive_int("T", n_bins)
+        modes = {module: module.training for module in self.modules()}
+        reference = next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1))
+        # cuDNN refuses the backward pass of a recurrent layer in eval mode.
+        with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            silence = reference.new_zeros(self.O, 1, self.F, n_bins).requires_grad_()
+            try:
+                self.eval()
+                last = self._from_spectrogram(silence)[:, :, 0, -1]
+                # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
+                (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
+            finally:
+                for module, mode in modes.items():
+                    module.training = mode
+        return gradient
+
+
+def _out_channels(slot: str, module: object) -> int:
+    """Read ``out_channels`` of a module that is passed for a slot."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{slot} must be a torch.nn.Module or None, got {type(module).__name__}")
+    channels = getattr(module, "out_channels", None)
+    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+        raise TypeError(f"{slot} ({type(module).__name__}) must have a positive int attribute out_channels")
+    return channels

@@ -1,0 +1,100 @@
+"""The causal spectro-temporal convolution."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CausalSTRFConv"]
+
+
+class CausalSTRFConv(nn.Module):
+    """Slide spectro-temporal receptive fields over a spectrogram, looking at the past only.
+
+    ``y[b, o, t] = bias[o] + sum_{c, f, k} w[o, c, f, k] · x[b, c, f, t - (T - 1) + k]``, with zeros before the onset:
+    the last index of the kernel is the current bin.
+
+    Parameters
+    ----------
+    F : int
+        Number of frequency bands.
+    T : int
+        Length of the window in bins.
+    C_in, C_out : int
+        Number of input channels and of receptive fields.
+    kernel : torch.nn.Module, optional
+        Maps ``(B, C_in, F, T_in + T - 1)`` to ``(B, C_out, 1, T_in)``. The default is ``Conv2d(C_in, C_out, (F, T))``.
+    bias : bool
+        Bias of the default kernel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = CausalSTRFConv(F=34, T=9, C_in=1, C_out=5)
+    >>> layer(torch.randn(2, 1, 34, 100)).shape, layer.STRF_weight().shape
+    (torch.Size([2, 5, 1, 100]), torch.Size([5, 1, 34, 9]))
+    """
+
+    def __init__(
+        self, F: int, T: int, C_in: int, C_out: int, kernel: nn.Module | None = None, bias: bool = True
+    ) -> None:
+        super().__init__()
+        for name, value in {"F": F, "T": T, "C_in": C_in, "C_out": C_out}.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive int, got {value!r}")
+        self.F, self.T, self.C_in, self.C_out = F, T, C_in, C_out
+        self.kernel = nn.Conv2d(C_in, C_out, (F, T), bias=bias) if kernel is None else kernel
+
+    def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
+        """Convolve.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not ``(B, C_in, F, T)``.
+        """
+        if x.ndim != 4 or x.shape[1:3] != (self.C_in, self.F):
+            raise ValueError(
+                f"expected a spectrogram (B, {self.C_in}, {self.F}, T), got a tensor of shape {tuple(x.shape)}"
+            )
+        padded = functional.pad(x, (self.T - 1, 0))
+        return self.kernel(padded)
+
+    def STRF_weight(self) -> Float[Tensor, "C_out C_in F T"]:
+        """Return a copy of the kernel on the CPU; the last time index is the current bin.
+
+        Raises
+        ------
+        NotImplementedError
+            If the kernel module is neither a Conv2d nor two of them, one after the other (over frequency and over
+            time, in either order, the second one channel by channel), and has no ``build_kernel()``.
+        """
+        kernel = self.kernel
+        build = getattr(kernel, "build_kernel", None)
+        separable = _separable_parts(kernel)
+        weight: Tensor
+        if build is not None:
+            weight = build()
+        elif isinstance(kernel, nn.Conv2d):
+            weight = kernel.weight
+        elif separable is not None:
+            weight = separable[0].weight * separable[1].weight  # broadcasts to the outer product
+        else:
+            raise NotImplementedError(
+                f"no STRF can be read from a kernel of type {type(kernel).__name__}: give it a method build_kernel() "
+                f"that returns ({self.C_out}, {self.C_in}, {self.F}, {self.T})"
+            )
+        return weight.detach().cpu().clone()
+
+
+def _separable_parts(kernel: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d] | None:
+    """The two Conv2d of a kernel whose product is one receptive field per output channel, or None."""
+    if not isinstance(kernel, nn.Sequential) or len(kernel) != 2:
+        return None
+    first, second = kernel
+    if not (isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)):
+        return None
+    one_axis_each = all(1 in sizes for sizes in zip(first.kernel_size, second.kernel_size, strict=True))
+    channel_by_channel = second.groups == second.in_channels == second.out_channels
+    return (first, second) if one_axis_each and channel_by_channel else None

@@ -1,0 +1,206 @@
+"""The base of every model: four slots from a stimulus to one prediction per neuron."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.rebuildable import Rebuildable
+
+__all__ = ["NeuralModel"]
+
+
+class NeuralModel(Rebuildable, ABC):
+    """Base class of the encoding models: ``readout(core(prefiltering(wav2spec(stimulus))))``.
+
+    A subclass fills the slots in its ``__init__``; three of them are the identity until then, ``readout`` is
+    required. When the outermost ``__init__`` returns, the arguments are recorded for saving and :meth:`validate` runs.
+
+    The contract: the output is ``(B, N, 1, T)`` with N = ``O`` and T the number of input bins, whatever their number;
+    the output at bin t depends on the stimulus up to and including bin t only, and in eval mode a changed future
+    leaves the past bit-identical. :func:`deepSTRF.testing.check_model` checks it.
+
+    Parameters
+    ----------
+    out_neurons : int
+        Number of neurons N.
+
+    Attributes
+    ----------
+    O : int
+        Number of neurons N.
+    wav2spec, prefiltering, core, readout : torch.nn.Module
+        The slots, in the order in which the stimulus passes them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the slots or `out_neurons` are not what :meth:`validate` asks for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class LastBand(NeuralModel):
+    ...     def __init__(self):
+    ...         super().__init__(out_neurons=1)
+    ...         self.core = torch.nn.Identity()
+    ...         self.readout = torch.nn.ReLU()
+    >>> LastBand()(torch.ones(2, 1, 1, 7)).shape
+    torch.Size([2, 1, 1, 7])
+    """
+
+    O: int
+    readout: nn.Module
+
+    def __init__(self, out_neurons: int = 1) -> None:
+        super().__init__()
+        self.O = out_neurons
+        self.wav2spec: nn.Module = nn.Identity()
+        self.prefiltering: nn.Module = nn.Identity()
+        self.core: nn.Module = nn.Identity()
+
+    def _after_init(self) -> None:
+        self.validate()
+
+    def forward(self, stims: Float[Tensor, "B ..."]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the response of every neuron.
+
+        Parameters
+        ----------
+        stims : Tensor
+            Stimuli, batch first and time last.
+
+        Returns
+        -------
+        Tensor
+            ``(B, N, 1, T)``: expected response per bin, with an axis for the repeats.
+        """
+        return self.readout(self.core(self.prefiltering(self.wav2spec(stims))))
+
+    def detach(self) -> None:
+        """Cut the state that a stateful model carries between calls off the graph. Nothing to do without a state."""
+
+    def count_trainable_params(self) -> int:
+        """Count the parameters that receive gradients.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.audio import Linear
+        >>> Linear(n_frequency_bands=34, temporal_window_size=9, out_neurons=1).count_trainable_params()
+        309
+        """
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def validate(self) -> None:
+        """Check the slots; runs by itself at the end of every construction.
+
+        Raises
+        ------
+        ValueError
+            If ``O`` is not a positive int, or there is no ``readout``.
+        TypeError
+            If a slot is not a module.
+        """
+        _require_positive_int("out_neurons (O)", self.O)
+        if getattr(self, "readout", None) is None:
+            raise ValueError(f"{type(self).__name__} has no readout: set self.readout to a Module in __init__")
+        for slot in ("wav2spec", "prefiltering", "core", "readout"):
+            module = getattr(self, slot, None)
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"{type(self).__name__}.{slot} must be a torch.nn.Module, got {type(module).__name__}")
+
+    def _probe(self) -> Tensor | None:
+        """Return a stimulus on which a reloaded copy is compared with the original; None: no comparison."""
+        return None
+
+    def save_pretrained(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        model_card: str | None = None,
+    ) -> Path:
+        """Save weights and configuration to a folder; see :func:`deepSTRF.models.pretrained.save_pretrained_to_dir`.
+
+        Parameters
+        ----------
+        directory : path
+            Folder, made if needed.
+        metadata : mapping, optional
+            Anything JSON can hold, for instance scores.
+        model_card : str, optional
+            Text of ``README.md``; a short one is written otherwise.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Examples
+        --------
+        >>> import tempfile, torch
+        >>> from deepSTRF.models.audio import Linear
+        >>> model = Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).eval()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = Linear.from_pretrained(model.save_pretrained(folder))
+        >>> x = torch.randn(1, 1, 8, 20)
+        >>> torch.equal(model(x), again(x))
+        True
+        """
+        from deepSTRF.models.pretrained import save_pretrained_to_dir
+
+        return save_pretrained_to_dir(self, directory, metadata=metadata, model_card=model_card)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_path: str | os.PathLike[str],
+        *,
+        extra_kwargs: Mapping[str, Any] | None = None,
+        strict: bool = True,
+        map_location: str | torch.device = "cpu",
+        return_metadata: bool = False,
+    ) -> Self | tuple[Self, dict[str, Any] | None]:
+        """Load a saved model, in eval mode.
+
+        Called on :class:`NeuralModel` or another base class, it finds the class that was saved by its name.
+
+        Parameters
+        ----------
+        repo_or_path : path
+            The folder.
+        extra_kwargs : mapping, optional
+            Constructor arguments that override the saved ones.
+        strict : bool
+            Whether every tensor must be in the file and in the model.
+        map_location : str or torch.device
+            Device that the model is moved to.
+        return_metadata : bool
+            Return ``(model, metadata)``; metadata is None where none was saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder, or a file is missing in it; the message names it.
+        ValueError
+            If a file is damaged, or config and weights do not fit together.
+        """
+        from deepSTRF.models.pretrained import load_pretrained_from_dir
+
+        model, metadata = load_pretrained_from_dir(
+            cls, repo_or_path, extra_kwargs=extra_kwargs, strict=strict, map_location=map_location
+        )
+        return (model, metadata) if return_metadata else model
+
+
+def _require_positive_int(name: str, value: object) -> None:
+    """Raise a ValueError unless `value` is an int (not a bool) above zero."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive int, got {value!r}")

@@ -1,0 +1,409 @@
+"""Models on disk: a folder with weights, configuration, and whatever should travel with them.
+
+Nothing in the folder can run code when it is loaded: weights are safetensors, and the configuration names only classes
+of this library, of :mod:`torch.nn`'s activations, or ones that the caller has imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.models.rebuildable import Rebuildable
+
+if TYPE_CHECKING:
+    from deepSTRF.models.neural_model import NeuralModel
+
+__all__ = [
+    "CONFIG_FILE",
+    "METADATA_FILE",
+    "MODEL_CARD_FILE",
+    "WEIGHTS_FILE",
+    "load_pretrained_from_dir",
+    "save_pretrained_to_dir",
+]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+METADATA_FILE = "metadata.json"
+MODEL_CARD_FILE = "README.md"
+
+# Modules of torch.nn that may be an argument, with the attributes that are all they were made with.
+_TORCH_MODULES: dict[str, tuple[str, ...]] = {
+    "CELU": ("alpha", "inplace"),
+    "ELU": ("alpha", "inplace"),
+    "GELU": ("approximate",),
+    "Hardsigmoid": ("inplace",),
+    "Hardtanh": ("min_val", "max_val", "inplace"),
+    "Identity": (),
+    "LeakyReLU": ("negative_slope", "inplace"),
+    "LogSigmoid": (),
+    "PReLU": ("num_parameters",),
+    "ReLU": ("inplace",),
+    "ReLU6": ("inplace",),
+    "SELU": ("inplace",),
+    "SiLU": ("inplace",),
+    "Sigmoid": (),
+    "Softplus": ("beta", "threshold"),
+    "Softsign": (),
+    "Tanh": (),
+}
+
+M = TypeVar("M", bound="NeuralModel")
+
+
+def save_pretrained_to_dir(
+    model: NeuralModel,
+    directory: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    model_card: str | None = None,
+) -> Path:
+    """Save a model so that it reloads to identical outputs, or refuse with the reason.
+
+    Before anything is written, a copy is made from the configuration and the weights and compared with the model:
+    its structure and, for a model of spectrograms, its output on a probe stimulus, bit by bit. Each file is written
+    under a temporary name and then renamed.
+
+    Parameters
+    ----------
+    model : NeuralModel
+        The model, in any mode, on any device.
+    directory : path
+        Folder, made if needed. Files of an earlier save are replaced, others are left alone.
+    metadata : mapping, optional
+        Anything JSON can hold; goes to ``metadata.json``.
+    model_card : str, optional
+        Text of ``README.md``.
+
+    Returns
+    -------
+    Path
+        The folder, with ``config.json``, ``model.safetensors``, ``README.md`` and perhaps ``metadata.json``.
+
+    Raises
+    ------
+    AttributeError
+        If `model` has no ``_init_kwargs``, as a plain torch module.
+    ValueError
+        If an argument of the constructor cannot be written down, the copy differs, or `metadata` does not fit in JSON.
+    """
+    from safetensors.torch import save
+
+    config = _config_of(model)
+    # Copies, because safetensors refuses tensors that share memory.
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    _check_reloads(model, config, weights)
+    contents: dict[str, bytes] = {
+        WEIGHTS_FILE: save(weights, metadata={"format": "pt"}),
+        CONFIG_FILE: _json(config, "the configuration"),
+        MODEL_CARD_FILE: (_default_card(model) if model_card is None else model_card).encode(),
+    }
+    if metadata is not None:
+        contents[METADATA_FILE] = _json(dict(metadata), "metadata")
+    folder = Path(directory)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"cannot save a model to {folder}: it is a file, not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_all(folder, contents)
+    return folder
+
+
+def load_pretrained_from_dir(
+    cls: type[M],
+    directory: str | os.PathLike[str],
+    *,
+    extra_kwargs: Mapping[str, Any] | None = None,
+    strict: bool = True,
+    map_location: str | torch.device = "cpu",
+) -> tuple[M, dict[str, Any] | None]:
+    """Load a saved model, in eval mode.
+
+    Parameters
+    ----------
+    cls : type
+        The class that was saved. For :class:`~deepSTRF.models.NeuralModel` or another base class, the class is looked
+        up by the name in the configuration, among the library's models and the subclasses that have been imported.
+    directory : path
+        The folder. The configurations of deepSTRF 0.1.0 load too.
+    extra_kwargs : mapping, optional
+        Constructor arguments that override the saved ones, for instance modules that 0.1.0 did not save.
+    strict : bool
+        Whether every tensor must be in the file and in the model. With False, what is missing keeps its initial value,
+        with a warning that names it.
+    map_location : str or torch.device
+        Device that the model is moved to.
+
+    Returns
+    -------
+    model : NeuralModel
+        In eval mode.
+    metadata : dict or None
+        None where none was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or a file is missing in it; the message names it.
+    ValueError
+        If a file is damaged, names an unknown class, or config and weights do not fit together.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(folder)!r} with a saved model (a Hub id cannot be loaded in this version)"
+        )
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{name} is missing in {folder}: is this a folder that save_pretrained wrote?")
+    config = _read_json(folder / CONFIG_FILE)
+    weights = _read_weights(folder / WEIGHTS_FILE)
+    metadata = _read_json(folder / METADATA_FILE) if (folder / METADATA_FILE).is_file() else None
+
+    saved_as = config.pop("_model_class", cls.__name__)
+    model_class = _class_to_build(cls, saved_as)
+    # Overridden modules are not even looked up: they may be the reason for overriding.
+    overrides = dict(extra_kwargs or {})
+    kwargs = {name: _rebuilt(value) for name, value in config.items() if name not in overrides} | overrides
+    model = _make(model_class, kwargs, folder)
+    _load_weights(model, weights, strict, folder)
+    return model.to(map_location).eval(), metadata
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+def _config_of(model: nn.Module) -> dict[str, Any]:
+    if not isinstance(model, Rebuildable):
+        raise AttributeError(
+            f"{type(model).__name__} has no _init_kwargs: only subclasses of deepSTRF.models.NeuralModel can be saved"
+        )
+    return {"_model_class": type(model).__name__, **_described_arguments(model, type(model).__name__)}
+
+
+def _described_arguments(module: Rebuildable, owner: str) -> dict[str, Any]:
+    """All constructor arguments of a recorded module in a form for JSON; ValueError for one that has none."""
+    for name, kind in module._init_unsaved.items():
+        raise ValueError(f"{owner} cannot be saved: its argument {name} ({kind}) cannot be written to {CONFIG_FILE}")
+    arguments = dict(module._init_kwargs)
+    for name, value in module._init_modules.items():
+        arguments[name] = _described(value, f"{owner}: its argument {name}")
+    return arguments
+
+
+def _described(module: nn.Module, where: str) -> dict[str, Any]:
+    kind = type(module)
+    if getattr(nn, kind.__name__, None) is kind and kind.__name__ in _TORCH_MODULES:
+        kwargs = {name: getattr(module, name) for name in _TORCH_MODULES[kind.__name__]}
+        return {"_module": f"torch.nn.{kind.__name__}", "kwargs": kwargs}
+    if isinstance(module, Rebuildable):
+        return {"_module": _path(kind), "kwargs": _described_arguments(module, where)}
+    raise ValueError(
+        f"cannot save {where} is a {kind.__module__}.{kind.__qualname__}, which cannot be made again from a file. "
+        f"Can be: torch.nn's {', '.join(_TORCH_MODULES)}, and subclasses of deepSTRF.models.rebuildable.Rebuildable"
+    )
+
+
+def _rebuilt(value: Any) -> Any:
+    """Undo :func:`_described`; other values pass."""
+    if not (isinstance(value, dict) and "_module" in value):
+        return value
+    path, kwargs = value["_module"], value.get("kwargs", {})
+    if not isinstance(path, str) or not isinstance(kwargs, dict):
+        raise ValueError(f"damaged module entry in {CONFIG_FILE}: {value!r}")
+    prefix, _, name = path.rpartition(".")
+    kind: type | None
+    if prefix == "torch.nn" and name in _TORCH_MODULES:
+        kind = getattr(nn, name)
+    else:
+        if prefix.startswith("deepSTRF.models.") and all(part.isidentifier() for part in prefix.split(".")):
+            # The only imports that a file can cause: modules of this package.
+            _import_if_there(prefix)
+        kind = next((cls for cls in _subclasses(Rebuildable) if _path(cls) == path), None)
+    if kind is None:
+        raise ValueError(
+            f"{CONFIG_FILE} names the module {path!r}, which is not known here: import it before loading, or pass the "
+            "argument in extra_kwargs"
+        )
+    return kind(**{key: _rebuilt(argument) for key, argument in kwargs.items()})
+
+
+def _import_if_there(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{CONFIG_FILE} names the module {module!r}, which this version does not have") from error
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    children: list[type] = cls.__subclasses__()
+    for child in reversed(children):  # a class that was defined again is meant, not its old version
+        yield child
+        yield from _subclasses(child)
+
+
+def _class_to_build(cls: type[M], saved_as: str) -> type[M]:
+    from deepSTRF.models.audio import AudioEncodingModel
+    from deepSTRF.models.neural_model import NeuralModel
+
+    if cls.__name__ == saved_as:
+        return cls
+    if cls not in (NeuralModel, AudioEncodingModel):
+        warnings.warn(
+            f"this model was saved as {saved_as!r}; it is loaded as {cls.__name__!r}", UserWarning, stacklevel=4
+        )
+        return cls
+    known: dict[str, type] = {}
+    for candidate in _subclasses(cls):
+        known.setdefault(candidate.__name__, candidate)
+    if saved_as not in known:
+        raise ValueError(
+            f"the model was saved as {saved_as!r}, a class that is not known here; there are: "
+            f"{', '.join(sorted(known))}. Import the module that defines it first"
+        )
+    return known[saved_as]
+
+
+def _make(model_class: type[M], kwargs: dict[str, Any], folder: Path) -> M:
+    try:
+        return model_class(**kwargs)
+    except TypeError as error:
+        raise ValueError(
+            f"{model_class.__name__} cannot be made from {folder / CONFIG_FILE} with the arguments "
+            f"{sorted(kwargs)}: {error}"
+        ) from error
+
+
+def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool, where: object) -> None:
+    try:
+        # assign keeps the saved precision: a float64 model comes back as one.
+        problems = model.load_state_dict(dict(weights), strict=strict, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {where} do not fit the model of {CONFIG_FILE}: {error}") from error
+    if problems.missing_keys or problems.unexpected_keys:
+        warnings.warn(
+            f"loaded with strict=False: missing {problems.missing_keys}, unexpected {problems.unexpected_keys}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+# --- the check before saving -----------------------------------------------------------------------------------------
+
+
+def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Raise a ValueError unless a copy made from `config` and `weights` is the same model."""
+    reason = (
+        "A model is saved as its constructor arguments and its weights; what was changed after construction is lost"
+    )
+    through_json = json.loads(_json(dict(config), "the configuration"))
+    del through_json["_model_class"]
+    with torch.random.fork_rng(devices=[]):  # the copy draws initial values; the caller's stream goes on untouched
+        copy = type(model)(**{name: _rebuilt(value) for name, value in through_json.items()})
+    if repr(copy) != repr(model):
+        raise ValueError(
+            f"cannot save this {type(model).__name__}: its constructor arguments make another structure. {reason}.\n"
+            f"The model:\n{model}\nThe copy:\n{copy}"
+        )
+    try:
+        _load_weights(copy, weights, True, "the model")
+    except ValueError as error:
+        raise ValueError(f"cannot save this {type(model).__name__}. {reason}. {error}") from error
+    probe = model._probe()
+    if probe is None:
+        return
+    expected = _eval_output(model, probe)
+    got = _eval_output(copy.to(probe.device), probe)
+    if expected.shape != got.shape or not torch.equal(torch.nan_to_num(expected), torch.nan_to_num(got)):
+        raise ValueError(f"cannot save this {type(model).__name__}: a reloaded copy predicts something else. {reason}")
+
+
+def _eval_output(model: nn.Module, probe: Tensor) -> Tensor:
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.no_grad():
+            return model.eval()(probe)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _json(value: Any, what: str) -> bytes:
+    try:
+        return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} cannot be written as JSON: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also bytes that are no text
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write every file under a temporary name, then rename all of them: a crash while writing leaves the old model."""
+    temporary: dict[str, str] = {}
+    try:
+        for name, content in contents.items():
+            handle, temporary[name] = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary[name], 0o644)  # mkstemp lets the owner only
+        if METADATA_FILE not in contents:
+            (folder / METADATA_FILE).unlink(missing_ok=True)  # of an earlier model
+        for name in contents:
+            os.replace(temporary.pop(name), folder / name)
+    finally:
+        for path in temporary.values():
+            os.unlink(path)
+    if hasattr(os, "O_DIRECTORY"):  # makes the renames durable, where the system can
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _default_card(model: NeuralModel) -> str:
+    name = type(model).__name__
+    return (
+        "---\nlibrary_name: deepSTRF\ntags:\n- neuroscience\n- encoding-model\n---\n\n"
+        f"# {name}\n\n"
+        f"An encoding model of {model.O} neuron(s), {model.count_trainable_params()} trainable parameters, saved by "
+        "[deepSTRF](https://deepstrf.readthedocs.io).\n\n"
+        "```python\nfrom deepSTRF.models import NeuralModel\n\n"
+        'model = NeuralModel.from_pretrained("path/to/this/folder")\n```\n'
+    )

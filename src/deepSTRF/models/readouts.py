@@ -1,0 +1,208 @@
+"""Readouts: from features to one response per neuron.
+
+A readout says which of its tensors belong to single neurons, ``per_neuron_tensors()``: names as in its ``state_dict``,
+with the axis that runs over the neurons. The Fitter uses it to bring each neuron back to its own best epoch.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.layers.strf import CausalSTRFConv
+
+__all__ = ["LinearReadout", "STRFReadout"]
+
+
+class STRFReadout(nn.Module):
+    """One spectro-temporal receptive field per neuron, batch normalisation, activation.
+
+    ``y = activation(BatchNorm(strf * x))``. The normalisation gives every neuron the same scale before the activation,
+    whatever the scale of the stimulus; in eval mode it is a fixed gain and offset, see :meth:`effective_kernel`.
+
+    Parameters
+    ----------
+    F, T, C_in : int
+        Bands, window in bins and channels of the input.
+    out_neurons : int
+        Number of neurons N.
+    kernel : torch.nn.Module, optional
+        Kernel of the :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+    activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``; the identity by default.
+    bias : bool
+        Bias of the default kernel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> readout = STRFReadout(F=34, T=9, C_in=1, out_neurons=5)
+    >>> readout(torch.randn(2, 1, 34, 100)).shape
+    torch.Size([2, 5, 1, 100])
+    >>> readout.per_neuron_tensors()["strf.kernel.weight"]
+    0
+    """
+
+    def __init__(
+        self,
+        F: int,
+        T: int,
+        C_in: int,
+        out_neurons: int,
+        kernel: nn.Module | None = None,
+        activation: nn.Module | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
+        self.bn = nn.BatchNorm1d(out_neurons)
+        self.activation = nn.Identity() if activation is None else activation
+        self._own_kernel = kernel is None
+
+    def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the responses."""
+        drive = self.bn(self.strf(x).squeeze(2))
+        return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2)
+
+    def STRF_weight(self, polarity: str | None = None) -> Tensor:
+        """Return the kernels as they are stored, before the batch normalisation.
+
+        Parameters
+        ----------
+        polarity : {None, 'ON', 'OFF'}
+            None: all channels. 'ON', 'OFF': channel 0 or 1.
+
+        Returns
+        -------
+        Tensor
+            ``(N, C_in, F, T)``, or ``(N, F, T)`` for one polarity; the last time index is the current bin.
+
+        Raises
+        ------
+        ValueError
+            If `polarity` is another value, or there is no such channel.
+        """
+        weight = self.strf.STRF_weight()
+        if polarity is None:
+            return weight
+        channels = {"ON": 0, "OFF": 1}
+        if polarity not in channels:
+            raise ValueError(f"polarity must be None, 'ON' or 'OFF', got {polarity!r}")
+        if channels[polarity] >= weight.shape[1]:
+            raise ValueError(f"there is no {polarity} channel: the readout has {weight.shape[1]} input channel(s)")
+        return weight[:, channels[polarity]]
+
+    def effective_kernel(self) -> tuple[Float[Tensor, "N C_in F T"], Float[Tensor, " N"]]:
+        """Fold the batch normalisation in: the kernel and the offset that act in eval mode.
+
+        The input of the activation is ``kernel * x + offset``; a positive weight excites.
+
+        Returns
+        -------
+        kernel : Tensor
+            ``(N, C_in, F, T)``, the last time index is the current bin.
+        offset : Tensor
+            ``(N,)``.
+
+        Examples
+        --------
+        >>> import torch
+        >>> readout = STRFReadout(F=4, T=3, C_in=1, out_neurons=2).eval()
+        >>> kernel, offset = readout.effective_kernel()
+        >>> x = torch.randn(1, 1, 4, 3)
+        >>> by_hand = (kernel * x).sum((1, 2, 3)) + offset
+        >>> torch.allclose(readout(x)[0, :, 0, -1], by_hand, atol=1e-6)
+        True
+        """
+        weight = self.strf.STRF_weight()
+        bias = getattr(self.strf.kernel, "bias", None)
+        bn = {name: tensor.detach().cpu() for name, tensor in self.bn.state_dict().items()}
+        gain = bn["weight"] / torch.sqrt(bn["running_var"] + self.bn.eps)
+        offset = bn["bias"] - gain * bn["running_mean"]
+        if isinstance(bias, Tensor):
+            offset = offset + gain * bias.detach().cpu()
+        return gain[:, None, None, None] * weight, offset
+
+    def per_neuron_tensors(self) -> dict[str, int]:
+        """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
+        tensors = dict.fromkeys(("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"), 0)
+        if self._own_kernel:
+            tensors |= {f"strf.kernel.{name}": 0 for name, _ in self.strf.kernel.named_parameters()}
+        else:
+            tensors |= _offered_by(self.strf.kernel, "strf.kernel")
+        return tensors | _offered_by(self.activation, "activation")
+
+
+class LinearReadout(nn.Module):
+    """A linear layer from features to neurons, bin by bin, then the activation.
+
+    Parameters
+    ----------
+    in_features : int
+        Number of features C.
+    out_neurons : int
+        Number of neurons N.
+    hidden : int, optional
+        Size of a hidden layer (LeakyReLU, slope 0.1) before.
+    activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``; the identity by default.
+    bias : bool
+        Bias of the linear layers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> readout = LinearReadout(in_features=70, out_neurons=5)
+    >>> readout(torch.randn(2, 70, 1, 100)).shape
+    torch.Size([2, 5, 1, 100])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_neurons: int,
+        hidden: int | None = None,
+        activation: nn.Module | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.fc: nn.Module
+        if hidden is None:
+            self.fc = nn.Linear(in_features, out_neurons, bias=bias)
+        else:
+            self.fc = nn.Sequential(
+                nn.Linear(in_features, hidden, bias=bias),
+                nn.LeakyReLU(0.1),
+                nn.Linear(hidden, out_neurons, bias=bias),
+            )
+        self.activation = nn.Identity() if activation is None else activation
+
+    def forward(self, x: Float[Tensor, "B C *one T"]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another shape.
+        """
+        if x.ndim == 4 and x.shape[2] == 1:
+            x = x.squeeze(2)
+        if x.ndim != 3:
+            raise ValueError(f"expected features of shape (B, C, T) or (B, C, 1, T), got {tuple(x.shape)}")
+        return self.activation(self.fc(x.transpose(1, 2))).transpose(1, 2).unsqueeze(2)
+
+    def per_neuron_tensors(self) -> dict[str, int]:
+        """Names of the parameters that belong to single neurons, with the axis over neurons."""
+        last = "fc" if self.hidden is None else "fc.2"
+        layer = self.get_submodule(last)
+        return {f"{last}.{name}": 0 for name, _ in layer.named_parameters()} | _offered_by(
+            self.activation, "activation"
+        )
+
+
+def _offered_by(module: nn.Module, prefix: str) -> dict[str, int]:
+    """Per-neuron tensors that a part says it has; nothing is assumed about foreign modules."""
+    offer = getattr(module, "per_neuron_tensors", None)
+    return {} if offer is None else {f"{prefix}.{name}": axis for name, axis in offer().items()}
