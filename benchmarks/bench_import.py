@@ -1,0 +1,32 @@
+"""How long `from deepSTRF.training import Fitter` takes, as a ratio to `import torch`.
+
+Run: python benchmarks/bench_import.py
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+STATEMENTS = {"torch": "import torch", "Fitter": "from deepSTRF.training import Fitter"}
+RUNS = 9
+
+
+def seconds(statement: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", statement], check=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    for statement in STATEMENTS.values():
+        seconds(statement)  # warm the file cache
+    pairs = [{name: seconds(statement) for name, statement in STATEMENTS.items()} for _ in range(RUNS)]
+    ratios = sorted(pair["Fitter"] / pair["torch"] for pair in pairs)
+    for name in STATEMENTS:
+        print(f"{STATEMENTS[name]:40} {statistics.median(pair[name] for pair in pairs):.2f} s (median of {RUNS})")
+    print(f"ratio: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f}; may be 1.3")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Importing stays light, and the names of interface.md stay importable."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+MODULES = [
+    "deepSTRF", "deepSTRF.datasets.neural_dataset", "deepSTRF.datasets.audio.audio_dataset",
+    "deepSTRF.models.neural_model", "deepSTRF.models.audio.audio_model", "deepSTRF.models.layers",
+    "deepSTRF.metrics.performance",
+]  # fmt: skip
+NAMES = {
+    "deepSTRF.datasets": ["NeuralDataset"],
+    "deepSTRF.datasets.audio": ["AudioNeuralDataset", "NS1Dataset"],
+    "deepSTRF.metrics": ["mse_loss", "poisson_loss", "corrcoef", "fve", "normalized_corrcoef", "coherence",
+                         "signal_power", "noise_power", "snr"],
+    "deepSTRF.models": ["NeuralModel"],
+    "deepSTRF.models.audio": ["AudioEncodingModel", "Linear", "LinearNonlinear", "StateNet"],
+    "deepSTRF.training": ["Fitter", "set_random_seed"],
+    "deepSTRF.training.fitter": ["_pad_and_cat", "_default_val_metrics", "_to_scalar", "_format_epoch"],
+    "deepSTRF.utils": ["concat_neural_datasets", "hanning_smooth", "neural_collate", "ResponseSmoothingTransform",
+                       "plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid"],
+    "deepSTRF.utils.data": ["fill_missing_data", "concatenate_datasets"],
+    "deepSTRF.utils.hub": ["save_pretrained_to_dir", "load_pretrained_from_dir", "CONFIG_FILE", "WEIGHTS_FILE",
+                           "METADATA_FILE", "MODEL_CARD_FILE"],
+    "deepSTRF.metrics.performance": ["compute_CCmax", "compute_TTRC"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_is_importable(module):
+    assert importlib.import_module(module)
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_names_are_importable(module):
+    loaded = importlib.import_module(module)
+    for name in NAMES[module]:
+        assert getattr(loaded, name) is not None
+
+
+def loaded_by(statement):
+    code = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(output.split())
+
+
+def test_the_fitter_loads_nothing_heavy_beside_torch():
+    torch_alone = loaded_by("import torch")
+    extra = loaded_by("from deepSTRF.training import Fitter") - torch_alone
+    heavy = {"scipy", "matplotlib", "soundfile", "pooch", "torchmetrics", "safetensors", "tqdm", "deepSTRF.datasets"}
+    assert not extra & heavy
+    assert "deepSTRF.training.fitter" in extra
+
+
+def test_importing_deepstrf_loads_no_torch():
+    assert "torch" not in loaded_by("import deepSTRF")
+
+
+def test_help_of_the_command_loads_no_torch():
+    assert "torch" not in loaded_by("from deepSTRF.cli.main import main")
