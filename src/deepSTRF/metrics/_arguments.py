@@ -1,0 +1,95 @@
+"""What every metric checks before it computes, and the reduction over neurons that every metric ends with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {expected}; got {value!r}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless ``value`` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer; got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1; got {value}")
+
+
+def check_responses(responses: Tensor, mask: Tensor | None, name: str = "responses") -> Tensor | None:
+    """Check a ``(B, N, R, T)`` tensor and its mask; return the mask expanded to it.
+
+    Raises
+    ------
+    TypeError
+        If ``responses`` is not a tensor of real numbers or ``mask`` is not a bool tensor.
+    ValueError
+        If ``responses`` has not four axes or ``mask`` cannot be broadcast to it.
+    """
+    if not isinstance(responses, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor; got {type(responses).__name__}")
+    if responses.is_complex():
+        raise TypeError(f"{name} must hold real numbers; got {responses.dtype}")
+    if responses.ndim != 4:
+        raise ValueError(f"{name} must have the shape (B, N, R, T); got {tuple(responses.shape)}")
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask must be a bool tensor, True where data count; got {got}")
+    try:
+        return mask.expand(responses.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"mask must be broadcastable to {name} {tuple(responses.shape)}; got the shape {tuple(mask.shape)}"
+        ) from error
+
+
+def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str = "ground_truth") -> Tensor | None:
+    """Check that ``pred`` is ``(B, N, 1, T)`` beside ``(B, N, R, T)`` responses; return the expanded mask."""
+    if not isinstance(pred, Tensor):
+        raise TypeError(f"pred must be a torch.Tensor; got {type(pred).__name__}")
+    if pred.is_complex():
+        raise TypeError(f"pred must hold real numbers; got {pred.dtype}")
+    if pred.ndim != 4:
+        raise ValueError(f"pred must have the shape (B, N, 1, T); got {tuple(pred.shape)}")
+    mask = check_responses(responses, mask, name)
+    if pred.shape[2] != 1:
+        raise ValueError(
+            f"the R-axis of pred must have length 1, shape (B, N, 1, T): a model predicts one rate for all "
+            f"repeats; got {tuple(pred.shape)}"
+        )
+    batch, neurons, _, bins = responses.shape
+    if (pred.shape[0], pred.shape[1], pred.shape[3]) != (batch, neurons, bins):
+        raise ValueError(
+            f"shape mismatch: pred {tuple(pred.shape)} must be {(batch, neurons, 1, bins)} to go with "
+            f"{name} {tuple(responses.shape)}"
+        )
+    return mask
+
+
+def reduce_neurons(values: Tensor, reduction: str) -> Tensor:
+    """Reduce ``(N,)`` values over the defined (not NaN) neurons; NaN if there is none."""
+    if reduction == "none":
+        return values
+    mean = torch.nanmean(values)
+    if reduction == "mean":
+        return mean
+    # mean × number rather than nansum: without a defined neuron the sum is NaN, not 0
+    return mean * values.isnan().logical_not().sum()
+
+
+def result_dtype(*tensors: Tensor) -> torch.dtype:
+    """Dtype of the public result: that of the data, at least float32."""
+    dtype = torch.float32
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype

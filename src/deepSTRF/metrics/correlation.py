@@ -1,0 +1,349 @@
+"""Correlation between prediction and response, raw and relative to what the noise leaves explainable."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from jaxtyping import Bool, Float, Num
+from torch import Tensor
+
+from deepSTRF.metrics._arguments import (
+    REDUCTIONS,
+    check_choice,
+    check_count,
+    check_pair,
+    check_responses,
+    reduce_neurons,
+    result_dtype,
+)
+from deepSTRF.metrics.reliability import ceiling_of, pooled_power
+from deepSTRF.metrics.statistics import (
+    HalfSplits,
+    Measure,
+    Moments,
+    Powers,
+    RepeatMoments,
+    collect,
+    power_of_repeats,
+)
+
+METHODS = ("schoppe", "hsu")
+SIGNAL_POWERS = ("per_stimulus", "concatenated")
+
+
+def _varies(square: Tensor, mean: Tensor, moments: Moments) -> Tensor:
+    """Whether a variance is more than the rounding of a constant (4 units in the last place of its mean)."""
+    return square > (4 * moments.resolution).square() * moments.bins * mean.square()
+
+
+def correlation_of(moments: Moments) -> Float[Tensor, " N"]:
+    """Pearson correlation of :class:`Moments`; NaN for fewer than two bins or a constant side."""
+    defined = (
+        (moments.bins >= 2)
+        & _varies(moments.square_pred, moments.mean_pred, moments)
+        & _varies(moments.square_resp, moments.mean_resp, moments)
+    )
+    value = moments.cross / (moments.square_pred.sqrt() * moments.square_resp.sqrt())
+    return torch.where(defined, value.clamp(-1.0, 1.0), torch.nan)
+
+
+def explained_of(moments: Moments) -> Float[Tensor, " N"]:
+    """Fraction of variance explained of :class:`Moments`; NaN for fewer than two bins or a constant response."""
+    defined = (moments.bins >= 2) & _varies(moments.square_resp, moments.mean_resp, moments)
+    return torch.where(defined, 1 - mean_square_of(moments) * moments.bins / moments.square_resp, torch.nan)
+
+
+def mean_square_of(moments: Moments) -> Float[Tensor, " N"]:
+    """Mean squared error of :class:`Moments` (the streaming form of ``mse_loss``); NaN without a valid bin."""
+    spread = moments.square_pred + moments.square_resp - 2 * moments.cross
+    return spread / moments.bins + (moments.mean_pred - moments.mean_resp).square()
+
+
+def _schoppe(moments: Moments, power: Tensor, single: Tensor) -> Tensor:
+    """Covariance over sqrt(prediction variance × signal power); plain correlation for single trials."""
+    freedom = moments.bins - 1
+    defined = (
+        (moments.bins >= 2)
+        & _varies(moments.square_pred, moments.mean_pred, moments)
+        & (power > (4 * moments.resolution).square() * moments.mean_resp.square())
+    )
+    value = moments.cross / ((freedom * moments.square_pred).sqrt() * power.sqrt())
+    return torch.where(single, correlation_of(moments), torch.where(defined, value, torch.nan))
+
+
+def _schoppe_per_stimulus(moments: Moments, powers: Powers) -> Tensor:
+    return _schoppe(moments, pooled_power(powers), powers.repeats == 1)
+
+
+def _schoppe_concatenated(moments: Moments, repeats: RepeatMoments) -> Tensor:
+    return _schoppe(moments, _concatenated_power(repeats), repeats.most == 1)
+
+
+def _hsu(moments: Moments, halves: HalfSplits) -> Tensor:
+    return correlation_of(moments) / ceiling_of(halves)
+
+
+def _concatenated_power(repeats: RepeatMoments) -> Tensor:
+    """Signal power of the concatenated response; NaN where stimuli differ in their number of repeats."""
+    signal, _ = power_of_repeats(repeats.shared, repeats.cross)
+    return torch.where(repeats.fewest == repeats.most, signal, torch.nan)
+
+
+def _noise_ceiling(moments: Moments, power: Tensor) -> Tensor:
+    floor = (4 * moments.resolution).square() * moments.mean_resp.square()
+    defined = (power > floor) & _varies(moments.square_resp, moments.mean_resp, moments)
+    value = (power * (moments.bins - 1) / moments.square_resp).sqrt()
+    return torch.where(defined, value, torch.nan)
+
+
+def _ceiling_per_stimulus(moments: Moments, powers: Powers) -> Tensor:
+    return _noise_ceiling(moments, pooled_power(powers))
+
+
+def _ceiling_concatenated(moments: Moments, repeats: RepeatMoments) -> Tensor:
+    return _noise_ceiling(moments, _concatenated_power(repeats))
+
+
+CORRCOEF = Measure((Moments.of,), correlation_of)
+FVE = Measure((Moments.of,), explained_of)
+MEAN_SQUARE = Measure((Moments.of,), mean_square_of)
+
+
+def normalized_corrcoef_measure(
+    method: str = "schoppe", signal_power: str = "per_stimulus", ccmax_iters: int = 126
+) -> Measure:
+    """Build the statistics and formula of :func:`normalized_corrcoef`, for streaming.
+
+    Examples
+    --------
+    >>> normalized_corrcoef_measure("schoppe").compute.__name__
+    '_schoppe_per_stimulus'
+    """
+    check_choice("method", method, METHODS)
+    check_choice("signal_power", signal_power, SIGNAL_POWERS)
+    check_count("ccmax_iters", ccmax_iters)
+    if method == "hsu":
+        return Measure((Moments.of, functools.partial(HalfSplits.of, max_splits=ccmax_iters)), _hsu)
+    if signal_power == "concatenated":
+        return Measure((Moments.of, RepeatMoments.of), _schoppe_concatenated)
+    return Measure((Moments.of, Powers.of), _schoppe_per_stimulus)
+
+
+def noise_ceiling_measure(signal_power: str = "per_stimulus") -> Measure:
+    """Build the statistics and formula of :func:`noise_ceiling`, for streaming.
+
+    Examples
+    --------
+    >>> len(noise_ceiling_measure().parts)
+    2
+    """
+    check_choice("signal_power", signal_power, SIGNAL_POWERS)
+    if signal_power == "concatenated":
+        return Measure((Moments.of, RepeatMoments.of), _ceiling_concatenated)
+    return Measure((Moments.of, Powers.of), _ceiling_per_stimulus)
+
+
+def _score(measure: Measure, pred: Tensor, responses: Tensor, mask: Tensor | None, reduction: str, name: str) -> Tensor:
+    mask = check_pair(pred, responses, mask, name)
+    values = measure.compute(*collect(measure.parts, responses, pred, mask))
+    return reduce_neurons(values, reduction).to(result_dtype(pred, responses))
+
+
+@torch.no_grad()
+def corrcoef(
+    pred: Num[Tensor, "B N 1 T"],
+    gt: Num[Tensor, "B N R T"],
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+) -> Float[Tensor, ...]:
+    r"""Pearson correlation between prediction and PSTH, over all valid bins of all stimuli.
+
+    .. math:: CC = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,\mathrm{var}(\bar y)}}
+
+    Parameters
+    ----------
+    pred : Tensor
+        ``(B, N, 1, T)`` predictions.
+    gt : Tensor
+        ``(B, N, R, T)`` responses in the same unit, NaN where missing; repeats are averaged (without the missing ones).
+    mask : Tensor, optional
+        Bool, broadcastable to ``gt``; replaces the not-NaN mask. A NaN that it marks as valid makes the neuron NaN.
+    reduction : {'mean', 'sum', 'none'}
+        Over the defined neurons; ``'none'`` gives ``(N,)``.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar. A neuron with fewer than two valid bins, or with a constant response or prediction (no
+        variation beyond 4 units in the last place), is NaN.
+
+    Raises
+    ------
+    ValueError
+        For an unknown reduction or shapes that do not fit.
+    TypeError
+        For a mask that is not bool.
+
+    Examples
+    --------
+    >>> import torch
+    >>> responses = torch.tensor([[[[0.0, 2.0, 1.0, torch.nan]], [[1.0, 1.0, 1.0, 1.0]]]])
+    >>> pred = torch.tensor([[[[1.0, 5.0, 3.0, 9.0]], [[1.0, 2.0, 3.0, 4.0]]]])
+    >>> corrcoef(pred, responses, reduction="none")
+    tensor([1., nan])
+    >>> corrcoef(pred, responses)
+    tensor(1.)
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    return _score(CORRCOEF, pred, gt, mask, reduction, "gt")
+
+
+@torch.no_grad()
+def fve(
+    pred: Num[Tensor, "B N 1 T"],
+    gt: Num[Tensor, "B N R T"],
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+) -> Float[Tensor, ...]:
+    r"""Fraction of the PSTH's variance that the prediction explains; negative if it is worse than the mean.
+
+    .. math:: FVE = 1 - \frac{\sum_t (\bar y_t - \hat y_t)^2}{\sum_t (\bar y_t - \langle\bar y\rangle)^2}
+
+    Parameters
+    ----------
+    pred, gt, mask, reduction
+        As in :func:`corrcoef`.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar. A neuron with fewer than two valid bins or a constant response is NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`corrcoef`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> responses = torch.tensor([[[[0.0, 2.0, 4.0]]]])
+    >>> fve(responses, responses), fve(torch.zeros(1, 1, 1, 3), responses)
+    (tensor(1.), tensor(-1.5000))
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    return _score(FVE, pred, gt, mask, reduction, "gt")
+
+
+@torch.no_grad()
+def normalized_corrcoef(
+    pred: Num[Tensor, "B N 1 T"],
+    responses: Num[Tensor, "B N R T"],
+    method: str = "schoppe",
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+    ccmax_iters: int = 126,
+    signal_power: str = "per_stimulus",
+) -> Float[Tensor, ...]:
+    r"""Correlation relative to the best that any model could reach on responses of this reliability.
+
+    .. math:: CC_{norm} = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,SP}}
+       \quad\text{('schoppe' [1]_)}, \qquad CC_{norm} = CC / CC_{max} \quad\text{('hsu' [2]_)}
+
+    A neuron that was never repeated has no measurable noise: its value is the plain correlation.
+
+    Parameters
+    ----------
+    pred : Tensor
+        ``(B, N, 1, T)`` predictions.
+    responses : Tensor
+        ``(B, N, R, T)`` single repeats, NaN where missing.
+    method : {'schoppe', 'hsu'}
+        Signal power in the denominator, or correlation between random halves of the repeats (:func:`ccmax`).
+    mask : Tensor, optional
+        Bool, broadcastable to ``responses``; replaces the not-NaN mask, for the covariance and for the noise.
+    reduction : {'mean', 'sum', 'none'}
+        Over the defined neurons; ``'none'`` gives ``(N,)``.
+    ccmax_iters : int
+        ``'hsu'``: at most this many half-splits.
+    signal_power : {'per_stimulus', 'concatenated'}
+        ``'schoppe'``: signal power within each stimulus, averaged with the number of bins as weight (published scores
+        use it, but mean rates that differ between stimuli enter the covariance only, and can lift the value above 1);
+        or that of all stimuli's responses concatenated, as in the paper, where numerator and denominator see the same
+        variance. The latter needs the same number of repeats for all stimuli of a neuron, else that neuron is NaN.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar. NaN where the signal power is not positive or the correlation is undefined.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, signal power or reduction, or shapes that do not fit (a prediction has an R-axis of 1).
+    TypeError
+        For a mask that is not bool.
+
+    References
+    ----------
+    .. [1] Schoppe, O., Harper, N. S., Willmore, B. D. B., King, A. J. & Schnupp, J. W. H. (2016). Measuring the
+       performance of neural models. Frontiers in Computational Neuroscience 10, 10. doi:10.3389/fncom.2016.00010
+    .. [2] Hsu, A., Borst, A. & Theunissen, F. E. (2004). Quantifying variability in neural responses and its
+       application for the validation of model predictions. Network 15, 91–109. doi:10.1088/0954-898X_15_2_002
+
+    Examples
+    --------
+    >>> import torch
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> rate = torch.rand(10, 2, 1, 200, generator=generator)
+    >>> responses = rate + 0.5 * torch.randn(10, 2, 8, 200, generator=generator)
+    >>> normalized_corrcoef(rate, responses, reduction="none").round(decimals=1)
+    tensor([1., 1.])
+    >>> normalized_corrcoef(rate, responses, method="hsu").round(decimals=1)
+    tensor(1.)
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    measure = normalized_corrcoef_measure(method, signal_power, ccmax_iters)
+    return _score(measure, pred, responses, mask, reduction, "responses")
+
+
+@torch.no_grad()
+def noise_ceiling(
+    responses: Num[Tensor, "B N R T"],
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+    signal_power: str = "per_stimulus",
+) -> Float[Tensor, ...]:
+    r"""Correlation with the PSTH that a perfect model would reach: ``corrcoef = normalized_corrcoef × noise_ceiling``.
+
+    .. math:: \sqrt{SP / \mathrm{var}(\bar y)}
+
+    Parameters
+    ----------
+    responses : Tensor
+        ``(B, N, R, T)`` single repeats, NaN where missing.
+    mask, reduction, signal_power
+        As in :func:`normalized_corrcoef` with ``method='schoppe'``.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar. NaN for a neuron with single trials only: its ceiling is unknown.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`normalized_corrcoef`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> noise_ceiling(torch.tensor([[[[0.0, 1.0, 4.0], [0.0, 1.0, 4.0]]]]))
+    tensor(1.)
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    measure = noise_ceiling_measure(signal_power)
+    mask = check_responses(responses, mask)
+    values = measure.compute(*collect(measure.parts, responses, None, mask))
+    return reduce_neurons(values, reduction).to(result_dtype(responses))

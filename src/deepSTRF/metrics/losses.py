@@ -1,0 +1,208 @@
+"""Training losses: differentiable, blind to missing data, one number per neuron before the reduction.
+
+Missing positions are replaced before the formula, not multiplied by zero after it: an ``exp`` that overflows or a NaN
+there would otherwise reach the gradient as ``0 × inf``.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Num
+from torch import Tensor
+
+from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, reduce_neurons
+from deepSTRF.metrics.blocks import Block, average_repeats
+from deepSTRF.metrics.statistics import Measure, _stack
+
+
+def _target(gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """PSTH ``(B, N, 1, T)`` and where it is valid."""
+    if gt.shape[2] == 1:
+        return gt, (gt == gt if mask is None else mask)
+    target = average_repeats(gt, mask)
+    return target, (target == target if mask is None else mask.any(2, keepdim=True))
+
+
+def _mean_over_valid(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
+    """Mean per neuron of values that are 0 where not valid, then the reduction over neurons."""
+    count = valid.sum((0, 2, 3))
+    # the clamp keeps 0 / 0, whose gradient is NaN, out of the graph
+    mean = values.sum((0, 2, 3)) / count.clamp(min=1)
+    return reduce_neurons(torch.where(count > 0, mean, torch.nan), reduction)
+
+
+def mse_loss(
+    pred: Num[Tensor, "B N 1 T"],
+    gt: Num[Tensor, "B N R T"],
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+) -> Float[Tensor, ...]:
+    """Mean squared error between prediction and PSTH over the valid bins of each neuron.
+
+    Parameters
+    ----------
+    pred : Tensor
+        ``(B, N, 1, T)`` predictions; gradients flow to them.
+    gt : Tensor
+        ``(B, N, R, T)`` responses in the same unit, NaN where missing; repeats are averaged (without the missing ones).
+    mask : Tensor, optional
+        Bool, broadcastable to ``gt``; replaces the not-NaN mask. A NaN that it marks as valid makes the neuron NaN.
+    reduction : {'mean', 'sum', 'none'}
+        Over the neurons with data; ``'none'`` gives ``(N,)``.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar; a neuron without a valid bin is NaN, has zero gradient and does not enter the reduction.
+
+    Raises
+    ------
+    ValueError
+        For an unknown reduction, or shapes that do not fit.
+    TypeError
+        For a mask that is not bool.
+
+    Examples
+    --------
+    >>> import torch
+    >>> pred = torch.ones(1, 2, 1, 2, requires_grad=True)
+    >>> loss = mse_loss(pred, torch.tensor([[[[3.0, torch.nan]], [[torch.nan, torch.nan]]]]))
+    >>> loss.backward()
+    >>> loss.item(), pred.grad.flatten().tolist()
+    (4.0, [-4.0, 0.0, 0.0, 0.0])
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    target, valid = _target(gt, check_pair(pred, gt, mask, "gt"))
+    residual = torch.where(valid, pred - target, 0.0)
+    return _mean_over_valid(residual.square(), valid, reduction)
+
+
+def poisson_loss(
+    pred: Num[Tensor, "B N 1 T"],
+    gt: Num[Tensor, "B N R T"],
+    mask: Bool[Tensor, ...] | None = None,
+    reduction: str = "mean",
+    log_input: bool = False,
+    validate_input: bool = False,
+    eps: float = 1e-8,
+) -> Float[Tensor, ...]:
+    r"""Negative log-likelihood of Poisson counts, without the term that does not depend on the prediction.
+
+    .. math:: \hat y - y \log \hat y \qquad\text{or, with log\_input,}\qquad e^{\hat y} - y\,\hat y
+
+    Below ``eps`` the first form goes on as a straight line with the slope that it has at ``eps``, and at least with
+    slope −1: a negative rate is finite, always costs more than ``eps``, and is pushed up.
+
+    Parameters
+    ----------
+    pred : Tensor
+        ``(B, N, 1, T)`` predicted counts per bin, or their logarithm with ``log_input``; gradients flow to them.
+    gt, mask, reduction
+        As in :func:`mse_loss`; counts per bin.
+    log_input : bool
+        Whether ``pred`` is the logarithm of the rate. Never inferred: pair it with a readout that can be negative.
+    validate_input : bool
+        Raise if a valid position has a negative rate (without ``log_input``) or a negative count. This waits for the
+        device, so it is off by default.
+    eps : float
+        Rate below which the logarithm is replaced by its tangent.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar; a neuron without a valid bin is NaN, has zero gradient and does not enter the reduction.
+
+    Raises
+    ------
+    ValueError
+        For an unknown reduction, shapes that do not fit, ``eps`` that is not positive, or negative values if
+        ``validate_input``.
+    TypeError
+        For a mask that is not bool.
+
+    Examples
+    --------
+    >>> import torch
+    >>> counts = torch.tensor([[[[0.0, 2.0, torch.nan]]]])
+    >>> poisson_loss(torch.tensor([[[[1.0, 1.0, -5.0]]]]), counts)
+    tensor(1.)
+    >>> poisson_loss(torch.tensor([[[[0.0, 0.0, 1000.0]]]]), counts, log_input=True)
+    tensor(1.)
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    _check_eps(eps)
+    target, valid = _target(gt, check_pair(pred, gt, mask, "gt"))
+    if validate_input:
+        _check_not_negative(pred, target, valid, log_input)
+    # 0 is harmless in either formula, and so is its gradient
+    rate, count = torch.where(valid, pred, 0.0), torch.where(valid, target, 0.0)
+    values = torch.where(valid, _poisson(rate, count, log_input, eps), 0.0)
+    return _mean_over_valid(values, valid, reduction)
+
+
+def _poisson(pred: Tensor, count: Tensor, log_input: bool, eps: float) -> Tensor:
+    """Negative log-likelihood at every position, none of which is missing."""
+    if log_input:
+        return pred.exp() - count * pred
+    rate = pred.clamp(min=eps)
+    below = (pred - eps).clamp(max=0.0)
+    # slope of the tangent at eps; counts below 2 eps (silence, above all) would give a rising line, so at least −1
+    slope = (1 - count / eps).clamp(max=-1.0)
+    return rate - count * rate.log() + slope * below
+
+
+def _check_eps(eps: float) -> None:
+    if not eps > 0:
+        raise ValueError(f"eps must be positive; got {eps}")
+
+
+def _check_not_negative(pred: Tensor, target: Tensor, valid: Tensor, log_input: bool) -> None:
+    for name, values in (("gt", target),) if log_input else (("pred", pred), ("gt", target)):
+        number = int(((values < 0) & valid).sum())
+        if number:
+            raise ValueError(
+                f"poisson_loss needs rates and counts, but {name} has negative values at {number} valid positions; "
+                f"use a non-negative output activation, or log_input=True for a model that predicts the log rate"
+            )
+
+
+class PoissonSums(NamedTuple):
+    """Summed Poisson loss and number of valid bins, each ``(N,)``; see :mod:`deepSTRF.metrics.statistics`."""
+
+    total: Tensor
+    bins: Tensor
+
+    @classmethod
+    def of(cls, block: Block, log_input: bool = False, eps: float = 1e-8) -> PoissonSums:
+        """Sums of each stimulus and neuron of a block, ``(S, N)``."""
+        values = _poisson(block.pred, block.psth, log_input, eps)
+        if block.columns is not None:
+            values = torch.where(block.columns > 0, values, 0.0)
+        return cls(values.sum(-1), block.bins)
+
+    def pool(self) -> PoissonSums:
+        """Join the leading axis."""
+        return PoissonSums(self.total.sum(0), self.bins.sum(0))
+
+    def merge(self, other: PoissonSums) -> PoissonSums:
+        """Join two pooled statistics of different stimuli."""
+        return PoissonSums(*map(_stack, self, other)).pool()
+
+
+def _poisson_mean(sums: PoissonSums) -> Tensor:
+    return sums.total / sums.bins  # 0 / 0 is NaN: no valid bin
+
+
+def poisson_measure(log_input: bool = False, eps: float = 1e-8) -> Measure:
+    """Build the statistics and formula of :func:`poisson_loss`, for streaming (without gradients).
+
+    Examples
+    --------
+    >>> len(poisson_measure(log_input=True).parts)
+    1
+    """
+    _check_eps(eps)
+    return Measure((functools.partial(PoissonSums.of, log_input=log_input, eps=eps),), _poisson_mean)
