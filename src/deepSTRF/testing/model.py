@@ -46,7 +46,7 @@ def check_model(
     Raises
     ------
     ContractError
-        At the first part of the contract that does not hold; an AssertionError.
+        If `model` is no such thing, or at the first part of the contract that does not hold; an AssertionError.
 
     Examples
     --------
@@ -56,16 +56,19 @@ def check_model(
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a load that differs in class name and such is judged by its result
         torch.manual_seed(seed)
-        subject: NeuralModel = copy.deepcopy(model) if isinstance(model, nn.Module) else model()
+        if isinstance(model, nn.Module) and not isinstance(model, NeuralModel):
+            raise ContractError(f"expected a NeuralModel or a function that makes one, got {type(model).__name__}")
+        subject = copy.deepcopy(model) if isinstance(model, NeuralModel) else model()
         _check_interface(subject)
-        if not isinstance(model, nn.Module):
+        if not isinstance(model, NeuralModel):
             _check_initialisation(model, seed)
         stimulus = make_stimulus or _spectrograms(subject)
-        with _quiet_forward(subject):
+        with _named_errors(subject, "on stimuli of 20 bins"):
             subject(stimulus(2, 20))
         case = _Case(subject.eval(), stimulus)
-        for check in _CHECKS:
-            check(_Case(copy.deepcopy(case.model), case.stimulus))
+        for where, check in _CHECKS.items():
+            with _named_errors(subject, where):
+                check(_Case(copy.deepcopy(case.model), case.stimulus))
 
 
 @dataclass(frozen=True)
@@ -90,14 +93,14 @@ def _require(condition: bool, message: str) -> None:
 
 
 @contextmanager
-def _quiet_forward(model: nn.Module) -> Iterator[None]:
-    """Turn any error of the first forward pass into one that says what was tried."""
+def _named_errors(model: nn.Module, where: str) -> Iterator[None]:
+    """Turn an error inside the model into one that says what was tried."""
     try:
         yield
+    except ContractError:
+        raise
     except Exception as error:
-        raise ContractError(
-            f"{type(model).__name__} fails on stimuli of 20 bins: {type(error).__name__}: {error}"
-        ) from error
+        raise ContractError(f"{type(model).__name__} fails {where}: {type(error).__name__}: {error}") from error
 
 
 def _spectrograms(model: NeuralModel) -> MakeStimulus:
@@ -217,9 +220,9 @@ def _check_float64(case: _Case) -> None:
 
 
 def _check_gradients(case: _Case) -> None:
-    """Every trainable parameter receives a gradient, not zero in eval mode; in train mode batch norm cancels offsets."""
+    """Every trainable parameter receives a gradient: not zero in eval mode."""
     stims = case.stimulus(3, 4 * case.window + 13)
-    for mode in (False, True):
+    for mode in (False, True):  # in train mode batch normalisation cancels offsets in front of it
         case.model.train(mode).zero_grad(set_to_none=True)
         out = case.model(stims)
         (out * torch.randn_like(out)).sum().backward()
@@ -350,17 +353,17 @@ def _check_gradmap(case: _Case) -> None:
     )
 
 
-_CHECKS = (
-    _check_shapes,
-    _check_causality,
-    _check_batch_independence,
-    _check_zero_padding,
-    _check_float64,
-    _check_gradients,
-    _check_per_neuron_tensors,
-    _check_missing_data,
-    _check_detach,
-    _check_state_dict,
-    _check_saving,
-    _check_gradmap,
-)
+_CHECKS: dict[str, Callable[[_Case], None]] = {
+    "on stimuli of other lengths": _check_shapes,
+    "on stimuli with another future": _check_causality,
+    "in other batches": _check_batch_independence,
+    "on zero-padded stimuli": _check_zero_padding,
+    "in float64": _check_float64,
+    "in the backward pass": _check_gradients,
+    "when its per-neuron tensors are changed": _check_per_neuron_tensors,
+    "with missing data": _check_missing_data,
+    "in a second backward pass after detach()": _check_detach,
+    "to load a state_dict": _check_state_dict,
+    "to be saved and loaded": _check_saving,
+    "in STRF_gradmap": _check_gradmap,
+}
