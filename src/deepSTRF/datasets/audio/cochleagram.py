@@ -1,0 +1,133 @@
+"""Sound pressure becomes a cochleagram: log-spaced bands, in dB, strictly causal."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["band_centres", "causal_cochleagram"]
+
+
+def band_centres(n_bands: int = 34, low_hz: float = 500.0, high_hz: float = 22627.417) -> Float[Tensor, " F"]:
+    """Centre frequencies of log-spaced bands; the defaults are the 1/6-octave bands of the NS1 papers.
+
+    Parameters
+    ----------
+    n_bands : int
+        Number of bands, at least 2.
+    low_hz, high_hz : float
+        Centres of the first and the last band in Hz.
+
+    Returns
+    -------
+    Tensor, shape (F,)
+        In Hz, rising.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 bands, or ``0 < low_hz < high_hz`` does not hold.
+
+    Examples
+    --------
+    >>> band_centres()[:4].round().tolist()
+    [500.0, 561.0, 630.0, 707.0]
+    """
+    if n_bands < 2 or not 0 < low_hz < high_hz:
+        raise ValueError(
+            f"expected at least 2 bands and 0 < low_hz < high_hz; got n_bands={n_bands}, low_hz={low_hz}, "
+            f"high_hz={high_hz}"
+        )
+    return torch.from_numpy(np.geomspace(low_hz, high_hz, n_bands)).float()
+
+
+def _triangular_bands(centres: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Weights (F, n_frequencies): triangles from one neighbouring centre to the other, each of unit sum."""
+    step = centres[1] / centres[0]
+    corners = np.concatenate([[centres[0] / step], centres, [centres[-1] * step]])
+    lower, centre, upper = (corners[k : k + len(centres), None] for k in range(3))
+    rising = (frequencies - lower) / (centre - lower)
+    falling = (upper - frequencies) / (upper - centre)
+    weights = np.clip(np.minimum(rising, falling), 0.0, None)
+    total = weights.sum(1, keepdims=True)
+    if not (total > 0).all():
+        empty = centres[int(np.argmin(total))]
+        raise ValueError(f"the band at {empty:.0f} Hz holds no frequency of the spectrum; use a longer window")
+    return weights / total
+
+
+def causal_cochleagram(
+    waveform: Float[Tensor, "1 T_audio"],
+    fs: int,
+    hop: int,
+    *,
+    centres_hz: Float[Tensor, " F"] | None = None,
+    window_ms: float = 10.0,
+    floor_db: float = -40.0,
+) -> Float[Tensor, "1 F T"]:
+    """Compute the log-amplitude cochleagram of a sound, without a look into the future.
+
+    The recipe of the NS1 papers [1]_: amplitude spectrogram in Hann windows, triangular log-spaced bands of unit sum,
+    20 log10, floor. Unlike theirs and most, the frame of bin t *ends* with the bin: it is made of the samples
+    before ``(t + 1) * hop`` and of no later one. Silence precedes the sound.
+
+    Parameters
+    ----------
+    waveform : Tensor, shape (1, T_audio)
+        One channel. Samples after the last whole hop are left out.
+    fs : int
+        Sampling rate in Hz.
+    hop : int
+        Samples per time bin.
+    centres_hz : Tensor, shape (F,), optional
+        Centre frequencies, log-spaced; default :func:`band_centres`.
+    window_ms : float
+        Length of the window. One that is shorter than a bin is lengthened to the bin, so that no sample is lost.
+    floor_db : float
+        Quieter values are raised to this one.
+
+    Returns
+    -------
+    Tensor, shape (1, F, T)
+        In dB, where 0 dB is an amplitude of 1 of the unnormalised spectrum in a 10 ms window; T = T_audio // hop.
+
+    Raises
+    ------
+    ValueError
+        If the waveform is not of shape (1, T_audio), shorter than a hop or not finite, or if a band is so narrow
+        that it holds no frequency of the spectrum.
+
+    References
+    ----------
+    .. [1] Rahman M, Willmore BDB, King AJ, Harper NS (2019). A dynamic network model of temporal receptive fields in
+       primary auditory cortex. PLoS Comput Biol 15:e1006618. doi:10.1371/journal.pcbi.1006618
+
+    Examples
+    --------
+    >>> tone = torch.sin(2 * torch.pi * 4000 * torch.arange(48000) / 48000)[None]
+    >>> cochleagram = causal_cochleagram(tone, fs=48000, hop=240)
+    >>> cochleagram.shape, int(cochleagram[0, :, -1].argmax())  # 4 kHz is 3 octaves, 18 bands, above 500 Hz
+    (torch.Size([1, 34, 200]), 18)
+    """
+    if waveform.ndim != 2 or waveform.shape[0] != 1 or waveform.shape[1] < hop:
+        raise ValueError(
+            f"expected a waveform (1, T_audio) of at least one hop ({hop} samples); got {tuple(waveform.shape)}"
+        )
+    if not torch.isfinite(waveform).all():
+        raise ValueError("the waveform holds NaN or infinite samples")
+    centres = (band_centres() if centres_hz is None else centres_hz).double().numpy()
+    size = max(round(fs * window_ms / 1000), hop)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    window *= 0.005 * fs / window.sum()  # exactly 1 for a 10 ms window: other lengths keep the meaning of 0 dB
+
+    n_frames = waveform.shape[1] // hop
+    sound = waveform[0, : n_frames * hop].double().numpy()
+    padded = np.concatenate([np.zeros(size - hop), sound])
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    amplitude = np.abs(np.fft.rfft(frames * window, axis=-1))
+    bands = _triangular_bands(centres, np.fft.rfftfreq(size, 1 / fs))
+    # einsum without BLAS: a frame's value must not depend on how many frames there are
+    level = 20 * np.log10(np.maximum(np.einsum("tk,fk->ft", amplitude, bands), 10 ** (floor_db / 20)))
+    return torch.from_numpy(level).float()[None]

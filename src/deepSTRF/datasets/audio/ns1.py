@@ -1,0 +1,381 @@
+"""NS1: single and multi units of ferret auditory cortex, 20 natural sounds with 20 repeats."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
+from deepSTRF.datasets.download import RecordingError, default_cache_dir, download_recording
+from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.utils.audio_io import load_wav, resample
+
+__all__ = ["NS1_TEST", "NS1_TRAINVAL", "NS1Dataset", "download_ns1"]
+
+NS1_TRAINVAL: tuple[int, ...] = (0, 1, 2, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""Stimuli that Rahman et al. (2019, 2020) fitted and validated on."""
+
+NS1_TEST: tuple[int, ...] = (3, 6, 9, 19)
+"""Stimuli that Rahman et al. (2019, 2020) tested on."""
+
+_RAHMAN_VALIDATION = (5, 11, 16)
+
+_METADATA = "MetadataSHEnCneurons.mat"
+_SPIKES = "spikesandwav"
+_AUTHORS = "test_data_5ms.mat"
+_WHERE = (
+    "NS1Dataset(download=True) fetches the release, or download MetadataSHEnCneurons.mat and spikesandwav.zip from "
+    "https://osf.io/ayw2p into one folder and give it as path"
+)
+
+_SOUNDS = tuple(
+    [f"SH.En.C/source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13)]
+    + [f"SH.En.C/source.2.sound.0.snr.0.token.0.fw.1.frozen.{k}" for k in range(1, 9)]
+)
+_TYPES = {0: "water_sounds", 19: "water_sounds", 3: "ferret_vocalization", 6: "insects_buzzing"} | dict.fromkeys(
+    range(8, 12), "human_speech"
+)
+_RECORDED_MS = 4995
+_SOUND_MS = 5000
+_TRUE_FS = 48828.125  # the headers say 48 828
+_COCHLEAGRAM_FS = 48000
+
+
+def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
+    """Download the public release of NS1 from OSF, what is not there yet.
+
+    The archive stays packed: :class:`NS1Dataset` reads it as it is.
+
+    Parameters
+    ----------
+    dest : str or path, optional
+        The folder to fill, by default ``default_cache_dir("NS1")``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    RecordingError
+        If a download fails or a file has the wrong checksum.
+
+    Examples
+    --------
+    >>> folder = download_ns1()  # doctest: +SKIP
+    """
+    return download_recording("NS1", dest)
+
+
+@register_dataset(
+    DatasetCard(
+        name="ns1",
+        summary="single and multi units listening to 20 natural sounds of 5 s, anaesthetised",
+        species="ferret",
+        area="A1 (auditory cortex)",
+        size="119 neurons, 20 stimuli, 20 repeats",
+        paper="Harper et al. 2016, PLoS Comput Biol, doi:10.1371/journal.pcbi.1005113",
+        licence="none stated; openly available at https://osf.io/ayw2p",
+        default_split="checkpoint",
+    )
+)
+class NS1Dataset(AudioNeuralDataset):
+    """Natural Sound data set 1: 119 units of ferret auditory cortex, 20 natural sounds, 20 repeats each.
+
+    Reads the public release [1]_ [2]_ as it is downloaded. Responses are spike counts per bin: a spike at time t after
+    sound onset counts in bin ``floor(t / dt_ms)``; spikes before the onset or after the last whole bin of the 4995
+    recorded ms don't count. The dynamic random chords of the release are not loaded.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        Folder with ``MetadataSHEnCneurons.mat`` and ``spikesandwav.zip``, or its unpacked folder ``spikesandwav/``,
+        which is preferred where both lie there. By default ``default_cache_dir("NS1")``.
+    dt_ms : float
+        Width of a time bin. Must divide the 4995 ms recorded or the 5000 ms of the sounds, and be a whole number of
+        audio samples. Gives ``floor(4995 / dt_ms)`` bins: 999 of 5 ms, 499 of 10 ms.
+    smooth : bool
+        Smooth the responses with the 21 ms Hann window, as published scores do. At ``dt_ms=10`` and above that window
+        is too short to change anything, which is said in a warning.
+    download : bool
+        Fetch files that are not in the folder; check those that are.
+    return_waveform : bool
+        Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs` rather than as cochleagrams ``(1, 34, T)``.
+    audio_fs : int
+        Sampling rate of the waveforms in Hz. Only used with `return_waveform`: cochleagrams are made at 48 kHz.
+    cochleagram : {'sounds', 'authors'}
+        ``'sounds'`` computes it with :func:`~deepSTRF.datasets.audio.cochleagram.causal_cochleagram`, in dB.
+        ``'authors'`` reads their precomputed ``test_data_5ms.mat`` (github.com/monzilur/DNet), which must lie in
+        the folder; for ``dt_ms=5`` only. Its frames may see a few ms of the future.
+
+    Attributes
+    ----------
+    frequencies_hz : Tensor, shape (34,)
+        Centre frequencies of the bands, 500 Hz to 22 627 Hz in 1/6 octaves.
+    protocols : dict
+        ``'checkpoint'``: train 0-13, validation 14-16, test 17-19. ``'rahman2020'``: test 3, 6, 9, 19 as in the
+        papers [2]_; they cross-validate over the other 16, of which we keep 5, 11 and 16 for validation (spread over
+        both groups of sounds).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file in it is missing; the message says how to get it.
+    RecordingError
+        If a file is cut off, corrupt or of another structure; the message names it.
+    ValueError
+        If `dt_ms`, `audio_fs` and `cochleagram` don't fit together.
+
+    Notes
+    -----
+    The sounds are not normalised: standardise them with the training sounds,
+    ``ds.standardize_stims(ds.split_indices("checkpoint").train, per_band=False)``.
+
+    The sounds of 48 828.125 Hz are resampled by a linear-phase filter, which is then delayed by 10 samples (0.2 ms) so
+    that it is causal: no frame and no sample depends on a later moment of the recorded sound.
+
+    ``nrn_meta`` holds cell_id, area, depth_um (negative: outside of cortex), noise_ratio, single_n, single_t ('Yes',
+    'Maybe', 'No': a single unit?), n_electrodes and electrode_number, as the release has them. The papers use the 73
+    units with ``single_t`` of Yes or Maybe and a depth of at least 0.
+
+    References
+    ----------
+    .. [1] Harper NS, Schoppe O, Willmore BDB, Cui Z, Schnupp JWH, King AJ (2016). Network receptive field modeling
+       reveals extensive integration and multi-feature selectivity in auditory cortical neurons. PLoS Comput Biol
+       12:e1005113. doi:10.1371/journal.pcbi.1005113
+    .. [2] Rahman M, Willmore BDB, King AJ, Harper NS (2019). A dynamic network model of temporal receptive fields in
+       primary auditory cortex. PLoS Comput Biol 15:e1006618. doi:10.1371/journal.pcbi.1006618
+
+    Examples
+    --------
+    >>> ds = NS1Dataset("recordings/ns1")  # doctest: +SKIP
+    >>> kept = ds.select_pop_by_nrn_predicate(  # doctest: +SKIP
+    ...     lambda meta: meta["single_t"] in ("Yes", "Maybe") and meta["depth_um"] >= 0
+    ... )
+    >>> len(kept)  # doctest: +SKIP
+    73
+    """
+
+    protocols = {  # noqa: RUF012 - replaced, never changed, by instances
+        "checkpoint": {"train": tuple(range(14)), "val": (14, 15, 16), "test": (17, 18, 19)},
+        "rahman2020": {
+            "train": tuple(s for s in NS1_TRAINVAL if s not in _RAHMAN_VALIDATION),
+            "val": _RAHMAN_VALIDATION,
+            "test": NS1_TEST,
+        },
+    }
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        dt_ms: float = 5.0,
+        smooth: bool = True,
+        download: bool = False,
+        return_waveform: bool = False,
+        audio_fs: int = _COCHLEAGRAM_FS,
+        *,
+        cochleagram: Literal["sounds", "authors"] = "sounds",
+    ) -> None:
+        if cochleagram not in ("sounds", "authors"):
+            raise ValueError(f"cochleagram is 'sounds' or 'authors'; got {cochleagram!r}")
+        if cochleagram == "authors" and (dt_ms != 5 or return_waveform):
+            raise ValueError(
+                f"the authors' cochleagram has bins of 5 ms and no waveform; got dt_ms={dt_ms}, "
+                f"return_waveform={return_waveform}. Use cochleagram='sounds'."
+            )
+        n_bins, hop = _time_grid(dt_ms, audio_fs if return_waveform else _COCHLEAGRAM_FS)
+        folder = default_cache_dir("NS1") if path is None else Path(path).expanduser()
+        if download:
+            download_ns1(folder)
+        super().__init__(path=str(folder), dt_ms=float(dt_ms))
+        self.return_waveform = return_waveform
+        self.audio_fs = audio_fs if return_waveform else None
+        self.hearing_range_hz = (200.0, 40000.0)
+        self.frequencies_hz = band_centres()
+        self.F = len(self.frequencies_hz)
+
+        units = _read_metadata(folder)
+        with _open_release(folder) as release:
+            if cochleagram == "authors":
+                self.stims = _read_authors_cochleagram(folder / _AUTHORS, self.F, n_bins)
+            else:
+                fs = audio_fs if return_waveform else _COCHLEAGRAM_FS
+                sounds = [_read_sound(release / name, fs, n_bins * hop) for name in _SOUNDS]
+                self.stims = sounds if return_waveform else [causal_cochleagram(sound, fs, hop) for sound in sounds]
+            counts = [_read_unit(release, unit["path"], n_bins, dt_ms) for unit in units]
+        self.responses = [[unit[s] for unit in counts] for s in range(len(_SOUNDS))]
+        self.stim_meta = [{"name": f"nat{s + 1:02d}", "type": _TYPES.get(s, "unknown")} for s in range(len(_SOUNDS))]
+        self.nrn_meta = [{key: value for key, value in unit.items() if key != "path"} for unit in units]
+        self.N_neurons = len(units)
+        if smooth:
+            self.smooth_responses()
+        self.validate()
+
+
+def _time_grid(dt_ms: float, fs: int) -> tuple[int, int]:
+    """Return the number of whole bins in the recorded time, and the audio samples per bin."""
+    advice = "Good values are 1, 2, 2.5, 3, 4, 5, 9, 10, 15, 20, 25, 40, 45, 50."
+    if not 0 < dt_ms <= _RECORDED_MS:
+        raise ValueError(f"dt_ms must lie between 0 and {_RECORDED_MS}; got {dt_ms}. {advice}")
+    dt = Fraction(dt_ms).limit_denominator(1000)
+    if _RECORDED_MS % dt and _SOUND_MS % dt:
+        raise ValueError(
+            f"dt_ms={dt_ms} divides neither the {_RECORDED_MS} ms of the recordings nor the {_SOUND_MS} ms of the "
+            f"sounds. {advice}"
+        )
+    hop = fs * dt / 1000
+    if hop.denominator != 1 or hop < 1:
+        raise ValueError(
+            f"a bin of dt_ms={dt_ms} must be a whole number of audio samples; at {fs} Hz it is {float(hop):g}. {advice}"
+        )
+    return int(_RECORDED_MS / dt), int(hop)
+
+
+@contextmanager
+def _open_release(folder: Path) -> Iterator[Any]:
+    """Yield the folder ``spikesandwav``, on disk or inside of the archive."""
+    if (folder / _SPIKES).is_dir():
+        yield folder / _SPIKES
+        return
+    archive = folder / (_SPIKES + ".zip")
+    if not archive.exists():
+        raise FileNotFoundError(f"neither {archive} nor a folder {folder / _SPIKES} is there; {_WHERE}")
+    try:
+        opened = zipfile.ZipFile(archive)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise RecordingError(
+            f"{archive} is cut off or no zip archive ({error}); delete it and download it again: {_WHERE}"
+        ) from error
+    with opened:
+        yield zipfile.Path(opened, _SPIKES + "/")
+
+
+def _read_bytes(file: Any) -> bytes:
+    """Read one file of the release."""
+    if not file.exists():
+        raise FileNotFoundError(f"the release is incomplete: {file} is missing; {_WHERE}")
+    try:
+        return file.read_bytes()
+    except Exception as error:  # a damaged archive fails in many ways
+        raise RecordingError(f"{file} can't be read ({error}); download the release again: {_WHERE}") from error
+
+
+def _read_mat(file: Any, variable: str) -> Any:
+    """Read one variable of a .mat file of the release."""
+    from scipy.io import loadmat
+
+    content = _read_bytes(file)
+    try:
+        return loadmat(io.BytesIO(content), variable_names=[variable])[variable]
+    except Exception as error:  # scipy meets damaged bytes with errors of many types
+        raise RecordingError(
+            f"{file} is cut off, damaged or has no variable {variable!r} ({type(error).__name__}: {error}); download "
+            f"the release again: {_WHERE}"
+        ) from error
+
+
+def _read_metadata(folder: Path) -> list[dict[str, Any]]:
+    """Return what is known about each unit: the keys of ``nrn_meta``, and its file's path."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} does not exist; {_WHERE}")
+    file = folder / _METADATA
+    table = _read_mat(file, "neuron")
+    try:
+        return [
+            {
+                "path": str(row["path"].item()),
+                "cell_id": str(row["path"].item()).removesuffix(".mat"),
+                "area": "A1",
+                "depth_um": float(row["depth"].item()),
+                "noise_ratio": float(row["NoiseRatio"].item()),
+                "single_n": int(row["singleN"].item()),
+                "single_t": str(row["singleT"].item()),
+                "n_electrodes": int(row["NrOfElectrodes"].item()),
+                "electrode_number": int(row["ElectrodeNumber"].item()),
+            }
+            for row in table.ravel()
+        ]
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise RecordingError(f"{file} is not the NS1 metadata (a struct array of units): {error}") from error
+
+
+def _read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]:
+    """Read a sound at the sampling rate wanted, cut to the time recorded."""
+    try:
+        waveform, header_fs = load_wav(io.BytesIO(_read_bytes(file)))
+    except RecordingError:
+        raise
+    except ValueError as error:
+        raise RecordingError(f"{file} is not a readable sound ({error}); download the release again") from error
+    # the last 5 ms are not used, and the header is allowed to round
+    if abs(header_fs - _TRUE_FS) > 1 or waveform.shape[-1] < _TRUE_FS * _RECORDED_MS / 1000:
+        raise RecordingError(
+            f"{file} holds {waveform.shape[-1]} samples at {header_fs} Hz; expected 5 s at {_TRUE_FS} Hz. It may be "
+            f"cut off: download the release again"
+        )
+    resampled = resample(waveform.mean(0, keepdim=True), _TRUE_FS, fs)
+    # The filter looks 10 samples of the lower rate ahead: a delay by as much makes it causal.
+    delay = int(np.ceil(10 * max(fs / _TRUE_FS, 1.0)))
+    return torch.nn.functional.pad(resampled, (delay, 0))[:, :n_samples]
+
+
+def _read_unit(release: Any, path: str, n_bins: int, dt_ms: float) -> list[Float[Tensor, "R T"]]:
+    """Return the spike counts of one unit, per natural sound."""
+    file = release / path
+    if not file.exists():  # a few files of the release go by another name
+        renamed = release / (path.removesuffix(".mat") + "_1.mat")
+        file = renamed if renamed.exists() else file
+    data = _read_mat(file, "data")
+    try:
+        sets = data[0, 0]["set"]
+        trials = [[trial["t"].ravel() for trial in sets[0, s]["repeats"].ravel()] for s in range(len(_SOUNDS))]
+        return [_bin_spikes(times, n_bins, dt_ms) for times in trials]
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise RecordingError(
+            f"{file} does not have the structure of an NS1 spike file, data.set(1..20).repeats.t ({error}); download "
+            f"the release again"
+        ) from error
+
+
+def _bin_spikes(times: list[np.ndarray], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
+    """Count the spikes of each repeat in each bin; those outside of the bins are left out."""
+    if not times:
+        raise ValueError("a sound without repeats")
+    repeat = np.repeat(np.arange(len(times)), [t.size for t in times])
+    milliseconds = np.concatenate(times).astype(np.float64)
+    if not np.isfinite(milliseconds).all():
+        raise ValueError("spike times are not finite numbers")
+    bins = np.floor(milliseconds / dt_ms)
+    inside = (bins >= 0) & (bins < n_bins)
+    flat = repeat[inside] * n_bins + bins[inside].astype(np.int64)
+    counts = np.bincount(flat, minlength=len(times) * n_bins).reshape(len(times), n_bins)
+    return torch.from_numpy(counts.astype(np.float32))
+
+
+def _read_authors_cochleagram(file: Path, n_bands: int, n_bins: int) -> list[Float[Tensor, "1 F T"]]:
+    """Return the authors' cochleagram of each sound."""
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is missing; get it from https://github.com/monzilur/DNet, or use cochleagram='sounds'"
+        )
+    levels = _read_mat(file, "X_nfht")
+    expected = (len(_SOUNDS), n_bands, 1, n_bins)
+    if levels.shape != expected or not np.isfinite(levels).all():
+        raise RecordingError(
+            f"{file}: expected a finite X_nfht of shape {expected}; got {levels.shape}. Download it again from "
+            f"https://github.com/monzilur/DNet"
+        )
+    return [torch.from_numpy(level.astype(np.float32)).permute(1, 0, 2).contiguous() for level in levels]
