@@ -1,1 +1,31 @@
 """Rooms of smaller things that 0.1.0 kept here; most modules re-export from a better room."""
+
+from typing import Any
+
+from deepSTRF.utils.data import (
+    ResponseSmoothingTransform,
+    concat_neural_datasets,
+    hanning_smooth,
+    neural_collate,
+)
+
+_FIGURES = ("plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid")
+
+__all__ = [
+    "ResponseSmoothingTransform",
+    "concat_neural_datasets",
+    "hanning_smooth",
+    "neural_collate",
+    "plot_psth_vs_pred",
+    "plot_stim_with_response",
+    "plot_strf_grid",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Figures need matplotlib, which most uses of this package do not.
+    if name in _FIGURES:
+        from deepSTRF.utils import plotting
+
+        return getattr(plotting, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

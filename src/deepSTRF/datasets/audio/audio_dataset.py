@@ -1,0 +1,153 @@
+"""The base class of recordings with sounds: spectrograms, or waveforms on a grid that fits the responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepSTRF.datasets.neural_dataset import NeuralDataset
+
+__all__ = ["AudioNeuralDataset"]
+
+
+class AudioNeuralDataset(NeuralDataset):
+    """Responses of a population of neurons to sounds.
+
+    Stimuli are spectrograms (1, F, T_s) with one frame per response bin. If a subclass sets ``return_waveform = True``,
+    they are mono waveforms (1, T_audio), with T_audio = T_s * hop.
+
+    Parameters
+    ----------
+    path : str
+        Where the recording came from.
+    dt_ms : float
+        Width of a response bin in ms.
+
+    Attributes
+    ----------
+    F : int
+        Number of frequency bands; -1 until it is set.
+    audio_fs : int or None
+        Sampling rate of the waveforms in Hz.
+    hearing_range_hz : tuple of float or None
+        Lowest and highest frequency that the animal hears.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ds = AudioNeuralDataset.from_arrays([np.ones((16, 100))], [np.ones((2, 3, 100))], dt_ms=5.0)
+    >>> ds.get_F()
+    16
+    >>> ds.audio_fs = 48000
+    >>> ds.hop
+    240
+    """
+
+    F: int
+    audio_fs: int | None
+    hearing_range_hz: tuple[float, float] | None
+
+    def _init_contract(self, path: str, dt_ms: float) -> None:
+        super()._init_contract(path, dt_ms)
+        self.F = -1
+        self.audio_fs = None
+        self.hearing_range_hz = None
+
+    def get_F(self) -> int:
+        """Number of frequency bands."""
+        return self.F
+
+    @property
+    def hop(self) -> int | None:
+        """Waveform samples per response bin, rounded; None where ``audio_fs`` is not set."""
+        return None if self.audio_fs is None else round(self.audio_fs * self.dt / 1000)
+
+    def validate(self) -> None:
+        """Check the data contract, the number of bands, and that stimuli and responses share their grid.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`NeuralDataset.validate <deepSTRF.datasets.NeuralDataset.validate>`; and if ``F`` is not a positive
+            integer, ``hearing_range_hz`` not an increasing positive pair, a spectrogram does not have F bands and as
+            many frames as its responses have bins, or a waveform does not have ``hop`` samples per bin.
+        """
+        super().validate()
+        if isinstance(self.F, bool) or not isinstance(self.F, int | np.integer):
+            raise TypeError(f"F must be an integer number of frequency bands, got {type(self.F).__name__}")
+        if self.F < 1:
+            raise ValueError(f"F must be a positive number of frequency bands, got {self.F}; a subclass sets it")
+        if self.hearing_range_hz is not None:
+            _validate_hearing_range(self.hearing_range_hz)
+        if getattr(self, "return_waveform", False):
+            self._validate_waveforms()
+        else:
+            self._validate_spectrograms()
+
+    def _validate_spectrograms(self) -> None:
+        for index, (stim, block) in enumerate(zip(self.stims, self._packed().blocks(), strict=True)):
+            if stim.ndim != 3 or stim.shape[:2] != (1, self.F):
+                raise ValueError(f"stims[{index}] must have shape (1, F={self.F}, T), got {tuple(stim.shape)}")
+            if len(block.neurons) and stim.shape[-1] != block.n_bins:
+                raise ValueError(
+                    f"stims[{index}] has {stim.shape[-1]} frames, the responses to it have {block.n_bins} bins; "
+                    "cut the longer one or pad: spectrograms with zero, responses with NaN"
+                )
+
+    def _validate_waveforms(self) -> None:
+        if isinstance(self.audio_fs, bool) or not isinstance(self.audio_fs, int | np.integer):
+            raise TypeError(f"audio_fs must be an integer number of Hz to serve waveforms, got {self.audio_fs!r}")
+        if self.audio_fs < 1:
+            raise ValueError(f"audio_fs must be a positive number of Hz, got {self.audio_fs}")
+        exact = self.audio_fs * self.dt / 1000
+        hop = round(exact)
+        if hop < 1 or abs(exact - hop) > 1e-6 * exact:
+            raise ValueError(
+                f"a bin of {self.dt} ms is {exact:g} samples at {self.audio_fs} Hz; it must be an integer number of "
+                "samples: choose another dt_ms or audio_fs"
+            )
+        for index, (stim, block) in enumerate(zip(self.stims, self._packed().blocks(), strict=True)):
+            if len(block.neurons) == 0:
+                continue
+            if stim.ndim != 2 or stim.shape[0] != 1:
+                raise ValueError(f"stims[{index}] must be a mono waveform (1, T_audio), got {tuple(stim.shape)}")
+            if stim.shape[1] % hop:
+                raise ValueError(
+                    f"stims[{index}] has {stim.shape[1]} samples, not a multiple of hop = {hop}; pad it with zeros"
+                )
+            if stim.shape[1] // hop != block.n_bins:
+                raise ValueError(
+                    f"stims[{index}] spans {stim.shape[1] // hop} bins, its neural responses {block.n_bins}; "
+                    "cut or pad the waveform"
+                )
+
+    def _concat_check_compat(self, other: NeuralDataset) -> None:
+        super()._concat_check_compat(other)
+        if not isinstance(other, AudioNeuralDataset):
+            raise TypeError(f"an audio data set can be joined with audio data sets only, got {type(other).__name__}")
+        for name in ("F", "audio_fs"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(f"{name} mismatch: {getattr(self, name)} and {getattr(other, name)}")
+        if _waveforms(self) != _waveforms(other):
+            raise ValueError("return_waveform mismatch: one data set serves waveforms, the other spectrograms")
+
+    def _concat_copy_attrs(self, source: Any) -> None:
+        super()._concat_copy_attrs(source)
+        self.F = source.F
+        self.audio_fs = source.audio_fs
+        self.hearing_range_hz = source.hearing_range_hz
+        self.return_waveform = _waveforms(source)
+
+
+def _waveforms(dataset: NeuralDataset) -> bool:
+    return bool(getattr(dataset, "return_waveform", False))
+
+
+def _validate_hearing_range(hearing_range_hz: Any) -> None:
+    try:
+        low, high = (float(frequency) for frequency in hearing_range_hz)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"hearing_range_hz must be None or a pair (low, high), got {hearing_range_hz!r}") from error
+    if not 0 < low < high < float("inf"):
+        raise ValueError(f"hearing_range_hz must be an increasing pair of positive Hz, got {hearing_range_hz!r}")

@@ -1,0 +1,90 @@
+"""Joining populations that were recorded apart: block-diagonal responses, nothing copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from deepSTRF.datasets.packed import PackedResponses
+
+if TYPE_CHECKING:
+    from deepSTRF.datasets.neural_dataset import NeuralDataset
+
+__all__ = ["concat_neural_datasets"]
+
+
+def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[str] | None = None) -> NeuralDataset:
+    """Join populations: all stimuli, all neurons, and no data where a neuron was not recorded with a stimulus.
+
+    Stimuli and responses are shared with the inputs, not copied. Metadata dicts are shallow copies with the key
+    ``'dataset'`` set. Selections and named split protocols of the inputs don't carry over, since indices change.
+
+    Parameters
+    ----------
+    datasets : sequence of NeuralDataset
+        At least one; a single one is returned unchanged.
+    names : sequence of str, optional
+        One name per data set for ``meta['dataset']``; the class names where not given.
+
+    Returns
+    -------
+    NeuralDataset
+        Of the inputs' class if they have the same, else of the first common ancestor in the first one's MRO.
+
+    Raises
+    ------
+    TypeError
+        If an input is not a NeuralDataset, or not of a kind that fits the first.
+    ValueError
+        If there is no input, `names` has another length, or the inputs differ in what must agree (dt, F, ...).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.datasets import NeuralDataset
+    >>> left = NeuralDataset.from_arrays([torch.rand(4, 50)], [torch.rand(2, 3, 50)], dt_ms=5.0)
+    >>> right = NeuralDataset.from_arrays([torch.rand(4, 30)], [torch.rand(1, 6, 30)], dt_ms=5.0)
+    >>> both = concat_neural_datasets([left, right], names=["left", "right"])
+    >>> both.nrn_masks
+    tensor([[ True,  True, False],
+            [False, False,  True]])
+    >>> [meta["dataset"] for meta in both.nrn_meta]
+    ['left', 'left', 'right']
+    """
+    from deepSTRF.datasets.neural_dataset import NeuralDataset  # the class imports this module for its ``+``
+
+    datasets = list(datasets)
+    if not datasets:
+        raise ValueError("concat_neural_datasets needs at least one data set, got none")
+    for position, dataset in enumerate(datasets):
+        if not isinstance(dataset, NeuralDataset):
+            raise TypeError(f"input {position} must be a NeuralDataset, got {type(dataset).__name__}")
+    if names is not None and len(names) != len(datasets):
+        raise ValueError(f"names must have one entry per dataset: {len(names)} names, {len(datasets)} data sets")
+    first = datasets[0]
+    if len(datasets) == 1:
+        return first
+    for other in datasets[1:]:
+        first._concat_check_compat(other)
+
+    labels = [type(dataset).__name__ for dataset in datasets] if names is None else list(names)
+    cls = next(c for c in type(first).__mro__ if all(isinstance(dataset, c) for dataset in datasets))
+    joined: NeuralDataset = cls.__new__(cls)
+    joined._init_contract("+".join(dataset.path for dataset in datasets), first.dt)
+    joined._forget_protocols()
+    joined.N_neurons = sum(dataset.N_neurons for dataset in datasets)
+    blocks = []
+    offset = 0
+    for dataset, label in zip(datasets, labels, strict=True):
+        joined.stims += dataset.stims
+        joined.stim_meta += _labelled(dataset.stim_meta, label)
+        joined.nrn_meta += _labelled(dataset.nrn_meta, label)
+        blocks += [block.shifted(offset) for block in dataset._packed().blocks()]
+        offset += dataset.N_neurons
+    joined.responses = PackedResponses(blocks, joined.N_neurons)
+    joined._concat_copy_attrs(first)
+    return joined
+
+
+def _labelled(metadata: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
+    return [{**meta, "dataset": label} for meta in metadata]

@@ -1,0 +1,288 @@
+"""The data contract: a recording of N neurons that hear S stimuli, served stimulus by stimulus.
+
+NaN is the only mark of missing data. Stimuli never hold NaN; they are zero-padded when batched, responses NaN-padded.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepSTRF.datasets.concatenation import concat_neural_datasets
+from deepSTRF.datasets.importers import fill_from_arrays
+from deepSTRF.datasets.packed import ItemResponses
+from deepSTRF.datasets.preprocessing import PreprocessableRecording
+from deepSTRF.datasets.selection import EmptySelectionError
+from deepSTRF.datasets.splits import SplittableRecording
+
+__all__ = ["EmptySelectionError", "NeuralDataset"]
+
+
+class NeuralDataset(PreprocessableRecording, SplittableRecording):
+    """Responses of a population of neurons to a set of stimuli.
+
+    A subclass reads a recording in its ``__init__``: it calls ``super().__init__(path, dt_ms)``, fills the attributes,
+    and calls :meth:`validate` last. For data that are in memory already there is :meth:`from_arrays`.
+
+    Parameters
+    ----------
+    path : str
+        Where the recording came from.
+    dt_ms : float
+        Width of a response bin in ms.
+
+    Attributes
+    ----------
+    stims : list of Tensor
+        S stimuli: spectrogram (1, F, T_s), waveform (1, T_audio) or video (1, H, W, T). Never NaN.
+    responses : sequence
+        ``responses[s][n]`` is a float tensor (R_sn, T_s): repeats by bins, (1, 1) NaN where neuron n has no data for
+        stimulus s. Integers and bool become float32, since counts are counts; floating types are kept.
+    stim_meta, nrn_meta : list of dict
+        Metadata of the S stimuli and the N neurons.
+    N_neurons : int
+        Size of the population.
+    I : list of int
+        Selected neurons; ``[]`` reads as all.
+    S_sel : list of int or None
+        Selected stimuli; ``None`` reads as all, ``[]`` as none.
+    protocols : dict
+        Named splits: ``{name: {'train': indices, 'val': indices, 'test': indices}}``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ds = NeuralDataset("nowhere", dt_ms=5.0)
+    >>> ds.stims = [torch.rand(1, 8, 100), torch.rand(1, 8, 60)]
+    >>> no_data = torch.full((1, 1), float("nan"))
+    >>> ds.responses = [[torch.rand(3, 100), torch.rand(2, 100)], [torch.rand(4, 60), no_data]]
+    >>> ds.stim_meta = [{"name": "rain"}, {"name": "birds"}]
+    >>> ds.nrn_meta = [{"area": "A1"}, {"area": "AAF"}]
+    >>> ds.N_neurons = 2
+    >>> ds.validate()
+    >>> ds
+    NeuralDataset(N_neurons=2, selected=2, N_stims=2, dt_ms=5.0)
+    >>> ds.nrn_masks
+    tensor([[ True,  True],
+            [ True, False]])
+    >>> item = ds[1]
+    >>> [tuple(response.shape) for response in item["responses"]], item["valid_mask"]
+    ([(4, 60), (1, 1)], tensor([ True, False]))
+    """
+
+    # --- items -------------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._selection().stims)
+
+    def __getitem__(self, index: Any) -> dict[str, Any]:
+        if isinstance(index, slice):
+            self._check_not_empty()
+            return _transposed([self[i] for i in range(len(self))[index]], self._item_keys())
+        if isinstance(index, list | tuple) or (isinstance(index, np.ndarray | Tensor) and index.ndim == 1):
+            self._check_not_empty()
+            return _transposed([self[i] for i in index], self._item_keys())
+        return self._item(self._stimulus_at(index))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self.get_S() > 0:
+            self._check_not_empty()
+        return (self[i] for i in range(len(self)))
+
+    def _stimulus_at(self, index: Any) -> int:
+        """Index of the stimulus of item `index`."""
+        if isinstance(index, bool | np.bool_) or (isinstance(index, Tensor) and index.dtype == torch.bool):
+            raise TypeError("an item index must be an integer, a slice or a list of integers, got bool")
+        try:
+            number = operator.index(index)
+        except TypeError as error:
+            raise TypeError(
+                "an item index must be an integer, a slice or a list of integers, "
+                f"got {type(index).__name__}: {index!r}"
+            ) from error
+        self._check_not_empty()
+        stims = self._selection().stims
+        if not -len(stims) <= number < len(stims):
+            raise IndexError(f"item {number} is out of range: {len(stims)} stimuli have data for the selected neurons")
+        return stims[number]
+
+    def _check_not_empty(self) -> None:
+        if len(self) == 0:
+            raise EmptySelectionError(f"the data set has no items: {self._why_empty()}")
+
+    def _item_keys(self) -> list[str]:
+        return list(self._item(self._selection().stims[0]))
+
+    def _item(self, stimulus: int) -> dict[str, Any]:
+        """The item of one stimulus. A subclass that serves more than this overrides it and adds keys."""
+        selection = self._selection()
+        mask = self.nrn_masks[stimulus]
+        return {
+            "stims": self.stims[stimulus],
+            "responses": self._item_responses(stimulus),
+            "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
+            "stim_meta": self.stim_meta[stimulus],
+        }
+
+    def _item_responses(self, stimulus: int) -> ItemResponses:
+        selection, packed = self._selection(), self._packed()
+        block = packed[stimulus].block
+        rows, columns = selection.block_map(stimulus, block, self.N_neurons)
+        if rows is None:
+            views, repeats = block.views(), block.values.shape[1]
+        else:
+            positions = rows.tolist()
+            views = [block.view(position) for position in positions]
+            repeats = int(block.repeats[positions].max())
+        if columns is None:
+            return ItemResponses(views, block.values, rows, None, repeats)
+        responses = [packed.missing] * len(selection.neurons)
+        for column, view in zip(columns.tolist(), views, strict=True):
+            responses[column] = view
+        return ItemResponses(responses, block.values, rows, columns, repeats)
+
+    def __repr__(self) -> str:
+        selected = len(self.I) or (0 if self._no_neuron_because else self.N_neurons)
+        return (
+            f"{type(self).__name__}(N_neurons={self.N_neurons}, selected={selected}, "
+            f"N_stims={self.get_S()}, dt_ms={self.dt})"
+        )
+
+    # --- joining and making ------------------------------------------------------------------------------------------
+
+    def __add__(self, other: object) -> NeuralDataset:  # type: ignore[override]
+        if not isinstance(other, NeuralDataset):
+            return NotImplemented
+        return concat_neural_datasets([self, other])
+
+    @classmethod
+    def from_arrays(
+        cls,
+        stims: Sequence[Any],
+        responses: Sequence[Any],
+        dt_ms: float,
+        *,
+        stim_meta: Sequence[dict[str, Any]] | None = None,
+        nrn_meta: Sequence[dict[str, Any]] | None = None,
+        path: str = "arrays",
+    ) -> Self:
+        """Make a data set from spectrograms and responses in memory; everything is copied.
+
+        Parameters
+        ----------
+        stims : sequence of array
+            Per stimulus (F, T_s) or (1, F, T_s), NumPy or torch. Durations may differ.
+        responses : sequence
+            Per stimulus an array (N, R, T_s), NaN where there is no data; or a list with one entry per neuron:
+            (R, T_s), or (T_s,) for one repeat, or None for no data.
+        dt_ms : float
+            Width of a bin in ms.
+        stim_meta, nrn_meta : sequence of dict, optional
+            Metadata of each stimulus and neuron; empty dicts where not given.
+        path : str
+            What to say where the data came from.
+
+        Returns
+        -------
+        NeuralDataset
+            Of the class that this is called on, validated. An ``AudioNeuralDataset`` has its ``F`` set.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array has a wrong type, shape or length; the message names stimulus and neuron.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+        >>> stims = [np.random.rand(16, 100), np.random.rand(16, 80)]
+        >>> responses = [np.random.poisson(0.2, (2, 5, 100)), [np.random.poisson(0.2, (3, 80)), None]]
+        >>> ds = AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
+        >>> ds.F, ds.N_neurons, ds.responses[1][0].shape
+        (16, 2, torch.Size([3, 80]))
+        """
+        dataset = cls.__new__(cls)
+        dataset._init_contract(path, dt_ms)
+        dataset._forget_protocols()
+        fill_from_arrays(dataset, stims, responses, stim_meta, nrn_meta)
+        dataset.validate()
+        return dataset
+
+    def _concat_check_compat(self, other: NeuralDataset) -> None:
+        """Raise if `other` cannot be concatenated with this data set; a subclass adds its own checks."""
+        if abs(self.dt - other.dt) > 1e-9 * abs(self.dt):
+            raise ValueError(f"dt mismatch: {self.dt} ms and {other.dt} ms; load both with the same dt_ms")
+
+    def _concat_copy_attrs(self, source: NeuralDataset) -> None:
+        """Take the attributes of the subclass from `source` when this is a new concatenation; none here."""
+
+    # --- validation --------------------------------------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Check that the attributes keep the data contract, and pack the responses. A subclass calls it last.
+
+        Raises
+        ------
+        TypeError
+            If ``path`` is no string, ``dt`` or ``N_neurons`` no number, a stimulus no floating point tensor, a response
+            no real tensor, or metadata no dict.
+        ValueError
+            If there are no neurons or stimuli, lengths disagree, stimuli hold NaN or infinity, responses hold infinity,
+            or the neurons that heard a stimulus differ in bins.
+        """
+        self._validate_scalars()
+        n_stims = len(self.stim_meta)
+        if n_stims == 0:
+            raise ValueError("the data set has no stimuli: stim_meta is empty (one dict per stimulus is expected)")
+        if not len(self.stims) == len(self.responses) == n_stims:
+            raise ValueError(
+                "stims, responses and stim_meta must have one entry per stimulus, got "
+                f"{len(self.stims)}, {len(self.responses)} and {n_stims}"
+            )
+        if len(self.nrn_meta) != self.N_neurons:
+            raise ValueError(f"nrn_meta has {len(self.nrn_meta)} entries, expected one per neuron: {self.N_neurons}")
+        for name, metadata in (("stim_meta", self.stim_meta), ("nrn_meta", self.nrn_meta)):
+            for index, meta in enumerate(metadata):
+                if not isinstance(meta, dict):
+                    raise TypeError(f"{name}[{index}] must be a dict, got {type(meta).__name__}")
+        for index, stim in enumerate(self.stims):
+            _validate_stim(stim, index)
+        for index, block in enumerate(self._packed().blocks()):
+            if bool(torch.isinf(block.values).any()):
+                neuron = block.neurons[int(torch.isinf(block.values).flatten(1).any(1).nonzero()[0])]
+                raise ValueError(f"responses[{index}][{neuron}] holds infinite values; use NaN where data are missing")
+
+    def _validate_scalars(self) -> None:
+        if not isinstance(self.path, str):
+            raise TypeError(f"path must be a string, got {type(self.path).__name__}")
+        if isinstance(self.dt, bool) or not isinstance(self.dt, int | float | np.number):
+            raise TypeError(f"dt must be a number of ms, got {type(self.dt).__name__}")
+        if not 0 < self.dt < float("inf"):
+            raise ValueError(f"dt must be a positive number of ms, got {self.dt}")
+        if isinstance(self.N_neurons, bool) or not isinstance(self.N_neurons, int | np.integer):
+            raise TypeError(f"N_neurons must be an integer, got {type(self.N_neurons).__name__}")
+        if self.N_neurons < 1:
+            raise ValueError(f"N_neurons must be positive, got {self.N_neurons}")
+
+
+def _validate_stim(stim: Any, index: int) -> None:
+    if not isinstance(stim, Tensor) or not stim.is_floating_point():
+        kind = stim.dtype if isinstance(stim, Tensor) else type(stim).__name__
+        raise TypeError(f"stims[{index}] must be a floating point tensor, got {kind}; convert it with .float()")
+    if stim.ndim < 2 or stim.numel() == 0:
+        raise ValueError(
+            f"stims[{index}] must be a spectrogram (1, F, T), a waveform (1, T) or a video (1, H, W, T) that is not "
+            f"empty, got shape {tuple(stim.shape)}"
+        )
+    if not bool(torch.isfinite(stim).all()):
+        raise ValueError(f"stims[{index}] holds NaN or infinite values; a stimulus is known at every time")
+
+
+def _transposed(items: list[dict[str, Any]], keys: list[str]) -> dict[str, Any]:
+    return {key: [item[key] for item in items] for key in keys}

@@ -1,0 +1,233 @@
+"""Preprocessing that knows about missing data: standardising, smoothing, normalising, neuron quality.
+
+Everything replaces tensors and never writes into them, so that data sets which share tensors stay apart. Statistics
+are accumulated in float64, one stimulus at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.datasets.packed import PackedResponses, ResponseBlock
+from deepSTRF.datasets.selection import _index
+from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
+from deepSTRF.datasets.storage import RecordingStorage
+
+__all__ = ["PreprocessableRecording"]
+
+
+class PreprocessableRecording(RecordingStorage):
+    """A recording that can be standardised, smoothed, normalised and rated."""
+
+    stim_normalization: dict[str, Any]
+    response_normalization: dict[str, Any]
+
+    def standardize_stims(
+        self, stim_indices: Iterable[int] | None = None, per_band: bool = True, eps: float = 1e-8
+    ) -> dict[str, Any]:
+        """Subtract the mean of the stimuli and divide by their standard deviation. Calling it twice does it twice.
+
+        Parameters
+        ----------
+        stim_indices : iterable of int, optional
+            Stimuli that mean and deviation are taken from: give those of the training part. All where not given. They
+            are applied to all stimuli in any case.
+        per_band : bool
+            One mean and deviation per band (axis -2), else one for everything.
+        eps : float
+            Smallest deviation to divide by, for bands that never change.
+
+        Returns
+        -------
+        dict
+            ``mean`` and ``std`` (unbiased; shape (1, F, 1), or scalars), ``per_band``, ``stim_indices``. Also kept as
+            ``stim_normalization``.
+
+        Raises
+        ------
+        TypeError
+            If an index is not an integer.
+        IndexError
+            If there is no such stimulus.
+        ValueError
+            If there are no stimuli to take statistics from.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([torch.rand(4, 50)] * 2, [torch.rand(1, 2, 50)] * 2, dt_ms=5.0)
+        >>> stats = ds.standardize_stims(stim_indices=[0])
+        >>> stats["mean"].shape, bool(ds.stims[0].mean(-1).abs().max() < 1e-5)
+        (torch.Size([1, 4, 1]), True)
+        """
+        chosen = self._chosen_stims(stim_indices)
+        stims = [self.stims[s] for s in chosen]
+        axes = [axis for axis in range(stims[0].ndim) if not per_band or axis != stims[0].ndim - 2]
+        count = sum(stim.numel() for stim in stims) // (stims[0].shape[-2] if per_band else 1)
+        mean = sum(stim.sum(axes, keepdim=True, dtype=torch.float64) for stim in stims) / count
+        squares = sum((stim.double() - mean).square().sum(axes, keepdim=True) for stim in stims)
+        std = (squares / max(count - 1, 1)).sqrt().clamp(min=eps)
+        if not per_band:
+            mean, std = mean.reshape(()), std.reshape(())
+        mean, std = mean.to(stims[0].dtype), std.to(stims[0].dtype)
+        self.stims = [(stim - mean) / std for stim in self.stims]
+        self.stim_normalization = {
+            "mean": mean,
+            "std": std,
+            "per_band": per_band,
+            "stim_indices": None if stim_indices is None else chosen,
+        }
+        return self.stim_normalization
+
+    def smooth_responses(self, window_ms: float = 21.0, *, unit_gain: bool = False) -> None:
+        """Smooth all responses with a Hann window, leaving missing bins out of the window.
+
+        Without missing bins this is :func:`deepSTRF.utils.hanning_smooth`, zero-padded at both ends and with a window
+        of peak 1, so that rates grow by the sum of the window (twofold for 21 ms in bins of 5 ms). Around missing bins
+        the weight of the known ones is scaled up. Missing bins stay missing.
+
+        Parameters
+        ----------
+        window_ms : float
+            Width of the window in ms.
+        unit_gain : bool
+            Divide the window by its sum, so that rates keep their scale.
+
+        Raises
+        ------
+        ValueError
+            If `window_ms` is not positive.
+
+        Warns
+        -----
+        UserWarning
+            If the window is so short for these bins that it does not smooth.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([torch.rand(4, 5)], [torch.eye(5)[None, 2:3]], dt_ms=5.0)
+        >>> ds.smooth_responses()
+        >>> ds.responses[0][0]
+        tensor([[0.0000, 0.5000, 1.0000, 0.5000, 0.0000]])
+        """
+        taps = hann_taps(window_ms, self.dt, unit_gain, stacklevel=2)
+        self._replace_responses(lambda block: convolved_where_known(block.values, taps))
+
+    def normalize_responses(
+        self, method: str = "max", stim_indices: Iterable[int] | None = None, eps: float = 1e-8
+    ) -> dict[str, Any]:
+        """Bring the responses of each neuron to a common scale.
+
+        Parameters
+        ----------
+        method : {'max', 'zscore'}
+            'max' divides by the largest absolute value; 'zscore' subtracts the mean and divides by the unbiased
+            standard deviation. Over all repeats and bins with data.
+        stim_indices : iterable of int, optional
+            Stimuli that the statistics are taken from: give those of the training part. All where not given. They are
+            applied to all stimuli in any case.
+        eps : float
+            Smallest number to divide by, for neurons that never respond.
+
+        Returns
+        -------
+        dict
+            ``method``, ``scale`` (N,), ``offset`` (N,), ``stim_indices``; kept as ``response_normalization``. A neuron
+            with fewer than two values keeps its responses: scale 1, offset 0.
+
+        Raises
+        ------
+        TypeError
+            If an index is not an integer.
+        IndexError
+            If there is no such stimulus.
+        ValueError
+            If `method` is another one, or there are no stimuli to take statistics from.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([torch.rand(4, 3)], [torch.tensor([[[1.0, 4.0, 2.0]]])], dt_ms=5.0)
+        >>> ds.normalize_responses("max")["scale"]
+        tensor([4.])
+        >>> ds.responses[0][0]
+        tensor([[0.2500, 1.0000, 0.5000]])
+        """
+        if method not in ("max", "zscore"):
+            raise ValueError(f"method must be 'max' or 'zscore', got {method!r}")
+        chosen = self._chosen_stims(stim_indices)
+        packed = self._packed()
+        blocks = [packed[s].block for s in chosen]
+        count = self._summed(blocks, lambda values: (values == values).sum((1, 2)))
+        offset = torch.zeros(self.N_neurons, dtype=torch.float64)
+        if method == "max":
+            scale = torch.zeros(self.N_neurons, dtype=torch.float64)
+            for block in blocks:
+                largest = (
+                    block.values.abs().nan_to_num(nan=0.0).amax((1, 2)) if block.n_bins else block.values.sum((1, 2))
+                )
+                neurons = torch.from_numpy(block.neurons)
+                scale[neurons] = torch.maximum(scale[neurons], largest.double().cpu())
+        else:
+            offset = self._summed(blocks, lambda values: values.nansum((1, 2), dtype=torch.float64)) / count
+            squares = self._summed(
+                blocks, lambda values, mean: (values.double() - mean).square().nansum((1, 2)), offset
+            )
+            scale = (squares / (count - 1)).sqrt()
+        too_few = count < 2
+        offset = torch.where(too_few, 0.0, offset).float()
+        scale = torch.where(too_few, 1.0, scale.clamp(min=eps)).float()
+
+        def normalized(block: ResponseBlock) -> Tensor:
+            neurons = torch.from_numpy(block.neurons)
+            per_neuron = (statistic[neurons].to(block.values)[:, None, None] for statistic in (offset, scale))
+            shift, divisor = per_neuron
+            return (block.values - shift) / divisor
+
+        self._replace_responses(normalized)
+        self.response_normalization = {
+            "method": method,
+            "scale": scale,
+            "offset": offset,
+            "stim_indices": None if stim_indices is None else chosen,
+        }
+        return self.response_normalization
+
+    def _chosen_stims(self, stim_indices: Iterable[int] | None) -> list[int]:
+        if stim_indices is None:
+            chosen = list(range(len(self.stims)))
+        else:
+            chosen = [_index(s, len(self.stims), "stimulus") for s in stim_indices]
+        if not chosen:
+            raise ValueError("no stims to take statistics from: stim_indices (or the data set) is empty")
+        return chosen
+
+    def _summed(
+        self, blocks: list[ResponseBlock], of: Callable[..., Tensor], per_neuron: Float[Tensor, " N"] | None = None
+    ) -> Float[Tensor, " N"]:
+        """Sum over stimuli of a statistic per neuron, in float64; `of` may take a value per neuron too."""
+        total = torch.zeros(self.N_neurons, dtype=torch.float64)
+        for block in blocks:
+            if block.n_bins == 0:
+                continue
+            neurons = torch.from_numpy(block.neurons)
+            if per_neuron is None:
+                part = of(block.values)
+            else:
+                part = of(block.values, per_neuron[neurons].to(block.values.device)[:, None, None])
+            total[neurons] += part.double().cpu()
+        return total
+
+    def _replace_responses(self, change: Callable[[ResponseBlock], Tensor]) -> None:
+        """Give every block new values; missing pairs are in no block and stay as they are."""
+        blocks = [block.replaced(change(block)) if block.n_bins else block for block in self._packed().blocks()]
+        self.responses = PackedResponses(blocks, self.N_neurons)

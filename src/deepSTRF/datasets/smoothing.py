@@ -1,0 +1,180 @@
+"""Hann smoothing of responses along time."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["convolved_where_known", "hann_taps", "hanning_smooth", "smooth_where_known"]
+
+
+def hann_taps(window_ms: float, dt_ms: float, unit_gain: bool, stacklevel: int) -> np.ndarray:
+    """Taps of a Hann window, odd in number; warns where they do not smooth.
+
+    Parameters
+    ----------
+    window_ms, dt_ms, unit_gain
+        As for :func:`hanning_smooth`.
+    stacklevel : int
+        How many calls above this one the warning points to.
+
+    Returns
+    -------
+    numpy.ndarray
+        The taps, float64.
+
+    Raises
+    ------
+    ValueError
+        If `window_ms` or `dt_ms` is not positive.
+    """
+    if not (window_ms > 0 and dt_ms > 0):
+        raise ValueError(f"window_ms and dt_ms must be positive, got {window_ms} and {dt_ms}")
+    length = max(1, int(window_ms // dt_ms))
+    length += 1 - length % 2
+    taps = np.hanning(length)
+    if np.count_nonzero(taps > 1e-12) == 1:
+        warnings.warn(
+            f"a Hann window of {window_ms} ms is too short to smooth bins of {dt_ms} ms: responses stay as they are; "
+            f"use a window of at least {4 * dt_ms} ms or don't smooth",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+    return taps / taps.sum() if unit_gain else taps
+
+
+def _convolved(values: Tensor, taps: np.ndarray) -> Tensor:
+    """`values` convolved with symmetric `taps` along the last axis, zero-padded to the same length.
+
+    One pass per tap adds in the same order whatever the batch, so that equal rows give equal bits.
+    """
+    centre = len(taps) // 2
+    smoothed = values * float(taps[centre])
+    for lag in range(1, centre + 1):
+        weight = float(taps[centre + lag])
+        # The end taps of a Hann window are zero.
+        if weight <= 1e-12 or lag >= values.shape[-1]:
+            continue
+        smoothed[..., lag:] += weight * values[..., :-lag]
+        smoothed[..., :-lag] += weight * values[..., lag:]
+    return smoothed
+
+
+def hanning_smooth(
+    response: Float[Tensor, "*shape T"], window_ms: float, dt_ms: float, *, unit_gain: bool = False
+) -> Float[Tensor, "*shape T"]:
+    """Smooth along the last axis with a Hann window, zero-padded at both ends.
+
+    The window has ``K = int(window_ms // dt_ms)`` taps (one more if that is even) and, for comparability with published
+    scores, peak 1: its gain is the sum of the taps, 2 for 21 ms in bins of 5 ms. NaN spreads over the window.
+
+    Parameters
+    ----------
+    response : Tensor
+        Responses, time last.
+    window_ms : float
+        Width of the window in ms; its end taps are zero.
+    dt_ms : float
+        Width of a bin in ms.
+    unit_gain : bool
+        Divide the window by its sum, so that a constant stays the same away from the ends.
+
+    Returns
+    -------
+    Tensor
+        Same shape; a new tensor.
+
+    Raises
+    ------
+    TypeError
+        If `response` is not a tensor.
+    ValueError
+        If `window_ms` or `dt_ms` is not positive.
+
+    Warns
+    -----
+    UserWarning
+        If the window is so short that it does not smooth.
+
+    Examples
+    --------
+    >>> import torch
+    >>> hanning_smooth(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]), window_ms=21.0, dt_ms=5.0)
+    tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
+    >>> hanning_smooth(torch.ones(5), window_ms=21.0, dt_ms=5.0, unit_gain=True)
+    tensor([0.7500, 1.0000, 1.0000, 1.0000, 0.7500])
+    """
+    return _convolved(_as_floating(response), hann_taps(window_ms, dt_ms, unit_gain, stacklevel=2))
+
+
+def smooth_where_known(
+    response: Float[Tensor, "*shape T"],
+    window_ms: float,
+    dt_ms: float,
+    *,
+    unit_gain: bool = False,
+) -> Float[Tensor, "*shape T"]:
+    """Smooth as :func:`hanning_smooth`, but leave NaN out of the window instead of spreading it.
+
+    The weights of the bins that are known are scaled up by (sum of the window inside the response) / (sum of its known
+    part), so that without NaN the result is that of :func:`hanning_smooth`. NaN stays NaN.
+
+    Parameters
+    ----------
+    response : Tensor
+        Responses, time last.
+    window_ms, dt_ms, unit_gain
+        As for :func:`hanning_smooth`.
+
+    Returns
+    -------
+    Tensor
+        Same shape, NaN where `response` is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`hanning_smooth`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> smooth_where_known(torch.tensor([1.0, 1.0, float("nan"), 1.0, 1.0]), window_ms=21.0, dt_ms=5.0)
+    tensor([1.5000, 2.0000,    nan, 2.0000, 1.5000])
+    """
+    return convolved_where_known(_as_floating(response), hann_taps(window_ms, dt_ms, unit_gain, stacklevel=2))
+
+
+def convolved_where_known(response: Float[Tensor, "*shape T"], taps: np.ndarray) -> Float[Tensor, "*shape T"]:
+    """Convolve with symmetric taps as :func:`smooth_where_known` does.
+
+    Parameters
+    ----------
+    response : Tensor
+        Responses, floating point, time last.
+    taps : numpy.ndarray
+        As made by :func:`hann_taps`.
+
+    Returns
+    -------
+    Tensor
+        Same shape, NaN where `response` is.
+    """
+    known = response == response
+    if bool(known.all()):
+        return _convolved(response, taps)
+    summed = _convolved(torch.where(known, response, torch.zeros_like(response)), taps)
+    reach = _convolved(torch.ones_like(response), taps)
+    found = _convolved(known.to(response.dtype), taps)
+    # The centre tap is positive, so that a known bin never divides by zero.
+    return torch.where(known, summed * (reach / found), response.new_tensor(float("nan")))
+
+
+def _as_floating(response: Tensor) -> Tensor:
+    if not isinstance(response, Tensor):
+        raise TypeError(f"the response must be a torch tensor, got {type(response).__name__}; use torch.as_tensor")
+    return response if response.is_floating_point() else response.to(torch.float32)

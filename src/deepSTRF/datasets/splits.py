@@ -1,0 +1,320 @@
+"""Splits into training, validation and test: by stimulus, never by time bin.
+
+Neighbouring bins of one stimulus are not independent, so that a split by bin would leak the test data into training.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Iterable
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.selection import SelectableRecording, _index
+
+__all__ = ["Split", "SplittableRecording", "holdout", "k_fold", "leave_one_out"]
+
+P = TypeVar("P")
+
+
+class Split(NamedTuple, Generic[P]):
+    """Three parts: of stimulus indices, or of data sets.
+
+    Parameters
+    ----------
+    train, val, test : tuple of int, or NeuralDataset
+        What the model learns from, what choices are made on, and what the score is reported on.
+    """
+
+    train: P
+    val: P
+    test: P
+
+
+def holdout(n: int, k: int, seed: int = 0) -> Split[tuple[int, ...]]:
+    """Draw `k` stimuli for validation and `k` for test; the rest trains.
+
+    Parameters
+    ----------
+    n : int
+        Number of stimuli.
+    k : int
+        Size of the validation and of the test part.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Split
+        Of increasing indices.
+
+    Raises
+    ------
+    ValueError
+        If `k` < 1 or fewer than ``2 * k + 1`` stimuli are there.
+
+    Examples
+    --------
+    >>> split = holdout(10, 2, seed=0)
+    >>> len(split.train), len(split.val), len(split.test)
+    (6, 2, 2)
+    """
+    n, k = operator.index(n), operator.index(k)
+    if k < 1:
+        raise ValueError(f"holdout needs at least one stimulus per part, got k={k}")
+    if n < 2 * k + 1:
+        raise ValueError(
+            f"holdout:{k} needs {k} stimuli for validation, {k} for test and at least one for training: "
+            f"{2 * k + 1} in all, but there are {n}"
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    return Split(train=_sorted(order[2 * k :]), val=_sorted(order[:k]), test=_sorted(order[k : 2 * k]))
+
+
+def k_fold(n: int, k: int, seed: int = 0) -> list[Split[tuple[int, ...]]]:
+    """Cut the stimuli into `k` folds; each is the test part once, and the next one the validation part.
+
+    Parameters
+    ----------
+    n : int
+        Number of stimuli.
+    k : int
+        Number of folds, at least 3 (so that something is left for training).
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    list of Split
+        `k` splits of increasing indices.
+
+    Raises
+    ------
+    ValueError
+        If `k` < 3 or `k` > `n`.
+
+    Examples
+    --------
+    >>> folds = k_fold(6, 3)
+    >>> sorted(s for fold in folds for s in fold.test)
+    [0, 1, 2, 3, 4, 5]
+    """
+    n, k = operator.index(n), operator.index(k)
+    if not 3 <= k <= n:
+        raise ValueError(
+            f"k_fold needs 3 to {n} folds of {n} stimuli (one to validate, one to test, the rest to train), got k={k}"
+        )
+    folds = [_sorted(fold) for fold in np.array_split(np.random.default_rng(seed).permutation(n), k)]
+    splits = []
+    for i in range(k):
+        val, test = folds[(i + 1) % k], folds[i]
+        splits.append(Split(train=_sorted(set(range(n)) - {*val, *test}), val=val, test=test))
+    return splits
+
+
+def leave_one_out(n: int) -> list[Split[tuple[int, ...]]]:
+    """Each stimulus is the test part once; the next one (the first after the last) validates.
+
+    Parameters
+    ----------
+    n : int
+        Number of stimuli, at least 3.
+
+    Returns
+    -------
+    list of Split
+        `n` splits of increasing indices.
+
+    Raises
+    ------
+    ValueError
+        If `n` < 3.
+
+    Examples
+    --------
+    >>> leave_one_out(3)[0]
+    Split(train=(2,), val=(1,), test=(0,))
+    """
+    n = operator.index(n)
+    if n < 3:
+        raise ValueError(f"leave_one_out needs at least 3 stimuli, got {n}")
+    splits = []
+    for i in range(n):
+        val = (i + 1) % n
+        splits.append(Split(train=_sorted(set(range(n)) - {i, val}), val=(val,), test=(i,)))
+    return splits
+
+
+def _sorted(indices: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(sorted(int(i) for i in indices))
+
+
+class SplittableRecording(SelectableRecording):
+    """A recording of which parts can be made: of some stimuli, with all neurons."""
+
+    def subset(self, stim_indices: Iterable[int]) -> Self:
+        """Make a data set of the same class that holds only some stimuli, and all neurons.
+
+        Stimuli and responses are shared, lists and metadata dicts are its own: standardising, smoothing or assigning on
+        either side never changes the other. The selection of neurons is kept, that of stimuli and the named protocols
+        (whose indices would no longer fit) are not.
+
+        Parameters
+        ----------
+        stim_indices : iterable of int
+            Indices into ``stims``, in the wanted order.
+
+        Returns
+        -------
+        NeuralDataset
+            A class with attributes that run over stimuli overrides ``_subset_copy_attrs`` to cut them too.
+
+        Raises
+        ------
+        TypeError
+            If an index is not an integer.
+        IndexError
+            If there is no such stimulus.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([np.ones((3, 8))] * 4, [np.ones((2, 1, 8))] * 4, dt_ms=5.0)
+        >>> ds.subset([3, 0])
+        NeuralDataset(N_neurons=2, selected=2, N_stims=2, dt_ms=5.0)
+        """
+        chosen = [_index(s, self.get_S(), "stimulus") for s in stim_indices]
+        packed = self._packed()
+        part = self._shallow_copy(PackedResponses([packed[s].block for s in chosen], self.N_neurons))
+        part.stims = [self.stims[s] for s in chosen]
+        part.stim_meta = [dict(self.stim_meta[s]) for s in chosen]
+        part.S_sel = None
+        part._forget_protocols()
+        part._subset_copy_attrs(self, chosen)
+        return part
+
+    def _subset_copy_attrs(self, source: Any, stim_indices: list[int]) -> None:
+        """Cut the attributes of a subclass that run over stimuli to `stim_indices` of `source`; none here."""
+
+    def averaged(self) -> Self:
+        """Make the same data set with repeats averaged (missing repeats left out), so that R is 1.
+
+        For training loops that need no repeats. Noise-corrected scores do need them.
+
+        Returns
+        -------
+        NeuralDataset
+            Shares the stimuli; selections and protocols are kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([np.ones((3, 8))], [np.random.rand(2, 5, 8)], dt_ms=5.0)
+        >>> ds.averaged().responses[0][1].shape
+        torch.Size([1, 8])
+        """
+        blocks = [
+            block.replaced(block.values.nanmean(1, keepdim=True)) if block.n_bins else block
+            for block in self._packed().blocks()
+        ]
+        return self._shallow_copy(PackedResponses(blocks, self.N_neurons))
+
+    def _shallow_copy(self, responses: PackedResponses) -> Self:
+        """A copy with other responses that shares tensors, but no list or dict of the contract."""
+        twin = copy.copy(self)
+        twin._selection_cache = None
+        twin._invalidate_nrn_masks()
+        twin.responses = responses
+        twin.stims = list(self.stims)
+        twin.stim_meta = [dict(meta) for meta in self.stim_meta]
+        twin.nrn_meta = [dict(meta) for meta in self.nrn_meta]
+        twin._selected_neurons = list(self.I)
+        twin._selected_stims = None if self.S_sel is None else list(self.S_sel)
+        return twin
+
+    def split_indices(self, protocol: str, *, seed: int = 0) -> Split[tuple[int, ...]]:
+        """Stimulus indices of the training, validation and test parts.
+
+        Parameters
+        ----------
+        protocol : str
+            A key of ``protocols``, or ``"holdout:K"``: K stimuli validate and K test, drawn by `seed` among those that
+            any neuron has data for.
+        seed : int
+            Seed of the draw; named protocols need none.
+
+        Returns
+        -------
+        Split
+            Of increasing indices. Where stimuli are selected, only these.
+
+        Raises
+        ------
+        ValueError
+            If there is no such protocol (the message lists them), or there are too few stimuli.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([np.ones((3, 8))] * 5, [np.ones((2, 1, 8))] * 5, dt_ms=5.0)
+        >>> [len(part) for part in ds.split_indices("holdout:1", seed=3)]
+        [3, 1, 1]
+        """
+        selected = set(range(self.get_S()) if self.S_sel is None else self.S_sel)
+        if protocol in self.protocols:
+            named = self.protocols[protocol]
+            parts = Split(*(tuple(s for s in named[part] if s in selected) for part in Split._fields))
+            if not all(parts):
+                raise ValueError(f"a part of the split {protocol!r} is empty with the selected stimuli")
+            return parts
+        kind, _, size = str(protocol).partition(":")
+        if kind != "holdout" or not size.isdecimal():
+            names = ", ".join(map(repr, self.protocols)) or "none"
+            raise ValueError(
+                f"there is no split {protocol!r}; named protocols of {type(self).__name__}: {names}; "
+                "'holdout:K' draws K stimuli for validation and K for test"
+            )
+        heard = self.nrn_masks.any(1).numpy()
+        candidates = [s for s in range(self.get_S()) if s in selected and heard[s]]
+        drawn = holdout(len(candidates), int(size), seed)
+        return Split(*(tuple(candidates[i] for i in part) for part in drawn))
+
+    def split(self, protocol: str, *, seed: int = 0) -> Split[Self]:
+        """Split into training, validation and test data sets by stimulus.
+
+        Each part has all neurons in the same order. To standardise with training statistics, call
+        ``ds.standardize_stims(ds.split_indices(protocol).train)`` before.
+
+        Parameters
+        ----------
+        protocol : str
+            A key of ``protocols``, or ``"holdout:K"``, see :meth:`split_indices`.
+        seed : int
+            Seed of the draw.
+
+        Returns
+        -------
+        Split
+            Of data sets made by :meth:`subset`.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`split_indices`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([np.ones((3, 8))] * 5, [np.ones((2, 1, 8))] * 5, dt_ms=5.0)
+        >>> train, val, test = ds.split("holdout:1")
+        >>> len(train), len(val), len(test)
+        (3, 1, 1)
+        """
+        return Split(*(self.subset(part) for part in self.split_indices(protocol, seed=seed)))
