@@ -122,7 +122,7 @@ def test_train_loss_is_the_mean_of_the_batch_losses():
         def compute_loss(self, pred, responses):
             loss = super().compute_loss(pred, responses)
             if pred.requires_grad:
-                losses.append(float(loss))
+                losses.append(float(loss.detach()))
             return loss
 
     history = Recording(make_model(), batches, make_batches(1), max_epochs=1, log_fn=None).fit()
