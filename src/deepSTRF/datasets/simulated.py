@@ -308,7 +308,7 @@ def _filter(sound: np.ndarray, fields: Float64[np.ndarray, "N F L"]) -> Float64[
     """Weight the recent sound with each field; the level of the first bin precedes the sound."""
     n_lags, n_bins = fields.shape[2], sound.shape[1]
     padded = np.concatenate([np.repeat(sound[:, :1], n_lags - 1, axis=1), sound], axis=1)
-    n = n_bins + 2 * n_lags  # long enough for the circle not to close
+    n = 2 ** int(np.ceil(np.log2(n_bins + 2 * n_lags)))  # long enough for the circle not to close
     product = np.einsum("nfw,fw->nw", np.fft.rfft(fields[:, :, ::-1], n), np.fft.rfft(padded, n))
     return np.fft.irfft(product, n)[:, n_lags - 1 : n_lags - 1 + n_bins]
 
