@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.models.checks import positive_int
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["ParametricDoubleExponential", "ParametricSigmoid", "ParametricSoftplus"]
@@ -24,9 +25,7 @@ class _PerNeuronActivation(Rebuildable):
 
     def __init__(self, num_features: int, non_negative_output: bool) -> None:
         super().__init__()
-        if isinstance(num_features, bool) or not isinstance(num_features, int) or num_features < 1:
-            raise ValueError(f"num_features must be a positive int, got {num_features!r}")
-        self.num_features = num_features
+        self.num_features = positive_int("num_features", num_features)
         self.non_negative_output = non_negative_output
 
     def _uniform(self, low: float, high: float) -> nn.Parameter:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.models.checks import positive_int
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["NeuralModel"]
@@ -61,7 +62,7 @@ class NeuralModel(Rebuildable, ABC):
 
     def __init__(self, out_neurons: int = 1) -> None:
         super().__init__()
-        self.O = out_neurons
+        self.O = positive_int("out_neurons (O)", out_neurons)
         self.wav2spec: nn.Module = nn.Identity()
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
@@ -108,7 +109,7 @@ class NeuralModel(Rebuildable, ABC):
         TypeError
             If a slot is not a module.
         """
-        _require_positive_int("out_neurons (O)", self.O)
+        positive_int("out_neurons (O)", self.O)
         if getattr(self, "readout", None) is None:
             raise ValueError(f"{type(self).__name__} has no readout: set self.readout to a Module in __init__")
         for slot in ("wav2spec", "prefiltering", "core", "readout"):
@@ -198,9 +199,3 @@ class NeuralModel(Rebuildable, ABC):
             cls, repo_or_path, extra_kwargs=extra_kwargs, strict=strict, map_location=map_location
         )
         return (model, metadata) if return_metadata else model
-
-
-def _require_positive_int(name: str, value: object) -> None:
-    """Raise a ValueError unless `value` is an int (not a bool) above zero."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive int, got {value!r}")

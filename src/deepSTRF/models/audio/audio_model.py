@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.neural_model import NeuralModel, _require_positive_int
+from deepSTRF.models.checks import positive_int
+from deepSTRF.models.neural_model import NeuralModel
 
 __all__ = ["AudioEncodingModel"]
 
@@ -61,19 +62,18 @@ class AudioEncodingModel(NeuralModel):
         prefiltering: nn.Module | None = None,
         wav2spec: nn.Module | None = None,
     ) -> None:
-        # Checked before a subclass builds layers of these sizes, where the error would come from inside torch.
-        _require_positive_int("n_frequency_bands (F)", n_frequency_bands)
-        _require_positive_int("temporal_window_size (T)", temporal_window_size)
-        _require_positive_int("out_neurons (O)", out_neurons)
         super().__init__(out_neurons=out_neurons)
-        self.F, self.T, self.C_in = n_frequency_bands, temporal_window_size, 1
+        # Checked before a subclass builds layers of these sizes, where the error would come from inside torch.
+        self.F = positive_int("n_frequency_bands (F)", n_frequency_bands)
+        self.T = positive_int("temporal_window_size (T)", temporal_window_size)
+        self.C_in = 1
         if prefiltering is not None:
             self.C_in = _out_channels("prefiltering", prefiltering)
             self.prefiltering = prefiltering
         if wav2spec is not None:
             bands = _out_channels("wav2spec", wav2spec)
-            if bands != n_frequency_bands:
-                raise ValueError(f"wav2spec.out_channels is {bands}, but n_frequency_bands is {n_frequency_bands}")
+            if bands != self.F:
+                raise ValueError(f"wav2spec.out_channels is {bands}, but n_frequency_bands is {self.F}")
             self.wav2spec = wav2spec
 
     def forward(self, stims: Float[Tensor, "B 1 *F_and T"]) -> Float[Tensor, "B N 1 T"]:
@@ -117,7 +117,7 @@ class AudioEncodingModel(NeuralModel):
         """
         super().validate()
         for name in ("F", "T", "C_in"):
-            _require_positive_int(name, getattr(self, name, None))
+            positive_int(name, getattr(self, name, None))
 
     def _probe(self) -> Tensor | None:
         """A deterministic spectrogram, long enough to fill the window twice."""
@@ -155,8 +155,7 @@ class AudioEncodingModel(NeuralModel):
         >>> Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).STRF_gradmap().shape
         torch.Size([3, 1, 8, 5])
         """
-        n_bins = self.T if T is None else T
-        _require_positive_int("T", n_bins)
+        n_bins = self.T if T is None else positive_int("T", T)
         modes = {module: module.training for module in self.modules()}
         reference = next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1))
         # cuDNN refuses the backward pass of a recurrent layer in eval mode.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.checks import positive_int
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.locally_connected import FullyConnected1d
 from deepSTRF.models.readouts import LinearReadout
@@ -95,9 +96,11 @@ class StateNet(AudioEncodingModel):
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         if rnn_type not in _RECURRENT:
             raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are 'GRU', 'LSTM' and 'RNN'")
-        if kernel_size > n_frequency_bands:
-            raise ValueError(f"kernel_size={kernel_size} is more than the {n_frequency_bands} bands")
-        n_positions = (n_frequency_bands - kernel_size) // stride + 1
+        kernel_size, stride = positive_int("kernel_size", kernel_size), positive_int("stride", stride)
+        hidden_channels = positive_int("hidden_channels", hidden_channels)
+        if kernel_size > self.F:
+            raise ValueError(f"kernel_size={kernel_size} is more than the {self.F} bands")
+        n_positions = (self.F - kernel_size) // stride + 1
         encoder: nn.Module
         if connectivity == "LC":
             encoder = LocallyConnected1d(self.F, self.C_in, hidden_channels, kernel_size, stride=stride)

@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.models.checks import positive_int
+
 __all__ = ["CausalSTRFConv"]
 
 
@@ -40,11 +42,11 @@ class CausalSTRFConv(nn.Module):
         self, F: int, T: int, C_in: int, C_out: int, kernel: nn.Module | None = None, bias: bool = True
     ) -> None:
         super().__init__()
-        for name, value in {"F": F, "T": T, "C_in": C_in, "C_out": C_out}.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive int, got {value!r}")
-        self.F, self.T, self.C_in, self.C_out = F, T, C_in, C_out
-        self.kernel = nn.Conv2d(C_in, C_out, (F, T), bias=bias) if kernel is None else kernel
+        self.F, self.T = positive_int("F", F), positive_int("T", T)
+        self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
+        if kernel is None:
+            kernel = nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias)
+        self.kernel = kernel
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
         """Convolve.
