@@ -1,0 +1,76 @@
+"""Sound files in, float32 waveforms out."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from deepSTRF.utils.audio_io import load_resampled_mono_wav, load_wav, resample
+
+
+def write(path, samples, fs, **kwargs):
+    soundfile.write(path, samples, fs, format="WAV", **kwargs)
+    return path
+
+
+@pytest.mark.parametrize(("subtype", "tolerance"), [("FLOAT", 1e-7), ("PCM_16", 1e-4), ("PCM_24", 1e-6)])
+def test_load_wav(tmp_path, subtype, tolerance):
+    samples = np.random.default_rng(0).uniform(-0.9, 0.9, (100, 2))
+    waveform, fs = load_wav(write(tmp_path / "no-extension", samples, 44100, subtype=subtype))
+    assert fs == 44100
+    assert waveform.dtype == torch.float32
+    np.testing.assert_allclose(waveform.numpy(), samples.T, atol=tolerance)
+    again, _ = load_wav(io.BytesIO((tmp_path / "no-extension").read_bytes()))
+    assert torch.equal(again, waveform)
+
+
+def test_float_files_are_not_clipped(tmp_path):
+    waveform, _ = load_wav(write(tmp_path / "a.wav", np.array([14.0, -3.0]), 48000, subtype="FLOAT"))
+    assert waveform.tolist() == [[14.0, -3.0]]
+
+
+def test_load_wav_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_wav(tmp_path / "nowhere.wav")
+    (tmp_path / "text.wav").write_text("hello")
+    with pytest.raises(ValueError, match=r"text\.wav"):
+        load_wav(str(tmp_path / "text.wav"))
+    with pytest.raises(ValueError, match="no samples"):
+        load_wav(write(tmp_path / "empty.wav", np.zeros(0), 48000))
+
+
+@pytest.mark.parametrize(("fs", "target"), [(48828.125, 48000), (48000, 16000), (44100, 48000), (8000, 48000)])
+def test_resampling_keeps_a_tone(fs, target):
+    n = int(fs)
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(n, dtype=torch.float64) / fs)[None].float()
+    got = resample(tone, fs, target)[0].double().numpy()
+    assert len(got) == int(np.ceil(n * target / fs))
+    expected = np.sin(2 * np.pi * 440 * np.arange(len(got)) / target)
+    np.testing.assert_allclose(got[500:-500], expected[500:-500], atol=5e-3)
+
+
+def test_resampling_to_the_same_rate_changes_nothing():
+    sound = torch.rand(2, 10)
+    assert resample(sound, 48000, 48000.0) is sound
+    with pytest.raises(ValueError, match="positive"):
+        resample(sound, 0, 48000)
+
+
+@pytest.mark.parametrize("length", [None, 480, 2000])
+def test_resampled_mono(tmp_path, length):
+    stereo = np.stack([np.full(441, 0.2), np.full(441, 0.6)], 1)
+    path = write(tmp_path / "a.wav", stereo, 44100, subtype="FLOAT")
+    mono = load_resampled_mono_wav(path, 48000, length)
+    assert mono.shape == (1, length or 480)
+    assert float(mono[0, 240]) == pytest.approx(0.4, abs=1e-2)
+    assert (mono[0, 480:] == 0).all()
+    with pytest.raises(ValueError, match="target_length"):
+        load_resampled_mono_wav(path, 48000, 0)
+
+
+def test_mono_at_its_own_rate_is_only_averaged_and_cropped(tmp_path):
+    path = write(tmp_path / "a.wav", np.arange(20).reshape(10, 2) / 100, 48000, subtype="FLOAT")
+    mono = load_resampled_mono_wav(path, 48000, 4)
+    np.testing.assert_allclose(mono[0].numpy(), [0.005, 0.025, 0.045, 0.065], atol=1e-7)
