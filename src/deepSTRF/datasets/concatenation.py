@@ -69,7 +69,7 @@ def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[st
 
     labels = [type(dataset).__name__ for dataset in datasets] if names is None else list(names)
     cls = next(c for c in type(first).__mro__ if all(isinstance(dataset, c) for dataset in datasets))
-    joined: NeuralDataset = cls.__new__(cls)
+    joined: Any = cls.__new__(cls)  # type: ignore[call-overload]
     joined._init_contract("+".join(dataset.path for dataset in datasets), first.dt)
     joined._forget_protocols()
     joined.N_neurons = sum(dataset.N_neurons for dataset in datasets)

@@ -17,6 +17,8 @@ from deepSTRF.datasets.packed import PackedResponses, ResponseBlock
 from deepSTRF.datasets.selection import _index
 from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
 from deepSTRF.datasets.storage import RecordingStorage
+from deepSTRF.metrics.reliability import SNR, ccmax_measure
+from deepSTRF.metrics.statistics import collect, merge
 
 __all__ = ["PreprocessableRecording"]
 
@@ -70,8 +72,13 @@ class PreprocessableRecording(RecordingStorage):
         stims = [self.stims[s] for s in chosen]
         axes = [axis for axis in range(stims[0].ndim) if not per_band or axis != stims[0].ndim - 2]
         count = sum(stim.numel() for stim in stims) // (stims[0].shape[-2] if per_band else 1)
-        mean = sum(stim.sum(axes, keepdim=True, dtype=torch.float64) for stim in stims) / count
-        squares = sum((stim.double() - mean).square().sum(axes, keepdim=True) for stim in stims)
+        total = torch.zeros([], dtype=torch.float64, device=stims[0].device)
+        for stim in stims:
+            total = total + stim.sum(axes, keepdim=True, dtype=torch.float64)
+        mean = total / count
+        squares = torch.zeros_like(mean)
+        for stim in stims:
+            squares += (stim.double() - mean).square().sum(axes, keepdim=True)
         std = (squares / max(count - 1, 1)).sqrt().clamp(min=eps)
         if not per_band:
             mean, std = mean.reshape(()), std.reshape(())
@@ -201,6 +208,66 @@ class PreprocessableRecording(RecordingStorage):
             "stim_indices": None if stim_indices is None else chosen,
         }
         return self.response_normalization
+
+    def compute_neuron_quality(self, max_ccmax_iters: int = 126) -> dict[str, Float[Tensor, " N"]]:
+        """Rate each neuron: signal-to-noise ratio and half-split ceiling, over all stimuli.
+
+        Equal to :func:`deepSTRF.metrics.snr` and :func:`deepSTRF.metrics.ccmax` on all responses padded into one
+        tensor, but only one stimulus is looked at at a time. The values are also written into
+        ``nrn_meta[n]['snr']`` and ``nrn_meta[n]['ccmax']``.
+
+        Parameters
+        ----------
+        max_ccmax_iters : int
+            Most half-splits of the repeats to use.
+
+        Returns
+        -------
+        dict
+            ``snr`` and ``ccmax``, each (N,). A neuron with single trials only has snr NaN and ccmax 1 (nothing says
+            otherwise); one without data has NaN for both.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `max_ccmax_iters` is not a positive integer.
+
+        References
+        ----------
+        .. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural
+           Information Processing Systems 15, 125–132.
+        .. [2] Hsu, A., Borst, A. & Theunissen, F. E. (2004). Quantifying variability in neural responses and its
+           application for the validation of model predictions. Network 15, 91–109. doi:10.1088/0954-898X_15_2_002
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> response = torch.tensor([[0.0, 2.0, 4.0], [1.0, 2.0, 6.0]])
+        >>> ds = NeuralDataset.from_arrays([torch.rand(4, 3)], [[response, None]], dt_ms=5.0)
+        >>> ds.compute_neuron_quality()["snr"]
+        tensor([10., nan])
+        """
+        ceiling = ccmax_measure(max_ccmax_iters)
+        total = None
+        for block in self._packed().blocks():
+            if block.n_bins == 0:
+                continue
+            heard = torch.from_numpy(block.neurons)
+            statistics = tuple(
+                type(part)(*(torch.zeros(self.N_neurons, dtype=f.dtype).index_copy_(0, heard, f.cpu()) for f in part))
+                for part in collect((*SNR.parts, *ceiling.parts), block.values[None])
+            )
+            total = statistics if total is None else merge(total, statistics)
+        if total is None:
+            quality = {name: torch.full((self.N_neurons,), torch.nan) for name in ("snr", "ccmax")}
+        else:
+            powers, halves = total
+            quality = {"snr": SNR.compute(powers).float(), "ccmax": ceiling.compute(halves).float()}
+        for name, values in quality.items():
+            for meta, value in zip(self.nrn_meta, values.tolist(), strict=True):
+                meta[name] = value
+        return quality
 
     def _chosen_stims(self, stim_indices: Iterable[int] | None) -> list[int]:
         if stim_indices is None:

@@ -389,8 +389,8 @@ class SelectableRecording(RecordingStorage):
             stims = np.arange(n_stims)
         else:
             stims = np.array(sorted({_index(s, n_stims, "stimulus") for s in self.S_sel}), dtype=np.int64)
-            neurons = neurons[masks[stims].any(0)[neurons]]
-        stims = stims[masks[np.ix_(stims, neurons)].any(1)]
+            neurons = neurons[np.asarray(masks[stims].any(0))[neurons]]
+        stims = stims[np.asarray(masks[np.ix_(stims, neurons)].any(1))]
         return Selection(neurons, stims.tolist(), np.array_equal(neurons, np.arange(n_neurons)))
 
     def _why_empty(self) -> str:
