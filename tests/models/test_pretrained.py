@@ -1,0 +1,327 @@
+"""A saved model reloads to identical outputs, or saving refuses with the reason."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from deepSTRF.models import NeuralModel
+from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
+from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, StateNet
+from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.utils import hub
+
+
+class Gain(Rebuildable):
+    """A prefiltering of the user's own that remembers its arguments."""
+
+    out_channels = 1
+
+    def __init__(self, factor=2.0, inner=None):
+        super().__init__()
+        self.factor, self.inner = factor, inner
+        self.offset = nn.Parameter(torch.randn(1))
+
+    def forward(self, x):
+        return self.factor * (x if self.inner is None else self.inner(x)) + self.offset
+
+
+def _used(model):
+    """Give every tensor values of its own, so that a fresh model would not do."""
+    for _ in range(3):
+        model.train()(torch.randn(3, 1, model.F, 30))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def _assert_same(model, other):
+    x = torch.randn(2, 1, model.F, 40)
+    assert torch.equal(model.eval()(x), other.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Linear(12, 5, 3),
+        lambda: LinearNonlinear(12, 5, 3),
+        lambda: StateNet(12, out_neurons=3),
+        lambda: StateNet(12, out_neurons=3, rnn_type="LSTM", connectivity="CONV"),
+        lambda: Linear(12, 5, 3, output_activation=nn.ReLU()),
+        lambda: Linear(12, 5, 3, output_activation=nn.LeakyReLU(0.3)),
+        lambda: Linear(12, 5, 3, output_activation=nn.Softplus(beta=3)),
+        lambda: Linear(12, 5, 3, output_activation=nn.PReLU()),
+        lambda: Linear(12, 5, 3, output_activation=ParametricSigmoid(3, bias=False)),
+        lambda: StateNet(12, out_neurons=3, output_activation=ParametricDoubleExponential(3)),
+        lambda: LinearNonlinear(12, 5, 3, output_activation=ParametricSoftplus(3, non_negative_output=False)),
+        lambda: Linear(12, 5, 3, prefiltering=Gain(3.0, inner=Gain(0.5, inner=nn.Tanh()))),
+    ],
+)
+def test_round_trip_is_exact(make, tmp_path):
+    model = _used(make())
+    again = type(model).from_pretrained(model.save_pretrained(tmp_path / "a" / "model"))
+    assert not again.training
+    _assert_same(model, again)
+    _assert_same(model, NeuralModel.from_pretrained(tmp_path / "a" / "model"))
+    assert repr(again) == repr(model)
+
+
+def test_files_and_names(tmp_path):
+    folder = LinearNonlinear(12, 5, 3).save_pretrained(tmp_path, metadata={"cc": 0.5}, model_card="# mine")
+    assert folder == tmp_path
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "metadata.json", "model.safetensors"]
+    assert (folder / hub.MODEL_CARD_FILE).read_text() == "# mine"
+    config = json.loads((folder / hub.CONFIG_FILE).read_text())
+    assert config == {"_model_class": "LinearNonlinear", **LinearNonlinear(12, 5, 3)._init_kwargs}
+    assert list(config) == sorted(config)
+    model, metadata = LinearNonlinear.from_pretrained(folder, return_metadata=True)
+    assert metadata == {"cc": 0.5}
+    model.save_pretrained(folder)  # replaces all of it
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
+    assert (folder / "README.md").read_text().startswith("---\n")
+    assert hub.load_pretrained_from_dir(LinearNonlinear, folder)[1] is None
+
+
+def test_classes_without_their_own_init_are_saved(tmp_path):
+    class Mine(Linear):
+        pass
+
+    model = _used(Mine(12, out_neurons=2))
+    again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path))
+    assert type(again) is Mine
+    _assert_same(model, again)
+
+
+def test_precision_mode_and_random_state_are_kept(tmp_path):
+    model = Linear(12, 5, 3).double().train()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    model.save_pretrained(tmp_path)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+    again = Linear.from_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in again.parameters()} == {torch.float64}
+
+
+def test_map_location_moves_the_model(tmp_path):
+    StateNet(12).save_pretrained(tmp_path)
+    model = StateNet.from_pretrained(tmp_path, map_location="meta")
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+def test_a_layer_that_is_registered_twice_is_saved(tmp_path):
+    class Twice(Linear):
+        def __init__(self, out_neurons=1):
+            super().__init__(12, 5, out_neurons)
+            self.same_readout = self.readout
+
+    model = _used(Twice(2))
+    _assert_same(model, Twice.from_pretrained(model.save_pretrained(tmp_path)))
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_saving_refuses_what_it_cannot_make_again(tmp_path):
+    class Foreign(nn.Module):
+        out_channels = 1
+
+        def forward(self, x):
+            return x
+
+    for refused in (
+        Linear(12, prefiltering=Foreign()),
+        Linear(12, output_activation=nn.Sequential(nn.ReLU(), nn.Tanh())),
+        Linear(12, kernel=nn.Conv2d(1, 1, (12, 9))),
+        Linear(12, prefiltering=Gain(inner=Foreign())),
+    ):
+        with pytest.raises(ValueError, match="cannot be made again from a file"):
+            refused.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_saving_refuses_arguments_that_json_cannot_hold(tmp_path):
+    class Callback(Linear):
+        def __init__(self, call):
+            super().__init__(12)
+
+    with pytest.raises(ValueError, match=r"argument call \(function\) cannot be written"):
+        Callback(lambda: None).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="metadata cannot be written as JSON"):
+        Linear(12).save_pretrained(tmp_path, metadata={"cc": torch.ones(2)})
+
+
+def test_saving_refuses_models_that_were_changed_after_construction(tmp_path):
+    replaced = Linear(12)
+    replaced.readout.activation = nn.ReLU()
+    with pytest.raises(ValueError, match="make another structure"):
+        replaced.save_pretrained(tmp_path)
+    mutated = Linear(12, output_activation=nn.LeakyReLU(0.1))
+    mutated.readout.activation.negative_slope = 0.5  # is read at saving
+    _assert_same(mutated, Linear.from_pretrained(mutated.save_pretrained(tmp_path)))
+
+    class Scaled(AudioEncodingModel):
+        scale = 1.0
+
+        def __init__(self):
+            super().__init__(12, 1)
+            self.readout = LinearReadout(12, 2)
+
+        def _features(self, filtered):
+            return self.scale * filtered.squeeze(1)
+
+    model = Scaled()
+    model.scale = 2.0
+    with pytest.raises(ValueError, match="predicts something else"):
+        model.save_pretrained(tmp_path)
+    wider = Linear(12, out_neurons=2)
+    wider.readout.bn.register_buffer("extra", torch.ones(1))
+    with pytest.raises(ValueError, match="extra"):
+        wider.save_pretrained(tmp_path)
+
+
+def test_a_plain_module_cannot_be_saved(tmp_path):
+    with pytest.raises(AttributeError, match="_init_kwargs"):
+        hub.save_pretrained_to_dir(nn.Linear(2, 2), tmp_path)
+
+
+def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):
+    old = _used(Linear(12))
+    old.save_pretrained(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        _used(Linear(12)).save_pretrained(tmp_path)
+    assert before == {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ValueError, match="it is a file"):
+        old.save_pretrained(file)
+
+
+# --- loading ---------------------------------------------------------------------------------------------------------
+
+
+def test_missing_things_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder 'someone/model'"):
+        Linear.from_pretrained("someone/model")
+    for name in ("config.json", "model.safetensors"):
+        folder = Linear(12).save_pretrained(tmp_path / name)
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=f"{name} is missing"):
+            Linear.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "metadata.json"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\xff" * len(b), lambda b: b"[]"]
+)
+def test_damaged_files_are_named(tmp_path, name, damage):
+    folder = Linear(12).save_pretrained(tmp_path, metadata={"cc": 1})
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        Linear.from_pretrained(folder)
+
+
+def _edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder
+
+
+def test_config_and_weights_must_fit(tmp_path):
+    folder = _edit(Linear(12).save_pretrained(tmp_path), n_frequency_bands=13)
+    with pytest.raises(ValueError, match="do not fit"):
+        Linear.from_pretrained(folder)
+    _assert_same(*(Linear.from_pretrained(folder, extra_kwargs={"n_frequency_bands": 12}) for _ in range(2)))
+    with pytest.raises(ValueError, match="cannot be made from"):
+        Linear.from_pretrained(_edit(folder, depth=3))
+
+
+def test_strict(tmp_path):
+    Linear(12).save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="saved as 'Linear'"), pytest.raises(ValueError, match="cannot be made from"):
+        LinearNonlinear.from_pretrained(tmp_path)
+    _edit(tmp_path, output_activation={"_module": "torch.nn.PReLU", "kwargs": {}})
+    with pytest.warns(UserWarning, match="strict=False: missing"):
+        Linear.from_pretrained(tmp_path, strict=False)
+
+
+def test_another_class_warns_and_goes_on(tmp_path):
+    class Other(Linear):
+        pass
+
+    model = _used(Linear(12))
+    model.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match="saved as 'Linear'"):
+        _assert_same(model, Other.from_pretrained(tmp_path))
+    _edit(tmp_path, _model_class="Missing")
+    with pytest.raises(ValueError, match="saved as 'Missing', a class that is not known here"):
+        AudioEncodingModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "os.system",
+        "torch.nn.Linear",
+        "subprocess.Popen",
+        "deepSTRF.models.pretrained.os",
+        "deepSTRF.models.nothing.X",
+        "torch.nn.ReLU.x",
+    ],
+)
+def test_a_config_cannot_name_arbitrary_code(tmp_path, path):
+    folder = _edit(Linear(12).save_pretrained(tmp_path), output_activation={"_module": path, "kwargs": {}})
+    with pytest.raises(ValueError, match=r"config.json names the module"):
+        Linear.from_pretrained(folder)
+    Linear.from_pretrained(folder, extra_kwargs={"output_activation": nn.ReLU()})
+
+
+def test_published_checkpoints_of_the_earlier_release_load(tmp_path):
+    """The layout of urancon/deepSTRF-statenet-gru-ns1: exactly these keys, these tensors."""
+    torch.manual_seed(0)
+    tensors = {
+        "encoder_layers.0.weights": torch.rand(7, 7, 10),
+        "encoder_layers.0.biases": torch.rand(7, 10),
+        "encoder_layers.1.ln.weight": torch.ones(7),
+        "encoder_layers.1.ln.bias": torch.zeros(7),
+        "rnn.weight_ih_l0": torch.randn(210, 70),
+        "rnn.weight_hh_l0": torch.randn(210, 70),
+        "rnn.bias_ih_l0": torch.randn(210),
+        "rnn.bias_hh_l0": torch.randn(210),
+        "readout.fc.weight": torch.randn(119, 70),
+        "readout.fc.bias": torch.randn(119),
+        "readout.activation._raw_beta": torch.full((119,), 5.5),
+        "readout.activation._raw_b": torch.full((119,), -4.0),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    config = {
+        "_model_class": "StateNet",
+        "connectivity": "LC",
+        "hidden_channels": 7,
+        "kernel_size": 7,
+        "n_frequency_bands": 34,
+        "out_neurons": 119,
+        "output_activation": None,
+        "prefiltering": None,
+        "rnn_type": "GRU",
+        "stride": 3,
+        "temporal_window_size": 1,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = StateNet.from_pretrained(tmp_path)
+    assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
+    assert model(torch.randn(1, 1, 34, 20)).shape == (1, 119, 1, 20)
+    del config["_model_class"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    _assert_same(model, StateNet.from_pretrained(tmp_path))

@@ -1,0 +1,210 @@
+"""Ridge against scikit-learn on an explicit design matrix."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+from deepSTRF.models.ridge import fit_ridge
+
+
+class Recording(list):
+    """The item protocol of a data set, and nothing else."""
+
+    dt = 5.0
+
+
+def make_recording(seed, n_stims=4, n_bands=5, n_neurons=3, repeats=2, mean=1.0):
+    """Ragged stimuli; responses are filtered bands plus noise."""
+    rng = np.random.default_rng(seed)
+    recording = Recording()
+    for _ in range(n_stims):
+        n_bins = int(rng.integers(30, 80))
+        stim = rng.normal(mean, 2.0, (n_bands, n_bins))
+        responses = []
+        for n in range(n_neurons):
+            drive = np.convolve(stim[n % n_bands], [0.2, 1.0, -0.5])[:n_bins] - stim[(n + 1) % n_bands]
+            responses.append(torch.tensor(drive + rng.normal(0, 2, (repeats, n_bins)) + n))
+        recording.append({"stims": torch.tensor(stim)[None].float(), "responses": responses})
+    return recording
+
+
+def design(stim, n_lags):
+    """(T, F·lags), zeros before the onset, in the layout of STRF_weight: current bin last."""
+    bands, n_bins = stim.shape[1:]
+    x = np.concatenate([np.zeros((bands, n_lags - 1)), stim[0].double().numpy()], 1)
+    return np.stack([x[:, t : t + n_lags].ravel() for t in range(n_bins)])
+
+
+def reference(recording, neuron, n_lags, alpha):
+    """Kernel and intercept of scikit-learn on the bins that the neuron has."""
+    rows, targets = [], []
+    for item in recording:
+        response = item["responses"][neuron].numpy()
+        if response.shape == (1, 1):
+            continue
+        valid = ~np.isnan(response).all(0)
+        rows.append(design(item["stims"], n_lags)[valid])
+        targets.append(np.nanmean(response[:, valid], 0))
+    rows, targets = np.concatenate(rows), np.concatenate(targets)
+    ridge = Ridge(alpha=alpha * len(rows) * rows.var(0).mean()).fit(rows, targets)
+    return ridge.coef_, ridge.intercept_, ridge
+
+
+def assert_equals_reference(model, recording, n_lags):
+    for n, alpha in enumerate(model.ridge_alpha.tolist()):
+        kernel, intercept, _ = reference(recording, n, n_lags, alpha)
+        fitted = model.STRF_weight()[n].flatten().numpy()
+        np.testing.assert_allclose(fitted, kernel, atol=1e-5 * abs(kernel).max())
+        np.testing.assert_allclose(model.readout.strf.kernel.bias[n].item(), intercept, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), n_lags=st.integers(1, 8), alpha=st.floats(1e-3, 10))
+def test_equals_scikit_learn(seed, n_lags, alpha):
+    train = make_recording(seed)
+    model = fit_ridge(train, None, window_ms=5 * n_lags, alphas=alpha)
+    assert_equals_reference(model, train, n_lags)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), data=st.data())
+def test_missing_data_are_left_out_exactly(seed, data):
+    train = make_recording(seed, n_stims=3)
+    rng = np.random.default_rng(seed)
+    train[0]["responses"][0] = torch.full((1, 1), torch.nan)  # a missing pair
+    train[1]["responses"][1][0, 5:20] = torch.nan  # one repeat
+    train[2]["responses"][1][:, torch.tensor(rng.random(train[2]["stims"].shape[-1]) < 0.3)] = torch.nan  # bins
+    train[2]["responses"][2][:, -1] = torch.nan  # the last one, which the recursion subtracts
+    model = fit_ridge(train, None, window_ms=data.draw(st.sampled_from([5, 20])), alphas=0.1)
+    assert_equals_reference(model, train, model.T)
+
+
+def test_stimuli_shorter_than_the_window():
+    train = make_recording(1)
+    model = fit_ridge(train, None, window_ms=5 * 90, alphas=0.5)
+    assert_equals_reference(model, train, 90)
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_penalties_are_the_best_on_validation():
+    train, val = make_recording(2), make_recording(3, n_stims=2)
+    val[0]["responses"][1] = torch.full((1, 1), torch.nan)
+    val[1]["responses"][2][:, 10:20] = torch.nan
+    alphas = np.logspace(-3, 2, 12)
+    model = fit_ridge(train, val, window_ms=20, alphas=alphas)
+    for n in range(3):
+        scores = []
+        for alpha in alphas:
+            ridge = reference(train, n, 4, alpha)[2]
+            pairs = [
+                (ridge.predict(design(item["stims"], 4)), np.nanmean(item["responses"][n].numpy(), 0))
+                for item in val
+                if item["responses"][n].shape != (1, 1)
+            ]
+            predicted, target = (np.concatenate(part) for part in zip(*pairs, strict=True))
+            valid = ~np.isnan(target)
+            scores.append(np.corrcoef(predicted[valid], target[valid])[0, 1])
+        assert model.ridge_alpha[n].item() == pytest.approx(alphas[int(np.argmax(scores))])
+    assert_equals_reference(model, train, 4)
+
+
+def test_the_model_is_the_regression():
+    train = make_recording(4)
+    model = fit_ridge(train, make_recording(5), window_ms=20)
+    assert not model.training
+    for item in train:
+        predicted = model(item["stims"][None].float())[0, :, 0].detach().numpy()
+        for n in range(3):
+            ridge = reference(train, n, 4, model.ridge_alpha[n].item())[2]
+            np.testing.assert_allclose(predicted[n], ridge.predict(design(item["stims"], 4)), atol=1e-4)
+    kernel, offset = model.readout.effective_kernel()  # the normalisation is the identity
+    torch.testing.assert_close(kernel[:, 0], model.STRF_weight(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(offset, model.readout.strf.kernel.bias.detach(), rtol=1e-6, atol=0)
+
+
+def test_scale_and_neuron_order_do_not_matter():
+    train, val = make_recording(6), make_recording(7)
+    model = fit_ridge(train, val, window_ms=20)
+    scaled = [
+        Recording({"stims": 1e3 * i["stims"], "responses": [1e-6 * r for r in i["responses"][::-1]]} for i in part)
+        for part in (train, val)
+    ]
+    other = fit_ridge(*scaled, window_ms=20)
+    torch.testing.assert_close(other.ridge_alpha, model.ridge_alpha.flip(0))
+    torch.testing.assert_close(other.STRF_weight() * 1e9, model.STRF_weight().flip(0), rtol=1e-3, atol=1e-4)
+
+
+def test_neurons_that_cannot_be_fitted():
+    train, val = make_recording(8, n_neurons=5), make_recording(9, n_neurons=5)
+    for item in train:
+        item["responses"][0] = torch.full((1, 1), torch.nan)
+        item["responses"][1] = torch.full_like(item["responses"][1], 0.3)
+    for item in val:
+        item["responses"][2] = torch.full((1, 1), torch.nan)
+    model = fit_ridge(train, val, window_ms=20)
+    kernels, bias = model.STRF_weight(), model.readout.strf.kernel.bias
+    assert not kernels[:2].any()
+    assert bias[0] == 0
+    assert bias[1].item() == pytest.approx(0.3)
+    assert model.ridge_alpha[:2].isnan().all()
+    others = model.ridge_alpha[3:]
+    assert others.min() <= model.ridge_alpha[2] <= others.max()
+    assert kernels.isfinite().all()
+    kernel = reference(train, 2, 4, model.ridge_alpha[2].item())[0]
+    np.testing.assert_allclose(kernels[2].flatten().numpy(), kernel, atol=1e-5 * abs(kernel).max())
+
+
+def test_wrong_arguments_are_named():
+    train, val = make_recording(10), make_recording(11)
+    with pytest.raises(ValueError, match="train has no stimulus"):
+        fit_ridge(Recording(), val)
+    with pytest.raises(ValueError, match="val has no stimulus"):
+        fit_ridge(train, Recording())
+    with pytest.raises(ValueError, match="give one in alphas"):
+        fit_ridge(train)
+    with pytest.raises(ValueError, match="must be one number, got 2"):
+        fit_ridge(train, alphas=[1, 2])
+    for bad in ([], [0.0], [-1.0], [float("nan")]):
+        with pytest.raises(ValueError, match="alphas must be positive"):
+            fit_ridge(train, val, alphas=bad)
+    for bad in (0, -5, float("nan")):
+        with pytest.raises(ValueError, match="window_ms must be positive"):
+            fit_ridge(train, val, window_ms=bad)
+    val.dt = 10.0
+    with pytest.raises(ValueError, match=r"differ in dt \(ms\): 5.0 and 10.0"):
+        fit_ridge(train, val)
+    with pytest.raises(ValueError, match="differ in number of bands: 5 and 6"):
+        fit_ridge(train, make_recording(1, n_bands=6))
+    with pytest.raises(ValueError, match="differ in number of neurons: 3 and 2"):
+        fit_ridge(train, make_recording(1, n_neurons=2))
+
+
+def test_wrong_data_are_named():
+    good = make_recording(12)
+
+    def broken(**changes):
+        return Recording([*good[:1], {**good[1], **changes}])
+
+    for changes, message in (
+        ({"stims": torch.zeros(1, 400)}, r"train, stimulus 1: expected a spectrogram \(1, F, T\)"),
+        ({"stims": torch.full_like(good[1]["stims"], torch.nan)}, "not finite"),
+        ({"stims": good[1]["stims"][:, :4]}, "expected 5 bands and 3 neurons"),
+        ({"responses": good[1]["responses"][:2]}, "expected 5 bands and 3 neurons"),
+        ({"responses": [r[:, 1:] for r in good[1]["responses"]]}, r"expected responses of shape \(R, \d+\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit_ridge(broken(**changes), alphas=1.0)
+    silent = Recording({"stims": torch.zeros(1, 5, 40), "responses": item["responses"]} for item in good)
+    for item in silent:
+        item["responses"] = [r[:, :1].expand(-1, 40) + torch.randn(2, 40) for r in item["responses"]]
+    with pytest.raises(ValueError, match="stimuli are constant"):
+        fit_ridge(silent, alphas=1.0)
+    nothing = Recording({**item, "responses": [torch.full((1, 1), torch.nan)] * 3} for item in good)
+    with pytest.raises(ValueError, match="no neuron has data in train"):
+        fit_ridge(nothing, alphas=1.0)
+    flat = Recording({**item, "responses": [torch.zeros_like(r) for r in item["responses"]]} for item in good)
+    with pytest.raises(ValueError, match="no neuron has a defined validation correlation"):
+        fit_ridge(good, flat)
