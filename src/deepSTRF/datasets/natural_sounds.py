@@ -65,8 +65,9 @@ def draw_spectrogram(
     if kind in ("transients", "mixture"):
         power += 10 ** (_transients(frequencies_hz, n_bins, dt_ms, rng) / 10)
     loudness = 4 * _one_over_f(n_bins, dt_ms, rng, corner_hz=0.5) + rng.uniform(-4, 4)
-    # The power of noise in a band of width b over 10 ms has about 2 * b * 10 ms degrees of freedom; 1/6-octave bands.
-    freedom = np.maximum(0.01 * 0.116 * frequencies_hz, 1.0)[:, None]
+    # The power of noise in a band of width b, seen for a time d, follows a gamma distribution of shape b * d: here
+    # 1/6 octave and the 5 ms that a 10 ms Hann window effectively sees.
+    freedom = np.maximum(0.005 * 0.116 * frequencies_hz, 1.0)[:, None]
     fluctuation = rng.gamma(freedom, 1 / freedom, size=power.shape)
     level = 10 * np.log10(np.maximum(power * fluctuation, 1e-12)) + loudness
     return (np.maximum(level, _FLOOR_DB) - _MEAN_DB) / _SCALE_DB
