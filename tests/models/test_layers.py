@@ -1,5 +1,6 @@
 """Layers, activations and readouts against formulas written out."""
 
+import copy
 import math
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
-from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LocallyConnected1d
+from deepSTRF.models.audio import LinearNonlinear
+from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LocallyConnected1d, PaddedBatchNorm1d
 from deepSTRF.models.readouts import LinearReadout, STRFReadout
 
 
@@ -241,3 +243,62 @@ def test_readouts_say_what_belongs_to_one_neuron():
     }
     foreign = STRFReadout(4, 3, 1, 5, kernel=nn.Conv2d(1, 5, (4, 3)))
     assert not any(name.startswith("strf") for name in foreign.per_neuron_tensors())
+
+
+# --- padding ---------------------------------------------------------------------------------------------------------
+
+
+class LogEnergy(nn.Module):
+    """A prefiltering that turns padding into another constant."""
+
+    out_channels = 1
+
+    def forward(self, x):
+        return torch.log(x.square() + 1e-3)
+
+
+@pytest.mark.parametrize(("padding", "prefiltering"), [(1, None), (100, None), (2, LogEnergy()), (100, LogEnergy())])
+def test_padding_leaves_training_as_it_is(padding, prefiltering):
+    """Same output, gradients and running statistics, however far a batch is padded."""
+    torch.manual_seed(0)
+    short = LinearNonlinear(6, 4, 3, prefiltering=prefiltering)
+    long = copy.deepcopy(short)
+    stims = 2 + torch.randn(3, 1, 6, 50)
+    stims[1, ..., 30:] = 0
+    for model, x in ((short, stims), (long, functional.pad(stims, (0, padding)))):
+        out = model(x)[..., :50]
+        (out[0].square().sum() + out[1, ..., :30].square().sum()).backward()
+        model.final = out.detach()
+    torch.testing.assert_close(long.final[0], short.final[0])
+    torch.testing.assert_close(long.final[1, ..., :30], short.final[1, ..., :30])
+    for (name, a), b in zip(short.named_parameters(), long.parameters(), strict=True):
+        if name != "readout.strf.kernel.bias":  # is cancelled by the normalisation: rounding is all there is
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(short.readout.bn.running_mean, long.readout.bn.running_mean)
+    torch.testing.assert_close(short.readout.bn.running_var, long.readout.bn.running_var)
+
+
+def test_padded_norm_without_padding_is_batch_norm():
+    ours, theirs = PaddedBatchNorm1d(5), nn.BatchNorm1d(5)
+    for module in (ours, theirs):
+        module.weight.data = torch.arange(5.0) - 2
+        module.bias.data = torch.arange(5.0)
+    for _ in range(3):
+        x = (3 * torch.randn(4, 5, 20) + 1).requires_grad_()
+        grads = []
+        for out in (ours(x, torch.ones(4, 20, dtype=torch.bool)), theirs(x)):
+            grads.append((out, *torch.autograd.grad(out.pow(3).sum(), x)))
+        for a, b in zip(*grads, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name])
+    x = torch.randn(2, 5, 7)
+    assert torch.equal(ours.eval()(x, torch.zeros(2, 7, dtype=torch.bool)), ours.eval()(x, None))
+
+
+def test_silence_only_and_single_bins_train():
+    model = LinearNonlinear(6, 4, 3)
+    for x in (torch.zeros(2, 1, 6, 20), torch.randn(1, 1, 6, 1), torch.zeros(1, 1, 6, 1)):
+        assert model(x).isfinite().all()
+    assert model.readout.bn.running_var.isfinite().all()

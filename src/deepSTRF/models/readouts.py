@@ -7,9 +7,10 @@ with the axis that runs over the neurons. The Fitter uses it to bring each neuro
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
 __all__ = ["LinearReadout", "STRFReadout"]
@@ -19,7 +20,8 @@ class STRFReadout(nn.Module):
     """One spectro-temporal receptive field per neuron, batch normalisation, activation.
 
     ``y = activation(BatchNorm(strf * x))``. The normalisation gives every neuron the same scale before the activation,
-    whatever the scale of the stimulus; in eval mode it is a fixed gain and offset, see :meth:`effective_kernel`.
+    whatever the scale of the stimulus; in eval mode it is a fixed gain and offset, see :meth:`effective_kernel`. Bins
+    at the end of a stimulus where the input no longer changes are padding and do not enter the statistics.
 
     Parameters
     ----------
@@ -56,13 +58,13 @@ class STRFReadout(nn.Module):
     ) -> None:
         super().__init__()
         self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
-        self.bn = nn.BatchNorm1d(out_neurons)
+        self.bn = PaddedBatchNorm1d(out_neurons)
         self.activation = nn.Identity() if activation is None else activation
         self._own_kernel = kernel is None
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses."""
-        drive = self.bn(self.strf(x).squeeze(2))
+        drive = self.bn(self.strf(x).squeeze(2), _not_padding(x))
         return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2)
 
     def STRF_weight(self, polarity: str | None = None) -> Tensor:
@@ -200,6 +202,16 @@ class LinearReadout(nn.Module):
         return {f"{last}.{name}": 0 for name, _ in layer.named_parameters()} | _offered_by(
             self.activation, "activation"
         )
+
+
+def _not_padding(x: Float[Tensor, "B C F T"]) -> Bool[Tensor, "B T"]:
+    """Bins before the last run of equal ones: padding is zero, or what a front end or prefilter makes of zeros."""
+    last = x[..., -1:]
+    padding = (x == last).flatten(1, 2).all(1).flip(1).cumprod(1).flip(1).bool()
+    # The last bin always equals itself: alone, it is padding only if it is zero.
+    longer = padding[:, -2:-1].any(1)
+    padding[:, -1] = longer | (last == 0).flatten(1).all(1)
+    return ~padding
 
 
 def _offered_by(module: nn.Module, prefix: str) -> dict[str, int]:

@@ -139,7 +139,7 @@ def _as_linear(kernels: Tensor, offsets: Tensor, chosen: Tensor, fit_on: _Sums) 
     with torch.no_grad():
         conv.weight.copy_(weight.unsqueeze(1))  # type: ignore[operator]
         conv.bias.copy_(offsets)  # type: ignore[operator]
-        bn.running_var.fill_(1 - bn.eps)  # type: ignore[union-attr]
+        bn.running_var.fill_(1 - bn.eps)
     model.ridge_alpha = chosen
     return model
 

@@ -1,11 +1,12 @@
-"""Normalisation that never looks along time."""
+"""Normalisation layers for time series: causal ones, and ones that know about padding."""
 
 from __future__ import annotations
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-__all__ = ["CausalLayerNorm"]
+__all__ = ["CausalLayerNorm", "PaddedBatchNorm1d"]
 
 
 class CausalLayerNorm(nn.Module):
@@ -49,3 +50,64 @@ class CausalLayerNorm(nn.Module):
     def extra_repr(self) -> str:
         """Name the axis."""
         return f"dim={self.dim}"
+
+
+class PaddedBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation whose statistics leave out the bins that only pad a stimulus.
+
+    A batch is as long as its longest stimulus. Counted in, the padding of the others would shift the statistics from
+    batch to batch, away from those that are used after training. In eval mode it is :class:`torch.nn.BatchNorm1d`, with
+    the same parameters and buffers.
+
+    Parameters
+    ----------
+    num_features : int
+        Number of channels N.
+    eps : float
+        Added to the variance.
+    momentum : float
+        Weight of the newest batch in the running statistics.
+
+    References
+    ----------
+    Ioffe & Szegedy (2015), Batch normalization, https://doi.org/10.48550/arXiv.1502.03167
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.randn(2, 3, 10)
+    >>> valid = torch.arange(10).expand(2, 10) < torch.tensor([[10], [6]])
+    >>> longer = torch.nn.functional.pad(x, (0, 5)), torch.nn.functional.pad(valid, (0, 5))
+    >>> torch.allclose(PaddedBatchNorm1d(3)(x, valid), PaddedBatchNorm1d(3)(*longer)[..., :10], atol=1e-5)
+    True
+    """
+
+    momentum: float
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps=eps, momentum=momentum)
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B N T"]:
+        """Normalise every channel; `valid` marks the bins that count in train mode.
+
+        If fewer than two bins are valid, all count.
+        """
+        if not self.training:
+            return super().forward(x)
+        # Weights rather than an index, so that a GPU need not be waited for.
+        weight = torch.where(valid.sum() > 1, valid, True).to(x.dtype)
+        count = weight.sum()
+        mean = torch.einsum("bnt,bt->n", x, weight) / count
+        centred = x - mean[:, None]
+        variance = torch.einsum("bnt,bt->n", centred.square(), weight) / count
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
+        gain = self.weight * (variance + self.eps).rsqrt()
+        return centred * gain[:, None] + self.bias[:, None]
