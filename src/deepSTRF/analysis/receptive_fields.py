@@ -1,0 +1,234 @@
+"""Receptive fields of fitted models, and how well they agree with known ones.
+
+The sign is always that of the neuron: positive where more sound means more response. The last lag is the current bin.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.readouts import STRFReadout
+
+__all__ = ["receptive_fields", "strf_correlation"]
+
+# A recurrent model sees further than its nominal window of one bin; 30 bins of 5 ms hold most of a cortical field.
+DEFAULT_GRADIENT_LAGS = 30
+
+# Neurons that are differentiated in one pass: bounds the memory of large populations.
+NEURONS_PER_PASS = 64
+
+
+def receptive_fields(
+    model: AudioEncodingModel, n_lags: int | None = None, *, stimulus: Tensor | None = None
+) -> Float[Tensor, "N F T"]:
+    """Return the spectro-temporal receptive field of every neuron of a model, positive where sound excites.
+
+    For :class:`~deepSTRF.models.audio.Linear` and :class:`~deepSTRF.models.audio.LinearNonlinear` this is the exact
+    kernel in front of the output activation, with the batch normalisation of eval mode folded in; where an activation
+    falls with its input, the sign is turned. For every other model, also for those with a prefiltering, and wherever a
+    `stimulus` is given, it is the gradient of the response in the last bin with respect to the spectrogram: the kernel
+    that acts like the model for small changes around silence or around that stimulus.
+
+    The model may be in any mode and on any device, and is left exactly as found.
+
+    Parameters
+    ----------
+    model : AudioEncodingModel
+        The fitted model. A front end (``wav2spec``) is left out: the field is over its output.
+    n_lags : int, optional
+        Number of lags T. Default: the window of the model, for gradients at least 30 bins (and at most the length of
+        `stimulus`). More lags than a kernel has are filled with zeros.
+    stimulus : Tensor (F, T_stim) or (1, F, T_stim) or (1, 1, F, T_stim), optional
+        Spectrogram around which the gradient is taken, on the scale that the model was trained on. Default: silence,
+        that is zeros, which is the mean sound where stimuli are standardised.
+
+    Returns
+    -------
+    Tensor
+        ``(N, F, T)`` on the CPU; the last time index is the current bin. In units of response (for the exact kernel:
+        of the activation's input) per unit of the spectrogram.
+
+    Raises
+    ------
+    TypeError
+        If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel`.
+    ValueError
+        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands.
+
+    Notes
+    -----
+    The gradient of a model with a rectifier that is silent at silence is zero: give a `stimulus` that drives it.
+
+    References
+    ----------
+    Gradients of deep models as receptive fields: Keshishian et al. (2020), Estimating and interpreting nonlinear
+    receptive field of sensory neural responses with deep neural network models, https://doi.org/10.7554/eLife.53445
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.analysis import receptive_fields
+    >>> from deepSTRF.models.audio import Linear
+    >>> model = Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).eval()
+    >>> kernel = receptive_fields(model)
+    >>> kernel.shape
+    torch.Size([3, 8, 5])
+    >>> x = torch.randn(8, 5)  # the change of the response, by hand
+    >>> change = (model(x[None, None]) - model(torch.zeros(1, 1, 8, 5)))[0, :, 0, -1]
+    >>> torch.allclose(change, (kernel * x).sum((1, 2)), atol=1e-5)
+    True
+    """
+    if not isinstance(model, AudioEncodingModel):
+        raise TypeError(f"model must be an AudioEncodingModel, got {type(model).__name__}")
+    if n_lags is not None and (isinstance(n_lags, bool) or not isinstance(n_lags, int) or n_lags < 1):
+        raise ValueError(f"n_lags must be a positive int or None, got {n_lags!r}")
+    if stimulus is None and _is_one_kernel(model):
+        return _with_lags(_exact_kernels(model.readout), model.T if n_lags is None else n_lags)
+    if stimulus is None:
+        n_lags = max(model.T, DEFAULT_GRADIENT_LAGS) if n_lags is None else n_lags
+        stimulus = torch.zeros(1, 1, model.F, n_lags)
+    else:
+        stimulus = _as_stimulus(stimulus, model.F)
+        if n_lags is None:
+            n_lags = min(max(model.T, DEFAULT_GRADIENT_LAGS), stimulus.shape[-1])
+        if n_lags > stimulus.shape[-1]:
+            raise ValueError(f"n_lags is {n_lags}, but the stimulus has only {stimulus.shape[-1]} bins")
+    return _gradients(model, stimulus)[..., -n_lags:].clone()
+
+
+def strf_correlation(
+    true: Float[Tensor, "N F T_true"], recovered: Float[Tensor, "N F T_recovered"]
+) -> Float[Tensor, " N"]:
+    """Correlate receptive fields with known ones, neuron by neuron.
+
+    Pearson correlation over all bands and lags. Where the numbers of lags differ, both are aligned at the current bin
+    and the shorter one is filled with zeros in the past, so that what it misses counts against it.
+
+    Parameters
+    ----------
+    true, recovered : Tensor (N, F, T)
+        Receptive fields; the last time index is the current bin. The numbers of lags may differ.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)``; NaN where a field has a NaN or is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes don't agree in N and F.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.analysis import strf_correlation
+    >>> true = torch.randn(3, 34, 20)
+    >>> true[2] = float("nan")
+    >>> strf_correlation(true, 5 * true)
+    tensor([1., 1., nan])
+    """
+    true, recovered = torch.as_tensor(true), torch.as_tensor(recovered)
+    if true.ndim != 3 or recovered.ndim != 3 or true.shape[:2] != recovered.shape[:2]:
+        raise ValueError(
+            "true and recovered must be (N, F, T) with the same N and F, "
+            f"got {tuple(true.shape)} and {tuple(recovered.shape)}"
+        )
+    n_lags = max(true.shape[2], recovered.shape[2])
+    x = _with_lags(true.detach().cpu().double(), n_lags).flatten(1)
+    y = _with_lags(recovered.detach().cpu().double(), n_lags).flatten(1)
+    x_deviation, y_deviation = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    x_norm, y_norm = x_deviation.norm(dim=1), y_deviation.norm(dim=1)
+    correlation = (x_deviation * y_deviation).sum(1) / (x_norm * y_norm)
+    # what rounding leaves of a constant field is no structure; the scale is the field's own
+    constant = (x_norm <= 1e-12 * x.norm(dim=1)) | (y_norm <= 1e-12 * y.norm(dim=1))
+    return correlation.masked_fill(constant, torch.nan).clamp(-1.0, 1.0).float()
+
+
+def _is_one_kernel(model: AudioEncodingModel) -> bool:
+    """Whether the model is one convolution with the spectrogram and an activation."""
+    return (
+        isinstance(model.readout, STRFReadout)
+        and isinstance(model.prefiltering, nn.Identity)
+        and isinstance(model.core, nn.Identity)
+        and model.C_in == 1
+    )
+
+
+def _exact_kernels(readout: nn.Module) -> Float[Tensor, "N F T"]:
+    if not isinstance(readout, STRFReadout):
+        raise TypeError(f"expected an STRFReadout, got {type(readout).__name__}")
+    with torch.no_grad():
+        kernel, _ = readout.effective_kernel()
+        return kernel[:, 0] * _activation_direction(readout).to(kernel)[:, None, None]
+
+
+def _activation_direction(readout: STRFReadout) -> Float[Tensor, " N"]:
+    """+1 for the neurons whose activation rises with its input, −1 where it falls.
+
+    It is read off over the range that the batch normalisation gives to the input, three standard deviations around its
+    mean: the slope at one point would be zero for a rectifier.
+    """
+    activation = readout.activation
+    if isinstance(activation, nn.Identity):
+        return torch.ones(readout.bn.num_features)
+    mean, deviation = readout.bn.bias.detach(), readout.bn.weight.detach().abs()
+    modes = {module: module.training for module in activation.modules()}
+    buffers = {name: buffer.clone() for name, buffer in activation.named_buffers()}
+    try:
+        activation.eval()
+        # (B, T, N) as in the readout: two bins, the low end and the high end
+        ends = torch.stack([mean - 3 * deviation, mean + 3 * deviation])[None]
+        low, high = activation(ends)[0].cpu()
+    finally:
+        _restore(activation, modes, buffers)
+    return torch.where(high < low, -1.0, 1.0)
+
+
+def _gradients(model: AudioEncodingModel, stimulus: Float[Tensor, "1 1 F T"]) -> Float[Tensor, "N F T"]:
+    """Gradient of every neuron's last bin with respect to the spectrogram, in eval mode."""
+    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
+    modes = {module: module.training for module in model.modules()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    gradients = []
+    # cuDNN refuses the backward pass of a recurrent layer in eval mode.
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        try:
+            model.eval()
+            for first in range(0, model.O, NEURONS_PER_PASS):
+                neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
+                copies = stimulus.to(reference).repeat(len(neurons), 1, 1, 1).requires_grad_()
+                last = model._from_spectrogram(copies)[:, :, 0, -1]
+                # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
+                # leaves no gradients on the parameters.
+                (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
+                gradients.append(gradient[:, 0].cpu())
+        finally:
+            _restore(model, modes, buffers)
+    return torch.cat(gradients)
+
+
+def _restore(root: nn.Module, modes: dict[nn.Module, bool], buffers: dict[str, Tensor]) -> None:
+    """Put training flags and buffers back, the latter only where a foreign module changed one in eval mode."""
+    for module, mode in modes.items():
+        module.training = mode
+    with torch.no_grad():
+        for name, buffer in root.named_buffers():
+            if name in buffers and not torch.equal(buffer, buffers[name]):
+                buffer.copy_(buffers[name])
+
+
+def _as_stimulus(stimulus: Tensor, n_bands: int) -> Float[Tensor, "1 1 F T"]:
+    shape = tuple(stimulus.shape)
+    if len(shape) not in (2, 3, 4) or any(size != 1 for size in shape[:-2]) or shape[-2] != n_bands or shape[-1] < 1:
+        raise ValueError(f"stimulus must be one spectrogram ({n_bands}, T) or (1, {n_bands}, T), got shape {shape}")
+    return stimulus.detach().reshape(1, 1, *shape[-2:])
+
+
+def _with_lags(kernels: Float[Tensor, "N F T"], n_lags: int) -> Float[Tensor, "N F n_lags"]:
+    """Keep the latest `n_lags` lags, or fill up with zeros in the past."""
+    missing = n_lags - kernels.shape[-1]
+    return torch.nn.functional.pad(kernels, (missing, 0)).clone()  # a negative padding crops

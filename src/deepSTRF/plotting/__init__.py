@@ -1,0 +1,20 @@
+"""Figures: arrays in, matplotlib out.
+
+Every function takes NumPy arrays or torch tensors and returns matplotlib objects. None calls ``show``, closes a figure
+or changes a global setting. Where you give no axes, the figure is made without pyplot: evaluate it in a notebook or
+keep it with ``fig.savefig``, and it is gone when you drop it. To see a window, draw into axes of ``plt.subplots()``.
+"""
+
+from deepSTRF.plotting.responses import plot_neuron, plot_psth_vs_pred, plot_stim_with_response
+from deepSTRF.plotting.scores import plot_cc_against_ceiling, plot_learning_curves
+from deepSTRF.plotting.strfs import plot_strf_grid, plot_strf_recovery
+
+__all__ = [
+    "plot_cc_against_ceiling",
+    "plot_learning_curves",
+    "plot_neuron",
+    "plot_psth_vs_pred",
+    "plot_stim_with_response",
+    "plot_strf_grid",
+    "plot_strf_recovery",
+]

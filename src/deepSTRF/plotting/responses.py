@@ -1,0 +1,358 @@
+"""A stimulus, the responses to it, and what a model predicts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deepSTRF.plotting import _style
+from deepSTRF.plotting._style import Array
+
+__all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
+
+RESPONSE_LABEL = "response (a.u.)"
+
+
+def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
+    """PSTH: mean over the repeats that are there, NaN in bins where none is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)
+        return np.asarray(np.nanmean(responses, axis=0))
+
+
+def _correlation(target: np.ndarray, pred: np.ndarray) -> float:
+    """Pearson correlation over the bins where both are there; NaN where it is undefined."""
+    both = np.isfinite(target) & np.isfinite(pred)
+    if both.sum() < 2:
+        return float("nan")
+    x, y = target[both], pred[both]
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt((x @ x) * (y @ y))
+    # the rounding of the mean is all that is left of a constant trace
+    if norm <= 1e-12 * np.sqrt((target[both] @ target[both]) * (pred[both] @ pred[both])):
+        return float("nan")
+    return float(x @ y / norm)
+
+
+def _draw_traces(
+    ax: Axes,
+    target: np.ndarray,
+    pred: np.ndarray | None,
+    dt_ms: float | None,
+    target_label: str,
+    pred_label: str,
+    legend: bool,
+) -> None:
+    centres, end, time_label = _style.times(len(target), dt_ms)
+    ax.fill_between(centres, 0.0, target, color=_style.DATA_COLOUR, alpha=0.15, linewidth=0)
+    ax.plot(centres, target, color=_style.DATA_COLOUR, linewidth=0.9, label=target_label)
+    if pred is not None:
+        ax.plot(centres, pred, color=_style.PREDICTION_COLOUR, linewidth=1.3, label=pred_label)
+    ax.set_xlim(0.0, end)
+    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
+    ax.set_ylabel(RESPONSE_LABEL, fontsize=_style.LABEL_SIZE)
+    ax.yaxis.set_major_locator(_style.round_ticks(4))
+    _style.declutter(ax, image=False)
+    if legend and pred is not None:
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.22 * (high - low))  # room for the legend, so that it never covers a peak
+        ax.legend(loc="upper right", ncols=2, frameon=False, fontsize=_style.NOTE_SIZE, borderaxespad=0.1)
+
+
+def _draw_spectrogram(
+    ax: Axes, stim: np.ndarray, dt_ms: float | None, cmap: str, frequencies: np.ndarray | None
+) -> None:
+    _, end, time_label = _style.times(stim.shape[1], dt_ms)
+    _style.draw_image(ax, stim, (0.0, end), cmap)
+    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
+    ax.set_ylabel(_style.label_frequencies(ax, frequencies, len(stim)), fontsize=_style.LABEL_SIZE)
+
+
+def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
+    _, end, time_label = _style.times(responses.shape[1], dt_ms)
+    finite = responses[np.isfinite(responses)]
+    low = min(0.0, float(finite.min())) if finite.size else 0.0
+    # smoothed counts have rare sharp peaks, which would leave everything else pale
+    high = float(np.quantile(finite, 0.998)) if finite.size else 1.0
+    if high <= low:
+        high = float(finite.max()) if finite.size and finite.max() > low else low + 1.0
+    _style.draw_image(ax, responses, (0.0, end), cmap, (low, high), first_row=1.0)
+    ax.invert_yaxis()  # first repeat on top, as it is read
+    ax.yaxis.set_major_locator(_style.round_ticks(4, integer=True))
+    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
+    ax.set_ylabel("repeat", fontsize=_style.LABEL_SIZE)
+
+
+def _check_pred(pred: Any, n_bins: int) -> np.ndarray | None:
+    if pred is None:
+        return None
+    array = _style.as_array(pred, "pred", (1,))
+    if len(array) != n_bins:
+        raise ValueError(f"pred must have as many bins as the response: expected {n_bins}, got {len(array)}")
+    return array
+
+
+def _new_panels(n_panels: int, n_bins: int, figsize: tuple[float, float] | None) -> tuple[Figure, list[Axes]]:
+    """Make stacked panels on one time axis; long recordings get a wider figure, so that the traces stay readable."""
+    if figsize is None:
+        width = min(12.0, max(6.5, n_bins / 150.0))
+        figsize = (width, 5.4 if n_panels == 3 else 4.0)
+    fig = _style.new_figure(figsize)
+    ratios = [1.2, 0.8, 1.0] if n_panels == 3 else [1.0, 0.9]
+    axes = list(fig.subplots(n_panels, 1, sharex=True, gridspec_kw={"height_ratios": ratios}))
+    return fig, axes
+
+
+def plot_stim_with_response(
+    stim: Array,
+    response: Array,
+    pred: Array | None = None,
+    dt_ms: float | None = None,
+    title: str | None = None,
+    spec_cmap: str = "magma",
+    raster_cmap: str = "Greys",
+    axes: Sequence[Axes] | None = None,
+    figsize: tuple[float, float] | None = None,
+    *,
+    frequencies_hz: Array | Sequence[float] | None = None,
+    psth: Array | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw a spectrogram above the responses to it.
+
+    Three panels for several repeats (spectrogram, repeats as an image, their mean), two for a single trial
+    (spectrogram, response). Missing bins (NaN) are grey in the images and gaps in the traces.
+
+    Parameters
+    ----------
+    stim : array (F, T) or (1, F, T)
+        Spectrogram; low frequencies first.
+    response : array (T,) or (R, T)
+        Responses, one row per repeat.
+    pred : array (T,), optional
+        Prediction, drawn over the mean response.
+    dt_ms : float, optional
+        Bin width in milliseconds. With it the time axis is in seconds, otherwise in bins.
+    title : str, optional
+        Title; wrapped where it is longer than the figure is wide.
+    spec_cmap, raster_cmap : str
+        Colour maps of spectrogram and repeats.
+    axes : sequence of Axes, optional
+        Panels to draw into, as many as needed. Otherwise a new figure is made, which pyplot does not know: show it by
+        evaluating ``fig`` in a notebook, keep it with ``fig.savefig``.
+    figsize : (float, float), optional
+        Size of the new figure in inches.
+    frequencies_hz : array (F,), optional
+        Centre frequency of each band, rising. With it the frequency axis is in kHz, otherwise in bands.
+    psth : array (T,), optional
+        Drawn instead of the mean over repeats.
+
+    Returns
+    -------
+    fig : Figure
+    axes : list of Axes
+        The panels from top to bottom.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, times that differ, or a wrong number of axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepSTRF.plotting import plot_stim_with_response
+    >>> rng = np.random.default_rng(0)
+    >>> fig, axes = plot_stim_with_response(rng.normal(size=(34, 200)), rng.poisson(0.2, (10, 200)), dt_ms=5.0)
+    >>> [ax.get_ylabel() for ax in axes]
+    ['frequency band', 'repeat', 'response (a.u.)']
+    >>> axes[-1].get_xlabel()
+    'time (s)'
+    """
+    _style.check_dt(dt_ms)
+    spectrogram = _style.as_spectrogram(stim, "stim")
+    responses = np.atleast_2d(_style.as_array(response, "response", (1, 2)))
+    n_repeats, n_bins = responses.shape
+    if spectrogram.shape[1] != n_bins:
+        raise ValueError(
+            f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
+        )
+    prediction = _check_pred(pred, n_bins)
+    target = _mean_over_repeats(responses) if psth is None else _style.as_array(psth, "psth", (1,))
+    if len(target) != n_bins:
+        raise ValueError(f"psth must have as many bins as the response: expected {n_bins}, got {len(target)}")
+    frequencies = _style.check_frequencies(frequencies_hz, len(spectrogram))
+
+    n_panels = 3 if n_repeats > 1 else 2
+    if axes is None:
+        fig, panels = _new_panels(n_panels, n_bins, figsize)
+        _style.set_figure_title(fig, title)
+    else:
+        panels = list(np.ravel(np.asarray(axes, dtype=object)))
+        if len(panels) != n_panels:
+            raise ValueError(
+                f"axes must hold {n_panels} panels for {n_repeats} repeat(s), got {len(panels)}: one for the "
+                "spectrogram, one for the repeats where there are several, one for the mean response"
+            )
+        fig = _style.figure_of(panels[0])
+        _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
+    _draw_spectrogram(panels[0], spectrogram, dt_ms, spec_cmap, frequencies)
+    if n_repeats > 1:
+        _draw_raster(panels[1], responses, dt_ms, raster_cmap)
+    _draw_traces(
+        panels[-1], target, prediction, dt_ms, "mean response" if n_repeats > 1 else "response", "prediction", True
+    )
+    for panel in panels[:-1]:
+        if axes is None:  # the panels share the time axis of the lowest one
+            panel.set_xlabel("")
+            panel.tick_params(bottom=False, labelbottom=False)
+    return fig, panels
+
+
+def plot_psth_vs_pred(
+    target: Array,
+    pred: Array,
+    dt_ms: float | None = None,
+    title: str | None = None,
+    target_label: str = "PSTH",
+    pred_label: str = "prediction",
+    ax: Axes | None = None,
+    legend: bool = True,
+) -> Axes:
+    """Draw a mean response and the prediction of it on one axis.
+
+    Parameters
+    ----------
+    target, pred : array (T,)
+        Mean response and prediction, in the same unit. NaN leaves a gap.
+    dt_ms : float, optional
+        Bin width in milliseconds. With it the time axis is in seconds, otherwise in bins.
+    title : str, optional
+        Title of the panel.
+    target_label, pred_label : str
+        Names in the legend.
+    ax : Axes, optional
+        Panel to draw into. Otherwise a new figure is made, ``ax.figure``, which pyplot does not know.
+    legend : bool
+        Whether to draw the legend.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        Unless `target` and `pred` are one-dimensional and of the same length.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.plotting import plot_psth_vs_pred
+    >>> ax = plot_psth_vs_pred(torch.rand(100), torch.rand(100), dt_ms=5.0, title="unit 7")
+    >>> float(ax.get_xlim()[1])  # 100 bins of 5 ms, in seconds
+    0.5
+    """
+    _style.check_dt(dt_ms)
+    target_array, pred_array = _style.as_array(target, "target", (1,)), _style.as_array(pred, "pred", (1,))
+    if target_array.shape != pred_array.shape:
+        raise ValueError(
+            f"target and pred must have the same length, got {len(target_array)} and {len(pred_array)} bins"
+        )
+    if ax is None:
+        ax = _style.new_figure((6.5, 2.4)).subplots()
+    _draw_traces(ax, target_array, pred_array, dt_ms, target_label, pred_label, legend)
+    _style.set_axes_title(ax, title, _style.axes_width(ax))
+    return ax
+
+
+def plot_neuron(
+    spectrogram: Array,
+    responses: Array,
+    psth: Array | None,
+    prediction: Array,
+    dt_ms: float,
+    frequencies_hz: Array | Sequence[float] | None = None,
+    title: str | None = None,
+    *,
+    scores: Mapping[str, float] | None = None,
+    response_label: str = RESPONSE_LABEL,
+    figsize: tuple[float, float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw one neuron's responses to one stimulus and the prediction of them, with the score in the title.
+
+    Parameters
+    ----------
+    spectrogram : array (F, T) or (1, F, T)
+        Stimulus; low frequencies first.
+    responses : array (T,) or (R, T)
+        Responses, one row per repeat, spikes or smoothed counts. A single trial gets no raster.
+    psth : array (T,) or None
+        Mean response; None takes the mean over the repeats that are there.
+    prediction : array (T,)
+        What the model predicts.
+    dt_ms : float
+        Bin width in milliseconds.
+    frequencies_hz : array (F,), optional
+        Centre frequency of each band, rising. With it the frequency axis is in kHz, otherwise in bands.
+    title : str, optional
+        Which neuron and which stimulus; the scores are appended.
+    scores : mapping of str to float, optional
+        Scores to name in the title. Default: ``{"cc": correlation of psth and prediction}``. NaN reads "undefined".
+    response_label : str
+        Label of the response axis, with its unit.
+    figsize : (float, float), optional
+        Size of the figure in inches.
+
+    Returns
+    -------
+    fig : Figure
+        Not known to pyplot; keep it with ``fig.savefig``.
+    axes : list of Axes
+        Spectrogram, repeats (if there are several), mean response against prediction.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or times that differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepSTRF.plotting import plot_neuron
+    >>> rng = np.random.default_rng(0)
+    >>> rate = 0.2 + 0.2 * np.sin(np.arange(400) / 20)
+    >>> counts = rng.poisson(rate, (20, 400))
+    >>> fig, axes = plot_neuron(
+    ...     rng.normal(size=(34, 400)), counts, None, rate, 5.0, np.geomspace(500, 16000, 34), title="unit 7"
+    ... )
+    >>> fig.get_suptitle()
+    'unit 7, cc 0.80'
+    >>> [label.get_text() for label in axes[0].get_yticklabels()]
+    ['0.5', '1', '2', '4', '8', '16']
+    """
+    target = _mean_over_repeats(np.atleast_2d(_style.as_array(responses, "responses", (1, 2))))
+    if psth is not None:
+        target = _style.as_array(psth, "psth", (1,))
+    predicted = _check_pred(prediction, len(target))
+    if predicted is None:
+        raise ValueError("prediction is None: expected an array (T,); plot_stim_with_response draws data alone")
+    if scores is None:
+        scores = {"cc": _correlation(target, predicted)}
+    named = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} undefined" for name, value in scores.items()]
+    fig, axes = plot_stim_with_response(
+        spectrogram,
+        responses,
+        predicted,
+        dt_ms,
+        ", ".join([title.strip(), *named] if title else named),
+        frequencies_hz=frequencies_hz,
+        psth=target,
+        figsize=figsize,
+    )
+    axes[-1].set_ylabel(response_label, fontsize=_style.LABEL_SIZE)
+    return fig, axes
