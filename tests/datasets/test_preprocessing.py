@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets import NeuralDataset, preprocessing
 from deepSTRF.metrics import ccmax, noise_power, signal_power, snr
+from deepSTRF.metrics.statistics import collect
 from deepSTRF.utils import hanning_smooth, neural_collate
 
 NAN = float("nan")
@@ -234,6 +235,18 @@ def test_quality_equals_the_metrics_on_one_tensor(make):
         ds.compute_neuron_quality(0)
     with pytest.raises(TypeError, match="ccmax_iters"):
         ds.compute_neuron_quality(1.5)
+
+
+def test_quality_looks_at_one_stimulus_at_a_time(ds, monkeypatch):
+    shapes = []
+
+    def recording_collect(parts, responses):
+        shapes.append(tuple(responses.shape))
+        return collect(parts, responses)
+
+    monkeypatch.setattr(preprocessing, "collect", recording_collect)
+    ds.compute_neuron_quality()
+    assert shapes == [(1, 2, 3, 30), (1, 1, 2, 20), (1, 3, 4, 40), (1, 1, 1, 25)]
 
 
 def test_quality_without_any_data():

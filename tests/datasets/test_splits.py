@@ -176,6 +176,14 @@ def test_unknown_protocol(make, name):
         make(Named).split(name)
 
 
+def test_a_protocol_that_does_not_fit(make):
+    ds = make(Named)
+    for attribute in (ds.stims, ds.responses, ds.stim_meta):
+        attribute.pop()
+    with pytest.raises(ValueError, match=r"the split 'half' names stimuli \[3\], but there are 3"):
+        ds.split("half")
+
+
 def test_too_few_stimuli(make):
     with pytest.raises(ValueError, match="5 in all, but there are 4"):
         make().split("holdout:2")

@@ -286,7 +286,7 @@ class ConcatSharesNeurons(AudioNeuralDataset):
     def __add__(self, other):
         joined = super().__add__(other)
         if joined is not NotImplemented:
-            joined.responses[4][0] = joined.responses[0][0][:, :20]
+            joined.responses[4][0] = joined.responses[0][0]
         return joined
 
 

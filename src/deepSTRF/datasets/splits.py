@@ -269,6 +269,9 @@ class SplittableRecording(SelectableRecording):
         selected = set(range(self.get_S()) if self.S_sel is None else self.S_sel)
         if protocol in self.protocols:
             named = self.protocols[protocol]
+            beyond = sorted({s for part in Split._fields for s in named[part] if not 0 <= s < self.get_S()})
+            if beyond:
+                raise ValueError(f"the split {protocol!r} names stimuli {beyond}, but there are {self.get_S()}")
             parts = Split(*(tuple(s for s in named[part] if s in selected) for part in Split._fields))
             if not all(parts):
                 raise ValueError(f"a part of the split {protocol!r} is empty with the selected stimuli")

@@ -172,7 +172,9 @@ def _check_items(ds: NeuralDataset) -> None:
     _expect(_same(ds[np.int64(0)]["stims"], ds[0]["stims"]), ds, what, "a NumPy integer must be an index")
     first = ds[0:1]
     _expect(
-        set(first) == set(ds[0]) and all(isinstance(entry, list) and len(entry) == 1 for entry in first.values()),
+        isinstance(first, dict)
+        and set(first) == set(ds[0])
+        and all(isinstance(entry, list) and len(entry) == 1 for entry in first.values()),
         ds,
         what,
         "a slice must give one dict with a list per key",
