@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Num
@@ -46,19 +47,24 @@ class Block:
     pred: Float[Tensor, "S N T"]
     resolution: float
 
-    @property
+    @cached_property
     def bins(self) -> Float[Tensor, "S N"]:
         """Number of bins with at least one valid repeat."""
         if self.columns is None:
             return self.psth.new_full(self.psth.shape[:2], self.psth.shape[2])
         return self.columns.sum(-1)
 
-    @property
+    @cached_property
+    def bins_of_repeat(self) -> Float[Tensor, "S N R"]:
+        """Number of valid bins of each repeat."""
+        if self.valid is None:
+            return self.psth.new_full(self.responses.shape[:3], self.psth.shape[2])
+        return self.valid.sum(-1)
+
+    @cached_property
     def repeats(self) -> Float[Tensor, "S N"]:
         """Number of repeats with at least one valid bin."""
-        if self.valid is None:
-            return self.psth.new_full(self.psth.shape[:2], self.responses.shape[2])
-        return (self.valid.sum(-1) > 0).sum(-1).to(self.psth.dtype)
+        return (self.bins_of_repeat > 0).sum(-1).to(self.psth.dtype)
 
     def centred_psth(self) -> Float[Tensor, "S N T"]:
         """Return the PSTH minus its mean over time; 0 where it is missing."""
@@ -141,8 +147,10 @@ def blocks(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
-) -> Iterator[list[Block]]:
-    """Yield, for each group of stimuli, the blocks of neurons in order.
+) -> Iterator[Iterator[Block]]:
+    """Yield, for each group of stimuli, an iterator over its blocks of neurons, in order.
+
+    Use a block before taking the next one, and let it go: that is what keeps it in the cache.
 
     Parameters
     ----------
@@ -155,7 +163,7 @@ def blocks(
 
     Yields
     ------
-    list of Block
+    iterator of Block
         Together these cover all neurons for the same stimuli.
     """
     batch, neurons, repeats, bins = responses.shape
@@ -165,14 +173,14 @@ def blocks(
         if neurons == 0:
             raise ValueError("a population needs at least one neuron; got N = 0")
     for stimuli, groups in slices((batch, neurons, repeats, bins)):
-        yield [
+        yield (
             _make_block(
                 responses[stimuli, group],
                 None if pred is None else pred[stimuli, group],
                 None if mask is None else mask[stimuli, group],
             )
             for group in groups
-        ]
+        )
 
 
 @torch.no_grad()

@@ -17,8 +17,9 @@ from deepSTRF.metrics._arguments import (
     reduce_neurons,
     result_dtype,
 )
-from deepSTRF.metrics.reliability import ceiling_of, pooled_power
+from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
 from deepSTRF.metrics.statistics import (
+    ROUNDING,
     HalfSplits,
     Measure,
     Moments,
@@ -60,49 +61,57 @@ def mean_square_of(moments: Moments) -> Float[Tensor, " N"]:
     return spread / moments.bins + (moments.mean_pred - moments.mean_resp).square()
 
 
-def _schoppe(moments: Moments, power: Tensor, single: Tensor) -> Tensor:
+def _positive(power: Tensor, total: Tensor, moments: Moments) -> Tensor:
+    """Whether a signal power is more than the rounding of the data and of its own computation."""
+    return (power > (4 * moments.resolution).square() * moments.mean_resp.square()) & (power > ROUNDING * total)
+
+
+def _schoppe(moments: Moments, power: Tensor, total: Tensor, single: Tensor) -> Tensor:
     """Covariance over sqrt(prediction variance × signal power); plain correlation for single trials."""
-    freedom = moments.bins - 1
     defined = (
         (moments.bins >= 2)
         & _varies(moments.square_pred, moments.mean_pred, moments)
-        & (power > (4 * moments.resolution).square() * moments.mean_resp.square())
+        & _positive(power, total, moments)
     )
-    value = moments.cross / ((freedom * moments.square_pred).sqrt() * power.sqrt())
+    value = moments.cross / (((moments.bins - 1) * moments.square_pred).sqrt() * power.sqrt())
     return torch.where(single, correlation_of(moments), torch.where(defined, value, torch.nan))
 
 
+def _noise_ceiling(moments: Moments, power: Tensor, total: Tensor) -> Tensor:
+    defined = _positive(power, total, moments) & _varies(moments.square_resp, moments.mean_resp, moments)
+    value = (power * (moments.bins - 1) / moments.square_resp).sqrt()
+    return torch.where(defined, value, torch.nan)
+
+
+def _concatenated_power(repeats: RepeatMoments) -> tuple[Tensor, Tensor]:
+    """Signal and total power of the concatenated response; NaN where stimuli differ in their number of repeats."""
+    signal, total = power_of_repeats(repeats.shared, repeats.cross)
+    return torch.where(repeats.fewest == repeats.most, signal, torch.nan), total
+
+
+def _power_per_stimulus(powers: Powers) -> tuple[Tensor, Tensor]:
+    signal = pooled_power(powers)
+    return signal, signal + pooled_noise(powers)
+
+
 def _schoppe_per_stimulus(moments: Moments, powers: Powers) -> Tensor:
-    return _schoppe(moments, pooled_power(powers), powers.repeats == 1)
+    return _schoppe(moments, *_power_per_stimulus(powers), powers.repeats == 1)
 
 
 def _schoppe_concatenated(moments: Moments, repeats: RepeatMoments) -> Tensor:
-    return _schoppe(moments, _concatenated_power(repeats), repeats.most == 1)
+    return _schoppe(moments, *_concatenated_power(repeats), repeats.most == 1)
 
 
 def _hsu(moments: Moments, halves: HalfSplits) -> Tensor:
     return correlation_of(moments) / ceiling_of(halves)
 
 
-def _concatenated_power(repeats: RepeatMoments) -> Tensor:
-    """Signal power of the concatenated response; NaN where stimuli differ in their number of repeats."""
-    signal, _ = power_of_repeats(repeats.shared, repeats.cross)
-    return torch.where(repeats.fewest == repeats.most, signal, torch.nan)
-
-
-def _noise_ceiling(moments: Moments, power: Tensor) -> Tensor:
-    floor = (4 * moments.resolution).square() * moments.mean_resp.square()
-    defined = (power > floor) & _varies(moments.square_resp, moments.mean_resp, moments)
-    value = (power * (moments.bins - 1) / moments.square_resp).sqrt()
-    return torch.where(defined, value, torch.nan)
-
-
 def _ceiling_per_stimulus(moments: Moments, powers: Powers) -> Tensor:
-    return _noise_ceiling(moments, pooled_power(powers))
+    return _noise_ceiling(moments, *_power_per_stimulus(powers))
 
 
 def _ceiling_concatenated(moments: Moments, repeats: RepeatMoments) -> Tensor:
-    return _noise_ceiling(moments, _concatenated_power(repeats))
+    return _noise_ceiling(moments, *_concatenated_power(repeats))
 
 
 CORRCOEF = Measure((Moments.of,), correlation_of)

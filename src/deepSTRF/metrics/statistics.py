@@ -124,7 +124,7 @@ class Powers(NamedTuple):
         noise = square / ((repeats - 1) * (bins - 1)).clamp(min=1)
         signal = signal_square / (bins - 1).clamp(min=1) - noise / repeats.clamp(min=1)
         if block.valid is not None:
-            regular = block.valid.sum((-2, -1)) == repeats * bins
+            regular = block.bins_of_repeat.sum(-1) == repeats * bins
             signal, noise, qualifies = _patch_irregular(block, regular, signal, noise, qualifies)
         weight = torch.where(qualifies, bins, 0.0)
         level = (block.psth.sum(-1) / bins.clamp(min=1)).square()
@@ -174,7 +174,7 @@ class RepeatMoments(NamedTuple):
         repeats = block.repeats
         count, mean, cross = _between_repeats(block.responses, block.valid, block.psth, block.columns)
         if block.valid is not None:
-            count, mean, cross = _valid_first((block.valid.sum(-1) > 0), count, mean, cross)
+            count, mean, cross = _valid_first(block.bins_of_repeat > 0, count, mean, cross)
         return cls(count, mean, cross, torch.where(repeats > 0, repeats, torch.inf), repeats)
 
     def pool(self) -> RepeatMoments:
@@ -227,7 +227,7 @@ class HalfSplits(NamedTuple):
                     covariance[here][:, :even, :even], level[here][:, :even], max_splits, block.resolution
                 )
         broken = covariance.isnan().any(-1).any(-1) & (available >= 2)  # a mask that marks NaN as valid
-        counts = (rho > 0) | broken
+        counts = (rho > ROUNDING) | broken
         ceiling = torch.where(broken, torch.nan, (2 * rho / (1 + rho)).sqrt())
         weight = torch.where(counts, bins, 0.0)
         return cls(torch.where(counts, weight * ceiling, 0.0), weight, block.repeats)
@@ -240,6 +240,10 @@ class HalfSplits(NamedTuple):
         """Join two pooled statistics of different stimuli."""
         return HalfSplits(*map(_stack, self, other)).pool()
 
+
+# Relative size of the float64 rounding in a sum over a long recording. A power or correlation that is a difference of
+# larger terms, and no larger than this part of them, is 0.
+ROUNDING = 1e-12
 
 # Any of the classes above, or a user's own with of, pool and merge.
 Statistic = Any
@@ -308,8 +312,8 @@ def collect(
     """
     total: tuple[Statistic, ...] | None = None
     for group in blocks(responses, pred, mask):
-        pieces = [[part(block) for block in group] for part in parts]
-        chunk = tuple(_join_neurons(piece).pool() for piece in pieces)
+        pieces = [[part(block) for part in parts] for block in group]
+        chunk = tuple(_join_neurons(piece).pool() for piece in zip(*pieces, strict=True))
         total = chunk if total is None else merge(total, chunk)
     if total is None:
         raise RuntimeError("no block was made of the responses; please report this as a bug")
@@ -413,9 +417,9 @@ def _half_correlation(
     total, contrast = level.sum(-1, keepdim=True), level @ sign.T
     # a half PSTH is silent if it varies no more than the rounding of the repeats that it was made of
     own = repeats * covariance.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
-    floor = (4 * resolution) ** 2
-    loud = (first > floor * ((total + contrast).square() + own)) & (
-        second > floor * ((total - contrast).square() + own)
+    floor, rounding = (4 * resolution) ** 2, ROUNDING * own
+    loud = (first > floor * (total + contrast).square() + rounding) & (
+        second > floor * (total - contrast).square() + rounding
     )
     rho = between / (torch.where(loud, first, 1.0).sqrt() * torch.where(loud, second, 1.0).sqrt())
     rho = torch.where(loud, rho.clamp(-1.0, 1.0), 0.0).sum(-1)
@@ -496,7 +500,7 @@ def _stack(one: Tensor, other: Tensor) -> Tensor:
     return torch.stack((one, other))
 
 
-def _join_neurons(pieces: list[Statistic]) -> Statistic:
+def _join_neurons(pieces: tuple[Statistic, ...]) -> Statistic:
     """Concatenate the statistics of blocks of neurons along the neuron axis."""
     if len(pieces) == 1:
         return pieces[0]
