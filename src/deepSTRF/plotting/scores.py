@@ -227,12 +227,10 @@ def plot_cc_against_ceiling(
     ceiling_array = np.where(single & np.isnan(ceiling_array), 1.0, ceiling_array)
     defined = np.isfinite(cc_array) & np.isfinite(ceiling_array)
     several, one = defined & ~single, defined & single
-    shown = np.concatenate([cc_array[defined], ceiling_array[defined], [0.0, 1.0]])
-    low, high = shown.min(), shown.max()
-    margin = 0.04 * (high - low)
-    limits = (low - margin if low < 0 else 0.0, high + margin)
+    top = 1.04 * max(np.max(values[defined], initial=1.0) for values in (cc_array, ceiling_array))
+    x_low, y_low = (1.04 * np.min(values[defined], initial=0.0) for values in (ceiling_array, cc_array))
 
-    ax.plot([limits[0], limits[1]], [limits[0], limits[1]], color="#808080", linewidth=0.9, label="noise ceiling")
+    ax.plot([x_low, top], [x_low, top], color="#808080", linewidth=0.9, label="noise ceiling")
     # a crowd stays readable when overlapping points darken
     alpha = 0.85 if several.sum() <= 60 else 0.55
     ax.scatter(
@@ -261,7 +259,7 @@ def plot_cc_against_ceiling(
         )
     if not defined.all():
         ax.plot([], [], linestyle="none", label=f"undefined, left out (n = {(~defined).sum()})")
-    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    ax.set(xlim=(x_low, top), ylim=(y_low, top), aspect="equal")
     ax.set_xlabel("noise ceiling (correlation)", fontsize=_style.LABEL_SIZE)
     ax.set_ylabel("cc of prediction (correlation)", fontsize=_style.LABEL_SIZE)
     ax.xaxis.set_major_locator(_style.round_ticks(6))
@@ -277,10 +275,10 @@ def plot_cc_against_ceiling(
         labelspacing=0.3,
     )
     if title:
-        line = 1.4 * legend.get_texts()[0].get_fontsize()
+        line = 1.4 * float(legend.get_texts()[0].get_fontsize())
         ax.set_title(
             _style.wrapped(title, 0.8 * _style.figure_of(ax).get_figwidth(), _style.LABEL_SIZE),
             fontsize=_style.LABEL_SIZE,
-            pad=8 + line * len(legend.get_texts()),
+            pad=14 + line * len(legend.get_texts()),
         )
     return ax
