@@ -6,6 +6,8 @@ with the axis that runs over the neurons. The Fitter uses it to bring each neuro
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -57,6 +59,7 @@ class STRFReadout(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        self._normalization_is_frozen = False
         self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
         self.bn = PaddedBatchNorm1d(out_neurons)
         self.activation = nn.Identity() if activation is None else activation
@@ -64,8 +67,25 @@ class STRFReadout(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses."""
-        drive = self.bn(self.strf(x).squeeze(2), _not_padding(x))
+        drive = self.strf(x).squeeze(2)
+        drive = self.bn(drive, _not_padding(x)) if self.bn.training else self.bn(drive)
         return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2)
+
+    def freeze_normalization(self) -> None:
+        """Keep the normalisation as it is from now on, in train mode too; its gain and offset can still be learned.
+
+        For a readout that starts from known receptive fields, whose scale must not change from batch to batch. What is
+        saved is the same as without.
+        """
+        self._normalization_is_frozen = True
+        self.bn.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts, except that of a frozen normalisation."""
+        super().train(mode)
+        if self._normalization_is_frozen:
+            self.bn.eval()
+        return self
 
     def STRF_weight(self, polarity: str | None = None) -> Tensor:
         """Return the kernels as they are stored, before the batch normalisation.

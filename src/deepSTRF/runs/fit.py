@@ -161,7 +161,7 @@ def _write_results(
     if hasattr(recording.dataset, "true_strfs"):
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
-    model.save_pretrained(folder / files.MODEL_FOLDER, metadata={**config, "scores": summary["parts"]["test"]})
+    model.save_pretrained(folder / files.MODEL_FOLDER, metadata=files.plain({**config, "scores": summary["parts"]["test"]}))
     files.write_neurons(recording.dataset, scores, folder / files.NEURONS_FILE)
     files.write_predictions(predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE)
     draw_figures(

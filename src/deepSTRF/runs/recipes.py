@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.ridge import fit_ridge
+from deepSTRF.models.warm_start import start_from_ridge
 from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_cards
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.training import Fitter, set_random_seed
@@ -67,12 +68,15 @@ class Recipe:
         ``(train, val, window_ms) -> model``, fitted already where `settings` is None.
     per_cell_best : bool
         Each neuron keeps its own best epoch.
+    fast_nonlinearity : float
+        Learning rate of gains, offsets and activations over that of the weights, for a start from known weights.
     """
 
     card: ModelCard
     settings: Settings | None
     build: Callable[[NeuralDataset, NeuralDataset, float], nn.Module]
     per_cell_best: bool = False
+    fast_nonlinearity: float = 1.0
 
 
 def get_recipe(name: str) -> Recipe:
@@ -136,7 +140,7 @@ def fit_model(
         _loader(train.averaged(), settings.batch_size, shuffle=True),
         _loader(val, settings.batch_size, shuffle=False),
         loss_fn=LOSSES[settings.loss],
-        optimizer=torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay),
+        optimizer=_optimizer(model, settings, recipe.fast_nonlinearity),
         device=device,
         max_epochs=settings.epochs,
         patience=settings.patience,
@@ -161,6 +165,13 @@ class RecipeFitter(Fitter):
         self.on_epoch(self, epoch_dict)
 
 
+def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights}, {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
 def _loader(dataset: NeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
 
@@ -174,7 +185,10 @@ def _linear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Mo
 
 
 def _linear_nonlinear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
-    return get_model("linear-nonlinear")(**_shape(train, window_ms))
+    ridge = fit_ridge(train, val, window_ms=window_ms)
+    model = get_model("linear-nonlinear")(**_shape(train, window_ms))
+    start_from_ridge(model, ridge, train.stims)
+    return model
 
 
 def _statenet(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
@@ -191,7 +205,12 @@ def _shape(train: NeuralDataset, window_ms: float) -> dict[str, int]:
 
 RECIPES = {
     "ridge": Recipe(RIDGE_CARD, None, _ridge),
-    "linear": Recipe(model_cards()["linear"], Settings(), _linear, per_cell_best=True),
-    "linear-nonlinear": Recipe(model_cards()["linear-nonlinear"], Settings(), _linear_nonlinear, per_cell_best=True),
-    "statenet": Recipe(model_cards()["statenet"], Settings(), _statenet),
+    "linear": Recipe(model_cards()["linear"], Settings(epochs=100, lr=3e-3, batch_size=2, patience=15), _linear),
+    "linear-nonlinear": Recipe(
+        model_cards()["linear-nonlinear"],
+        Settings(epochs=60, patience=10, lr=2e-4),
+        _linear_nonlinear,
+        fast_nonlinearity=20.0,
+    ),
+    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=60, patience=10, lr=1e-3), _statenet),
 }

@@ -9,6 +9,7 @@ from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.checks import positive_int
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
+from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.locally_connected import FullyConnected1d
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, register_model
@@ -112,7 +113,11 @@ class StateNet(AudioEncodingModel):
             raise NotImplementedError(f"there is no connectivity {connectivity!r}; there are 'LC', 'FC' and 'CONV'")
         self.encoder_layers = nn.Sequential(encoder, CausalLayerNorm(hidden_channels, dim=1), nn.Sigmoid())
         self.hidden_size = hidden_channels * n_positions
-        self.rnn = _RECURRENT[rnn_type](self.hidden_size, self.hidden_size, batch_first=True)
+        self.rnn: nn.RNNBase
+        if rnn_type == "GRU":
+            self.rnn = GRU(self.hidden_size, self.hidden_size)
+        else:
+            self.rnn = _RECURRENT[rnn_type](self.hidden_size, self.hidden_size, batch_first=True)
         self.readout: LinearReadout = LinearReadout(
             self.hidden_size,
             self.O,

@@ -91,13 +91,13 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
         super().__init__(num_features, eps=eps, momentum=momentum)
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"]
+        self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N T"]:
-        """Normalise every channel; `valid` marks the bins that count in train mode.
+        """Normalise every channel; `valid` marks the bins that count in train mode, all by default.
 
         If fewer than two bins are valid, all count.
         """
-        if not self.training:
+        if not self.training or valid is None:
             return super().forward(x)
         # Weights rather than an index, so that a GPU need not be waited for.
         weight = torch.where(valid.sum() > 1, valid, True).to(x.dtype)

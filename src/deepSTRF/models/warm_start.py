@@ -1,0 +1,78 @@
+"""Start a gradient fit where the closed form ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.audio.linear import Linear, LinearNonlinear
+
+__all__ = ["start_from_ridge"]
+
+
+def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Float[Tensor, "1 F T"]]) -> None:
+    """Give an LN model the receptive fields of a ridge fit, on a scale on which it trains well.
+
+    From a random start, gradient descent on a few minutes of recording stops far from the best receptive field: on NS1
+    an LN model so trained predicts worse than ridge. Started here, it only has to learn the nonlinearity and to adjust.
+
+    The kernels are scaled to unit variance of the drive over `stims`; the batch normalisation is frozen and holds mean
+    and scale, so that the input of the activation is the ridge prediction; the softplus gets its bend at that scale.
+
+    Parameters
+    ----------
+    model : LinearNonlinear
+        Changed in place. Its activation must be a :class:`~deepSTRF.models.activations.ParametricSoftplus`.
+    ridge : Linear
+        Of :func:`deepSTRF.models.ridge.fit_ridge`, with the same bands, window and neurons.
+    stims : iterable of Tensor (1, F, T)
+        The training stimuli.
+
+    Raises
+    ------
+    ValueError
+        If the two models differ in shape, or `model` has another activation or kernel.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.audio import Linear, LinearNonlinear
+    >>> ridge = Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).eval()
+    >>> model = LinearNonlinear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3)
+    >>> stims = [torch.randn(1, 8, 100)]
+    >>> start_from_ridge(model, ridge, stims)
+    >>> drive = model.readout.bn(model.readout.strf(stims[0][None]).squeeze(2))
+    >>> torch.allclose(drive, ridge(stims[0][None])[:, :, 0], atol=1e-5)
+    True
+    """
+    readout = model.readout
+    shapes = [(m.F, m.T, m.O, m.C_in) for m in (model, ridge)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the models must agree in (F, T, neurons, channels): got {shapes[0]} and {shapes[1]}")
+    if not isinstance(readout.activation, ParametricSoftplus):
+        raise ValueError(f"the output activation must be ParametricSoftplus, got {type(readout.activation).__name__}")
+    if not isinstance(readout.strf.kernel, torch.nn.Conv2d) or readout.strf.kernel.bias is None:
+        raise ValueError("the model must have the default kernel, with a bias")
+    kernel, offset = ridge.readout.effective_kernel()
+    with torch.no_grad():
+        drive = torch.cat([ridge(stim[None])[0, :, 0] for stim in stims], dim=1)
+        mean, scale = drive.mean(1), drive.std(1)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a neuron without data has no drive
+        readout.strf.kernel.weight.copy_(kernel / scale[:, None, None, None])
+        readout.strf.kernel.bias.copy_((offset - mean) / scale)
+        readout.bn.running_mean.zero_()
+        readout.bn.running_var.fill_(1 - readout.bn.eps)
+        readout.bn.weight.copy_(scale)
+        readout.bn.bias.copy_(mean)
+        readout.activation._raw_beta.copy_(_inverse_softplus(1 / scale))
+    readout.freeze_normalization()
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    """The x of softplus(x) = value; beyond 20 they are equal in float32."""
+    return torch.where(value > 20, value, torch.log(torch.expm1(value.clamp(min=math.ulp(1.0)))))
