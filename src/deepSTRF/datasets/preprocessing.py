@@ -7,7 +7,7 @@ are accumulated in float64, one stimulus at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -30,7 +30,7 @@ class PreprocessableRecording(RecordingStorage):
     response_normalization: dict[str, Any]
 
     def standardize_stims(
-        self, stim_indices: Iterable[int] | None = None, per_band: bool = True, eps: float = 1e-8
+        self, stim_indices: Iterable[SupportsIndex] | None = None, per_band: bool = True, eps: float = 1e-8
     ) -> dict[str, Any]:
         """Subtract the mean of the stimuli and divide by their standard deviation. Calling it twice does it twice.
 
@@ -129,7 +129,7 @@ class PreprocessableRecording(RecordingStorage):
         self._replace_responses(lambda block: convolved_where_known(block.values, taps))
 
     def normalize_responses(
-        self, method: str = "max", stim_indices: Iterable[int] | None = None, eps: float = 1e-8
+        self, method: str = "max", stim_indices: Iterable[SupportsIndex] | None = None, eps: float = 1e-8
     ) -> dict[str, Any]:
         """Bring the responses of each neuron to a common scale.
 
@@ -269,7 +269,7 @@ class PreprocessableRecording(RecordingStorage):
                 meta[name] = value
         return quality
 
-    def _chosen_stims(self, stim_indices: Iterable[int] | None) -> list[int]:
+    def _chosen_stims(self, stim_indices: Iterable[SupportsIndex] | None) -> list[int]:
         if stim_indices is None:
             chosen = list(range(len(self.stims)))
         else:

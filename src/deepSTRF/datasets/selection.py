@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -118,7 +118,7 @@ class SelectableRecording(RecordingStorage):
         return self._selected_neurons
 
     @I.setter
-    def I(self, neurons: Iterable[int]) -> None:  # noqa: E743
+    def I(self, neurons: Iterable[SupportsIndex]) -> None:  # noqa: E743
         self._selected_neurons = _as_list(neurons)
         self._no_neuron_because = None
 
@@ -128,7 +128,7 @@ class SelectableRecording(RecordingStorage):
         return self._selected_stims
 
     @S_sel.setter
-    def S_sel(self, stims: Iterable[int] | None) -> None:
+    def S_sel(self, stims: Iterable[SupportsIndex] | None) -> None:
         self._selected_stims = None if stims is None else _as_list(stims)
         self._no_stim_because = None
 
@@ -140,7 +140,7 @@ class SelectableRecording(RecordingStorage):
 
     # --- neurons -----------------------------------------------------------------------------------------------------
 
-    def select_neuron(self, i: int) -> None:
+    def select_neuron(self, i: SupportsIndex) -> None:
         """Select one neuron.
 
         Parameters
@@ -157,7 +157,7 @@ class SelectableRecording(RecordingStorage):
         """
         self.I = [_index(i, self.N_neurons, "neuron")]
 
-    def select_population(self, neurons: Iterable[int]) -> None:
+    def select_population(self, neurons: Iterable[SupportsIndex]) -> None:
         """Select several neurons; items hold them in this order.
 
         Parameters
@@ -280,7 +280,7 @@ class SelectableRecording(RecordingStorage):
 
     # --- stimuli -----------------------------------------------------------------------------------------------------
 
-    def select_stim(self, i: int) -> None:
+    def select_stim(self, i: SupportsIndex) -> None:
         """Select one stimulus; neurons without data for it are hidden from the items.
 
         Parameters
@@ -297,7 +297,7 @@ class SelectableRecording(RecordingStorage):
         """
         self.S_sel = [_index(i, self.get_S(), "stimulus")]
 
-    def select_stims(self, stims: Iterable[int]) -> None:
+    def select_stims(self, stims: Iterable[SupportsIndex]) -> None:
         """Select several stimuli; neurons without data for any of them are hidden from the items.
 
         Parameters

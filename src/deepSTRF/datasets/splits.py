@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 
@@ -17,10 +17,8 @@ from deepSTRF.datasets.selection import SelectableRecording, _index
 
 __all__ = ["Split", "SplittableRecording", "holdout", "k_fold", "leave_one_out"]
 
-P = TypeVar("P")
 
-
-class Split(NamedTuple, Generic[P]):
+class Split(NamedTuple):
     """Three parts: of stimulus indices, or of data sets.
 
     Parameters
@@ -29,12 +27,12 @@ class Split(NamedTuple, Generic[P]):
         What the model learns from, what choices are made on, and what the score is reported on.
     """
 
-    train: P
-    val: P
-    test: P
+    train: Any
+    val: Any
+    test: Any
 
 
-def holdout(n: int, k: int, seed: int = 0) -> Split[tuple[int, ...]]:
+def holdout(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> Split:
     """Draw `k` stimuli for validation and `k` for test; the rest trains.
 
     Parameters
@@ -74,7 +72,7 @@ def holdout(n: int, k: int, seed: int = 0) -> Split[tuple[int, ...]]:
     return Split(train=_sorted(order[2 * k :]), val=_sorted(order[:k]), test=_sorted(order[k : 2 * k]))
 
 
-def k_fold(n: int, k: int, seed: int = 0) -> list[Split[tuple[int, ...]]]:
+def k_fold(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> list[Split]:
     """Cut the stimuli into `k` folds; each is the test part once, and the next one the validation part.
 
     Parameters
@@ -115,7 +113,7 @@ def k_fold(n: int, k: int, seed: int = 0) -> list[Split[tuple[int, ...]]]:
     return splits
 
 
-def leave_one_out(n: int) -> list[Split[tuple[int, ...]]]:
+def leave_one_out(n: SupportsIndex) -> list[Split]:
     """Each stimulus is the test part once; the next one (the first after the last) validates.
 
     Parameters
@@ -155,7 +153,7 @@ def _sorted(indices: Iterable[Any]) -> tuple[int, ...]:
 class SplittableRecording(SelectableRecording):
     """A recording of which parts can be made: of some stimuli, with all neurons."""
 
-    def subset(self, stim_indices: Iterable[int]) -> Self:
+    def subset(self, stim_indices: Iterable[SupportsIndex]) -> Self:
         """Make a data set of the same class that holds only some stimuli, and all neurons.
 
         Stimuli and responses are shared, lists and metadata dicts are its own: standardising, smoothing or assigning on
@@ -237,7 +235,7 @@ class SplittableRecording(SelectableRecording):
         twin._selected_stims = None if self.S_sel is None else list(self.S_sel)
         return twin
 
-    def split_indices(self, protocol: str, *, seed: int = 0) -> Split[tuple[int, ...]]:
+    def split_indices(self, protocol: str, *, seed: int = 0) -> Split:
         """Stimulus indices of the training, validation and test parts.
 
         Parameters
@@ -288,7 +286,7 @@ class SplittableRecording(SelectableRecording):
         drawn = holdout(len(candidates), int(size), seed)
         return Split(*(tuple(candidates[i] for i in part) for part in drawn))
 
-    def split(self, protocol: str, *, seed: int = 0) -> Split[Self]:
+    def split(self, protocol: str, *, seed: int = 0) -> Split:
         """Split into training, validation and test data sets by stimulus.
 
         Each part has all neurons in the same order. To standardise with training statistics, call
