@@ -22,6 +22,8 @@ def draw_figures(
     folder: Path,
     *,
     history: Sequence[Mapping[str, Any]],
+    monitor: str,
+    mode: str,
     test: NeuralDataset,
     predictions: Sequence[Tensor],
     scores: Mapping[str, Tensor],
@@ -36,6 +38,8 @@ def draw_figures(
         The run folder.
     history : sequence of dict
         The epochs; learning curves are drawn for two or more.
+    monitor, mode : str
+        What early stopping watched, and whether more of it is better; marks the best epoch.
     test : NeuralDataset
         The test part.
     predictions : sequence of Tensor
@@ -51,10 +55,10 @@ def draw_figures(
     names = [str(meta.get("cell_id", f"neuron {n}")) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
     if len(history) > 1:
-        figures["learning_curves"] = plotting.plot_learning_curves(history)
+        figures["learning_curves"], _ = plotting.plot_learning_curves(history, monitor=monitor, mode=mode)
     figures["cc_vs_ceiling"] = plotting.plot_cc_against_ceiling(
         scores["cc"], scores["ceiling"], single_trial=scores["n_repeats"] == 1
-    )
+    ).figure
     ranked = rank_neurons(scores)
     if ranked:
         chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
@@ -69,9 +73,9 @@ def draw_figures(
             suptitle="Receptive fields of the best neurons (red excites)",
         )
         figures["strfs"] = grid
-    if recovery is not None:
-        shown = [n for n in ranked if bool(recovery[n].isfinite())][:RECOVERED_STRFS]
-        figures["strf_recovery"] = plotting.plot_strf_recovery(
+    shown = [] if recovery is None else [n for n in ranked if bool(recovery[n].isfinite())][:RECOVERED_STRFS]
+    if recovery is not None and shown:
+        figures["strf_recovery"], _ = plotting.plot_strf_recovery(
             test.true_strfs[shown],  # type: ignore[attr-defined]
             strfs[shown],
             recovery[shown],
@@ -106,15 +110,15 @@ def _neuron_figure(
     """The first test stimulus that this neuron heard."""
     s = int(test.nrn_masks[:, neuron].nonzero()[0])
     responses = test.responses[s][neuron]
-    return plotting.plot_neuron(
+    figure, _ = plotting.plot_neuron(
         test.stims[s][0],
         responses,
         responses.nanmean(0),
         predictions[s][neuron],
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
-        title=(
-            f"{label} neuron: {name}, {test.stim_meta[s].get('name', f'stimulus {s}')} "
-            f"(test cc {float(scores['cc'][neuron]):.2f}, cc_norm {float(scores['cc_norm'][neuron]):.2f})"
-        ),
+        title=f"{label} neuron: {name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
+        scores={f"test {score}": float(scores[score][neuron]) for score in ("cc", "cc_norm")},
+        response_label="response per bin",
     )
+    return figure

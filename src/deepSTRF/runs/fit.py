@@ -23,7 +23,7 @@ from deepSTRF.registry import get_dataset
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, RunError
-from deepSTRF.runs.recipes import fit_model, get_recipe, resolve_settings
+from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
 
 __all__ = ["Recording", "RunResult", "fit_run", "load_recording"]
@@ -156,17 +156,22 @@ def _write_results(
         name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
     }
     summary: dict[str, Any] = {"parts": summarise(scores), "fit_seconds": seconds, "epochs": len(history)}
+    monitor = (config["settings"] or {}).get("monitor", "val_cc_norm")
     strfs = receptive_fields(model, n_lags=_n_lags(config, recording.dataset))
     recovery = None
     if hasattr(recording.dataset, "true_strfs"):
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
-    model.save_pretrained(folder / files.MODEL_FOLDER, metadata=files.plain({**config, "scores": summary["parts"]["test"]}))
+    model.save_pretrained(
+        folder / files.MODEL_FOLDER, metadata=files.plain({**config, "scores": summary["parts"]["test"]})
+    )
     files.write_neurons(recording.dataset, scores, folder / files.NEURONS_FILE)
     files.write_predictions(predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE)
     draw_figures(
         folder,
         history=history,
+        monitor=monitor,
+        mode=monitor_mode(monitor),
         test=recording.parts["test"],
         predictions=[predictions[s] for s in recording.indices["test"]],
         scores=scores["test"],

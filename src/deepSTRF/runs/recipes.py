@@ -25,7 +25,7 @@ from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
 
-__all__ = ["RECIPES", "RIDGE_CARD", "Recipe", "Settings", "fit_model", "get_recipe", "resolve_settings"]
+__all__ = ["RECIPES", "RIDGE_CARD", "Recipe", "Settings", "fit_model", "get_recipe", "monitor_mode", "resolve_settings"]
 
 WINDOW_MS = 150.0
 
@@ -145,7 +145,7 @@ def fit_model(
         max_epochs=settings.epochs,
         patience=settings.patience,
         monitor=settings.monitor,
-        mode="min" if settings.monitor.endswith("loss") else "max",
+        mode=monitor_mode(settings.monitor),
         log_fn=None,
         track_train_metrics=False,
         track_per_cell_best=recipe.per_cell_best,
@@ -163,6 +163,11 @@ class RecipeFitter(Fitter):
     def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
         """Pass the epoch on."""
         self.on_epoch(self, epoch_dict)
+
+
+def monitor_mode(monitor: str) -> str:
+    """Losses are minimised, scores maximised."""
+    return "min" if monitor.endswith("loss") else "max"
 
 
 def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
