@@ -14,6 +14,7 @@ from torch.nn import functional
 from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import LinearNonlinear
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LocallyConnected1d, PaddedBatchNorm1d
+from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.readouts import LinearReadout, STRFReadout
 
 
@@ -294,7 +295,7 @@ def test_padded_norm_without_padding_is_batch_norm():
     for name, value in ours.state_dict().items():
         torch.testing.assert_close(value, theirs.state_dict()[name])
     x = torch.randn(2, 5, 7)
-    assert torch.equal(ours.eval()(x, torch.zeros(2, 7, dtype=torch.bool)), ours.eval()(x, None))
+    torch.testing.assert_close(ours.eval()(x, torch.zeros(2, 7, dtype=torch.bool)), theirs.eval()(x))
 
 
 def test_silence_only_and_single_bins_train():
@@ -302,3 +303,46 @@ def test_silence_only_and_single_bins_train():
     for x in (torch.zeros(2, 1, 6, 20), torch.randn(1, 1, 6, 1), torch.zeros(1, 1, 6, 1)):
         assert model(x).isfinite().all()
     assert model.readout.bn.running_var.isfinite().all()
+
+
+# --- recurrence ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_stims", "n_bins"), [(1, 1), (3, 17)])
+@pytest.mark.parametrize("with_state", [False, True])
+def test_gru_is_torchs(n_stims, n_bins, with_state):
+    ours = GRU(4, 6).double()
+    theirs = nn.GRU(4, 6, batch_first=True).double()
+    theirs.load_state_dict(ours.state_dict())
+    gradients = []
+    x = torch.randn(n_stims, n_bins, 4, dtype=torch.float64, requires_grad=True)
+    state = torch.randn(1, n_stims, 6, dtype=torch.float64, requires_grad=True) if with_state else None
+    weights = torch.randn(n_stims, n_bins, 6, dtype=torch.float64)
+    for layer in (ours, theirs):
+        out, last = layer(x, state)
+        leaves = [x, *layer.parameters(), *([state] if with_state else [])]
+        loss = (out * weights).sum() + last.square().sum()
+        gradients.append([out, last, *torch.autograd.grad(loss, leaves)])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x, state)[0], theirs(x, state)[0])
+
+
+# --- frozen normalisation --------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_normalisation_keeps_its_statistics_and_still_learns():
+    readout = STRFReadout(F=4, T=3, C_in=1, out_neurons=2)
+    readout(torch.randn(2, 1, 4, 30))
+    readout.freeze_normalization()
+    x = 5 + torch.randn(2, 1, 4, 30)
+    before = copy.deepcopy(readout.state_dict())
+    evaluated = readout.eval()(x)
+    readout.train()
+    assert readout.training
+    out = readout(x)
+    assert torch.equal(out, evaluated)
+    out.square().sum().backward()
+    assert readout.bn.weight.grad.any()
+    assert all(torch.equal(value, before[name]) for name, value in readout.state_dict().items())

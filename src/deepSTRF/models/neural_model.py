@@ -6,7 +6,7 @@ import os
 from abc import ABC
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from deepSTRF.models.checks import positive_int
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["NeuralModel"]
+
+M = TypeVar("M", bound="NeuralModel")
 
 
 class NeuralModel(Rebuildable, ABC):
@@ -159,16 +161,40 @@ class NeuralModel(Rebuildable, ABC):
 
         return save_pretrained_to_dir(self, directory, metadata=metadata, model_card=model_card)
 
+    @overload
     @classmethod
     def from_pretrained(
-        cls,
+        cls: type[M],
+        repo_or_path: str | os.PathLike[str],
+        *,
+        extra_kwargs: Mapping[str, Any] | None = ...,
+        strict: bool = ...,
+        map_location: str | torch.device = ...,
+        return_metadata: Literal[False] = ...,
+    ) -> M: ...
+
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[M],
+        repo_or_path: str | os.PathLike[str],
+        *,
+        extra_kwargs: Mapping[str, Any] | None = ...,
+        strict: bool = ...,
+        map_location: str | torch.device = ...,
+        return_metadata: Literal[True],
+    ) -> tuple[M, dict[str, Any] | None]: ...
+
+    @classmethod
+    def from_pretrained(
+        cls: type[M],
         repo_or_path: str | os.PathLike[str],
         *,
         extra_kwargs: Mapping[str, Any] | None = None,
         strict: bool = True,
         map_location: str | torch.device = "cpu",
         return_metadata: bool = False,
-    ) -> Self | tuple[Self, dict[str, Any] | None]:
+    ) -> M | tuple[M, dict[str, Any] | None]:
         """Load a saved model, in eval mode.
 
         Called on :class:`NeuralModel` or another base class, it finds the class that was saved by its name.

@@ -13,15 +13,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.models.neural_model import NeuralModel
 from deepSTRF.models.rebuildable import Rebuildable
-
-if TYPE_CHECKING:
-    from deepSTRF.models.neural_model import NeuralModel
 
 __all__ = [
     "CONFIG_FILE",
@@ -58,7 +56,7 @@ _TORCH_MODULES: dict[str, tuple[str, ...]] = {
     "Tanh": (),
 }
 
-M = TypeVar("M", bound="NeuralModel")
+M = TypeVar("M", bound=NeuralModel)
 
 
 def save_pretrained_to_dir(
@@ -256,8 +254,8 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 
 def _class_to_build(cls: type[M], saved_as: str) -> type[M]:
+    # Imports all models of the library, so that they can be found by name; they in turn import this module.
     from deepSTRF.models.audio import AudioEncodingModel
-    from deepSTRF.models.neural_model import NeuralModel
 
     if cls.__name__ == saved_as:
         return cls

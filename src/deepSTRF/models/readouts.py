@@ -6,7 +6,7 @@ with the axis that runs over the neurons. The Fitter uses it to bring each neuro
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +16,8 @@ from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
 __all__ = ["LinearReadout", "STRFReadout"]
+
+R = TypeVar("R", bound="STRFReadout")
 
 
 class STRFReadout(nn.Module):
@@ -80,7 +82,7 @@ class STRFReadout(nn.Module):
         self._normalization_is_frozen = True
         self.bn.eval()
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: R, mode: bool = True) -> R:
         """Set the mode of all parts, except that of a frozen normalisation."""
         super().train(mode)
         if self._normalization_is_frozen:

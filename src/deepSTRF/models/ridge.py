@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,7 @@ __all__ = ["fit_ridge"]
 _CONSTANT = 1e-12
 
 
+@runtime_checkable
 class _Recording(Protocol):
     """What :func:`fit_ridge` needs of a data set."""
 

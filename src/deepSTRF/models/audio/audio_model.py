@@ -76,7 +76,7 @@ class AudioEncodingModel(NeuralModel):
                 raise ValueError(f"wav2spec.out_channels is {bands}, but n_frequency_bands is {self.F}")
             self.wav2spec = wav2spec
 
-    def forward(self, stims: Float[Tensor, "B 1 *F_and T"]) -> Float[Tensor, "B N 1 T"]:
+    def forward(self, stims: Float[Tensor, "B 1 *spectrogram_or_samples"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the response of every neuron.
 
         Parameters

@@ -47,10 +47,15 @@ class GRU(nn.GRU):
     (torch.Size([2, 50, 4]), torch.Size([1, 2, 4]))
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, batch_first=True)
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Float[Tensor, "B T features"], hx: Float[Tensor, "1 B H"] | None = None
     ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "1 B H"]]:
         """Run the layer from the state `hx`, zero by default; return all states and the last one."""

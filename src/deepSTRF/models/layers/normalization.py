@@ -90,9 +90,7 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
 
-    def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"] | None = None
-    ) -> Float[Tensor, "B N T"]:
+    def forward(self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B N T"]:
         """Normalise every channel; `valid` marks the bins that count in train mode, all by default.
 
         If fewer than two bins are valid, all count.
