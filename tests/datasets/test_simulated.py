@@ -106,7 +106,7 @@ def test_rates_and_sounds_are_plausible(default):
     in_time = [float((z[..., :-k] * z[..., k:]).mean()) for k in (1, 4, 20)]
     in_frequency = [float((z[:, :-k] * z[:, k:]).mean()) for k in (1, 4, 20)]
     for correlation in (in_time, in_frequency):
-        assert correlation[0] > 0.7
+        assert correlation[0] > 0.6
         assert correlation[0] > correlation[1] > correlation[2] > 0.1
     assert {meta["type"] for meta in default.stim_meta} == set(SOUND_TYPES)
 

@@ -18,7 +18,7 @@ SOUND_TYPES: tuple[str, ...] = ("texture", "vocalisation", "transients", "mixtur
 _LOUDEST_DB = 60.0  # of a component before loudness changes
 _FLOOR_DB = 0.0
 # Fixed rather than measured on the drawn sounds: the values of a sound must not depend on the others.
-_MEAN_DB, _SCALE_DB = 32.0, 14.0
+_SCALE_DB = 14.0
 
 
 def draw_spectrogram(
@@ -42,7 +42,7 @@ def draw_spectrogram(
     Returns
     -------
     ndarray, shape (F, T)
-        Level in units of 14 dB around a fixed 32 dB, so that values are of the order of one; floor at 0 dB.
+        Level in units of 14 dB around the mean of each band, so that values are of the order of one.
 
     Raises
     ------
@@ -64,13 +64,15 @@ def draw_spectrogram(
         power += 10 ** (_vocalisation(frequencies_hz, n_bins, dt_ms, rng) / 10)
     if kind in ("transients", "mixture"):
         power += 10 ** (_transients(frequencies_hz, n_bins, dt_ms, rng) / 10)
-    loudness = 4 * _one_over_f(n_bins, dt_ms, rng, corner_hz=0.5) + rng.uniform(-4, 4)
+    loudness = 4 * _one_over_f(n_bins, dt_ms, rng, corner_hz=0.5)
     # The power of noise in a band of width b, seen for a time d, follows a gamma distribution of shape b * d: here
     # 1/6 octave and the 5 ms that a 10 ms Hann window effectively sees.
     freedom = np.maximum(0.005 * 0.116 * frequencies_hz, 1.0)[:, None]
     fluctuation = rng.gamma(freedom, 1 / freedom, size=power.shape)
-    level = 10 * np.log10(np.maximum(power * fluctuation, 1e-12)) + loudness
-    return (np.maximum(level, _FLOOR_DB) - _MEAN_DB) / _SCALE_DB
+    level = np.maximum(10 * np.log10(np.maximum(power * fluctuation, 1e-12)) + loudness, _FLOOR_DB)
+    # Presented with equal long-term spectra: otherwise mean rates would differ between sounds so much that a noise
+    # ceiling within sounds is no ceiling of a correlation across them.
+    return (level - level.mean(axis=1, keepdims=True)) / _SCALE_DB
 
 
 def _octaves(frequencies_hz: np.ndarray) -> np.ndarray:
