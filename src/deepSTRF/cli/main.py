@@ -39,9 +39,9 @@ class _Group(click.Group):
 def _mendable() -> tuple[type[BaseException], ...]:
     """What bad input raises. Only looked up when something was raised."""
     from deepSTRF.registry import UnknownNameError
-    from deepSTRF.training import NonFiniteLossError
+    from deepSTRF.training import NonFiniteLossError, UnknownMonitorError
 
-    return (ValueError, OSError, UnknownNameError, NonFiniteLossError, ImportError)
+    return (ValueError, OSError, UnknownNameError, UnknownMonitorError, NonFiniteLossError, ImportError)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

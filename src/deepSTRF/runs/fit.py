@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import platform
 import shutil
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import deepSTRF
 from deepSTRF.analysis import receptive_fields, strf_correlation
-from deepSTRF.datasets import NeuralDataset
-from deepSTRF.registry import get_dataset
+from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.models.audio import AudioEncodingModel
+from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, RunError
@@ -33,10 +35,10 @@ __all__ = ["Recording", "RunResult", "fit_run", "load_recording"]
 class Recording:
     """A data set, standardised with the statistics of its training stimuli, and its parts."""
 
-    dataset: NeuralDataset
+    dataset: AudioNeuralDataset
     split: str
     indices: dict[str, tuple[int, ...]]
-    parts: dict[str, NeuralDataset]
+    parts: dict[str, AudioNeuralDataset]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class RunResult:
     """What a run found, and where it wrote it."""
 
     folder: Path
-    model: nn.Module
+    model: AudioEncodingModel
     history: list[dict[str, Any]]
     scores: dict[str, dict[str, Tensor]]
     summary: dict[str, Any]
@@ -62,13 +64,13 @@ def load_recording(options: FitOptions) -> Recording:
     cls = get_dataset(options.dataset)
     arguments: dict[str, Any] = {}
     if options.data is not None:
-        if "path" not in _parameters(cls):
+        if "path" not in inspect.signature(cls).parameters:
             raise RunError(f"the data set {options.dataset!r} needs no files; leave --data out")
         arguments["path"] = options.data
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
     dataset = cls(**arguments)
-    split = options.split or cls.card.default_split
+    split = options.split or dataset_cards()[options.dataset].default_split
     indices = dataset.split_indices(split)._asdict()
     dataset.standardize_stims(list(indices["train"]), per_band=False)
     parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
@@ -135,6 +137,8 @@ def fit_run(
 
         model, history = fit_model(recipe, settings, recording.parts, seed=options.seed, device=device, on_epoch=log)
         seconds = time.perf_counter() - started
+        if settings is None:
+            files.append_history({**history[0], "seconds": seconds}, folder / files.HISTORY_FILE)
         return _write_results(folder, config, recording, model, history, seconds, device)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +149,7 @@ def _write_results(
     folder: Path,
     config: dict[str, Any],
     recording: Recording,
-    model: nn.Module,
+    model: AudioEncodingModel,
     history: list[dict[str, Any]],
     seconds: float,
     device: torch.device,
@@ -155,7 +159,11 @@ def _write_results(
     scores = {
         name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
     }
-    summary: dict[str, Any] = {"parts": summarise(scores), "fit_seconds": seconds, "epochs": len(history)}
+    summary: dict[str, Any] = {
+        "parts": summarise(scores),
+        "fit_seconds": seconds,
+        "epochs": len(history) if config["settings"] else None,
+    }
     monitor = (config["settings"] or {}).get("monitor", "val_cc_norm")
     strfs = receptive_fields(model, n_lags=_n_lags(config, recording.dataset))
     recovery = None
@@ -183,7 +191,7 @@ def _write_results(
     return RunResult(folder, model, history, scores, summary)
 
 
-def recovery_summary(dataset: NeuralDataset, recovery: Tensor) -> dict[str, Any]:
+def recovery_summary(dataset: AudioNeuralDataset, recovery: Tensor) -> dict[str, Any]:
     """Median correlation of recovered with true receptive fields, over all cells and over LN cells with SNR > 0.5."""
     clear = torch.tensor([meta["kind"] == "ln" and meta["snr"] > 0.5 for meta in dataset.nrn_meta])
     values = {"ln_snr_above_half": recovery[clear], "all": recovery}
@@ -214,16 +222,10 @@ def _config(options: FitOptions, settings: Any, recording: Recording) -> dict[st
     }
 
 
-def _n_lags(config: dict[str, Any], dataset: NeuralDataset) -> int:
+def _n_lags(config: dict[str, Any], dataset: AudioNeuralDataset) -> int:
     """Receptive fields are drawn over the same window for every model."""
     window_ms = (config["settings"] or {}).get("window_ms", 150.0)
     return max(1, round(window_ms / dataset.dt))
-
-
-def _parameters(cls: type) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(cls.__init__).parameters)
 
 
 def _checked_device(device: str) -> torch.device:

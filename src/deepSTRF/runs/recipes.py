@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
-from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.metrics import mse_loss, poisson_loss
+from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.models.ridge import fit_ridge
 from deepSTRF.models.warm_start import start_from_ridge
 from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_cards
@@ -74,7 +74,7 @@ class Recipe:
 
     card: ModelCard
     settings: Settings | None
-    build: Callable[[NeuralDataset, NeuralDataset, float], nn.Module]
+    build: Callable[[AudioNeuralDataset, AudioNeuralDataset, float], AudioEncodingModel]
     per_cell_best: bool = False
     fast_nonlinearity: float = 1.0
 
@@ -122,17 +122,23 @@ def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
 def fit_model(
     recipe: Recipe,
     settings: Settings | None,
-    parts: dict[str, NeuralDataset],
+    parts: dict[str, AudioNeuralDataset],
     *,
     seed: int,
     device: torch.device,
     on_epoch: EpochCallback,
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Fit a recipe to the training and validation parts; return the best model, in eval mode, and its history."""
+) -> tuple[AudioEncodingModel, list[dict[str, Any]]]:
+    """Fit a recipe to the training and validation parts; return the best model, in eval mode, and its history.
+
+    The history of a closed-form fit is one row with its validation scores; `on_epoch` is not called for it.
+    """
     set_random_seed(seed)
     train, val = parts["train"], parts["val"]
     if settings is None:
-        return recipe.build(train, val, WINDOW_MS), []
+        model = recipe.build(train, val, WINDOW_MS)
+        loader = _loader(val, 1, shuffle=False)
+        scores = Fitter(model, loader, loader, device=device).evaluate(loader)
+        return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]
     model = recipe.build(train, val, settings.window_ms)
     fitter = RecipeFitter(
         model,
@@ -170,37 +176,40 @@ def monitor_mode(monitor: str) -> str:
     return "min" if monitor.endswith("loss") else "max"
 
 
-def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
+def _optimizer(model: AudioEncodingModel, settings: Settings, fast: float) -> torch.optim.Optimizer:
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights}, {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": weights},
+        {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
-def _loader(dataset: NeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
+def _loader(dataset: AudioNeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
 
 
-def _ridge(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+def _ridge(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     return fit_ridge(train, val, window_ms=window_ms)
 
 
-def _linear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+def _linear(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     return get_model("linear")(**_shape(train, window_ms))
 
 
-def _linear_nonlinear(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+def _linear_nonlinear(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     ridge = fit_ridge(train, val, window_ms=window_ms)
     model = get_model("linear-nonlinear")(**_shape(train, window_ms))
     start_from_ridge(model, ridge, train.stims)
     return model
 
 
-def _statenet(train: NeuralDataset, val: NeuralDataset, window_ms: float) -> nn.Module:
+def _statenet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     return get_model("statenet")(n_frequency_bands=train.F, out_neurons=train.N_neurons)
 
 
-def _shape(train: NeuralDataset, window_ms: float) -> dict[str, int]:
+def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, int]:
     return {
         "n_frequency_bands": train.F,
         "temporal_window_size": max(1, round(window_ms / train.dt)),
@@ -217,5 +226,5 @@ RECIPES = {
         _linear_nonlinear,
         fast_nonlinearity=20.0,
     ),
-    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=60, patience=10, lr=1e-3), _statenet),
+    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=50, patience=10, lr=3e-3), _statenet),
 }

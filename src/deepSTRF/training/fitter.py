@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
 from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, save_state
 from deepSTRF.training.per_cell import PerCellSnapshots
 
-__all__ = ["Fitter", "NonFiniteLossError"]
+__all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
 
 Batch = Mapping[str, Any]
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +29,13 @@ Epoch = dict[str, Any]
 
 class NonFiniteLossError(RuntimeError):
     """The training loss became NaN or infinite; the message names the epoch and the batch."""
+
+
+class UnknownMonitorError(KeyError):
+    """The monitor is not among the keys of the epoch dict; the message lists them."""
+
+    def __str__(self) -> str:  # KeyError would print the message quoted
+        return str(self.args[0])
 
 
 def _print_epoch(epoch_dict: Epoch) -> None:
@@ -181,8 +188,8 @@ class Fitter:
 
         Raises
         ------
-        KeyError
-            If `monitor` is not among the keys of the epoch dict; the message lists them.
+        UnknownMonitorError
+            A KeyError: `monitor` is not among the keys of the epoch dict; the message lists them.
         NonFiniteLossError
             If the training loss is NaN or infinite. The best weights so far are restored first.
         """
@@ -332,7 +339,7 @@ class Fitter:
     def _start_fit(self) -> None:
         self.history, self.best_epoch, self.best_score = [], None, math.nan
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
-            if hasattr(loader, "__len__") and len(loader) == 0:
+            if isinstance(loader, Sized) and len(loader) == 0:
                 raise ValueError(f"{name} is empty: it has no batch. Does the data set's selection match any stimulus?")
         if self.ckpt_path is not None:
             prepare_checkpoint_path(self.ckpt_path)
@@ -341,7 +348,9 @@ class Fitter:
 
     def _monitored(self, epoch_dict: Epoch) -> Tensor | float:
         if self.monitor not in epoch_dict:
-            raise KeyError(f"monitor {self.monitor!r} is not in the epoch dict, whose keys are {sorted(epoch_dict)}")
+            raise UnknownMonitorError(
+                f"monitor {self.monitor!r} is not in the epoch dict, whose keys are {sorted(epoch_dict)}"
+            )
         return epoch_dict[self.monitor]
 
 

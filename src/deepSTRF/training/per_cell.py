@@ -36,8 +36,9 @@ class PerCellSnapshots:
                 f"deepSTRF.models.NeuralModel has them; {type(model).__name__} does not"
             )
         tensors = {**dict(readout.named_parameters()), **dict(readout.named_buffers())}
-        if hasattr(readout, "per_neuron_tensors"):
-            axes = dict(readout.per_neuron_tensors())
+        names_its_tensors = getattr(readout, "per_neuron_tensors", None)
+        if callable(names_its_tensors):
+            axes = dict(names_its_tensors())
         else:
             axes = {name: 0 for name, tensor in tensors.items() if tensor.ndim and tensor.shape[0] == n_neurons}
         if not axes:
