@@ -59,6 +59,7 @@ def main() -> None:
 @click.option("--dt-ms", type=float, help="Width of a time bin in ms.  [default: the data set's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the initialisation and the batch order.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, ...")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of torch.")
 @click.option("--epochs", type=int, help="At most this many passes over the training sounds.")
 @click.option("--patience", type=int, help="Stop after this many epochs without improvement.")
 @click.option("--lr", type=float, help="Learning rate of AdamW.")

@@ -118,12 +118,16 @@ def fit_run(
     ...     sorted(path.name for path in result.folder.iterdir() if path.suffix == ".json")
     ['config.json', 'scores.json']
     """
+    if options.threads < 1:
+        raise RunError(f"threads must be at least 1, got {options.threads}")
     recipe = get_recipe(options.model)
     settings = resolve_settings(recipe, options)
     device = _checked_device(options.device)
     recording = load_recording(options)
     folder = files.create_run_folder(out, options.dataset, options.model)
+    threads = torch.get_num_threads()
     try:
+        torch.set_num_threads(options.threads)
         if on_start is not None:
             on_start(folder, recording)
         config = _config(options, settings, recording)
@@ -143,6 +147,8 @@ def fit_run(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _write_results(
@@ -217,7 +223,6 @@ def _config(options: FitOptions, settings: Any, recording: Recording) -> dict[st
         "deepSTRF": deepSTRF.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

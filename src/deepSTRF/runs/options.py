@@ -29,6 +29,9 @@ class FitOptions:
         Seed of the initialisation and of the order of the batches.
     device : str
         ``"cpu"``, ``"cuda"``, ...
+    threads : int
+        Of torch on the CPU. The steps of these models are too small to share: with two threads they are a little
+        faster where both cores are free, and many times slower where one is busy.
     epochs, patience, batch_size : int, optional
         Length of the training.
     lr, weight_decay : float, optional
@@ -46,6 +49,7 @@ class FitOptions:
     split: str | None = None
     seed: int = 0
     device: str = "cpu"
+    threads: int = 1
     epochs: int | None = None
     patience: int | None = None
     batch_size: int | None = None

@@ -206,7 +206,13 @@ def _linear_nonlinear(train: AudioNeuralDataset, val: AudioNeuralDataset, window
 
 
 def _statenet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
-    return get_model("statenet")(n_frequency_bands=train.F, out_neurons=train.N_neurons)
+    model = get_model("statenet")(n_frequency_bands=train.F, out_neurons=train.N_neurons)
+    # Start at each neuron's mean response, which the first epochs would otherwise be spent on.
+    averaged = train.averaged()
+    batch = neural_collate([averaged[i] for i in range(len(averaged))])
+    with torch.no_grad():
+        model.readout.fc.bias.copy_(batch["responses"].nanmean((0, 2, 3)).nan_to_num(0.0))
+    return model
 
 
 def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, int]:
