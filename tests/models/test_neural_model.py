@@ -47,6 +47,27 @@ def test_the_number_of_neurons_is_checked_without_calling_validate(bad):
         Sized(bad)
 
 
+@pytest.mark.parametrize("argument", ["output_activation", "kernel"])
+@pytest.mark.parametrize("wrong", [nn.ReLU, "relu"])
+def test_a_class_or_name_instead_of_a_module_is_refused_at_once(argument, wrong):
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module \(an instance"):
+        LinearNonlinear(**{argument: wrong})
+
+
+def test_the_default_activation_does_not_hide_a_wrong_number_of_neurons():
+    with pytest.raises(ValueError, match=r"out_neurons \(O\) must be a positive int, got 0"):
+        LinearNonlinear(out_neurons=0)
+
+
+@pytest.mark.parametrize("cls", [Linear, LinearNonlinear, StateNet])
+def test_models_train_under_autocast(cls):
+    model = cls(8, 3, out_neurons=4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(torch.randn(2, 1, 8, 30)).float().square().mean()
+    loss.backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+
+
 def test_a_model_without_readout_cannot_be_made():
     class NoReadout(NeuralModel):
         def __init__(self):

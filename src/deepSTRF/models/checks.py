@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 
-__all__ = ["positive_int"]
+from torch import nn
+
+__all__ = ["module_or", "positive_int"]
+
+
+def module_or(name: str, module: nn.Module | None, default: Callable[[], nn.Module]) -> nn.Module:
+    """Return `module`, or ``default()`` where it is None.
+
+    Raises
+    ------
+    TypeError
+        If it is no module, for instance the class instead of an instance; the message names it.
+
+    Examples
+    --------
+    >>> module_or("activation", None, nn.Identity)
+    Identity()
+    """
+    if module is None:
+        return default()
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module (an instance, as nn.ReLU()) or None, got {module!r}")
+    return module
 
 
 def positive_int(name: str, value: object) -> int:

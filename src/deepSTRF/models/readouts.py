@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from deepSTRF.models.checks import module_or
 from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
@@ -64,7 +65,7 @@ class STRFReadout(nn.Module):
         self._normalization_is_frozen = False
         self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
         self.bn = PaddedBatchNorm1d(out_neurons)
-        self.activation = nn.Identity() if activation is None else activation
+        self.activation = module_or("activation", activation, nn.Identity)
         self._own_kernel = kernel is None
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
@@ -201,7 +202,7 @@ class LinearReadout(nn.Module):
                 nn.LeakyReLU(0.1),
                 nn.Linear(hidden, out_neurons, bias=bias),
             )
-        self.activation = nn.Identity() if activation is None else activation
+        self.activation = module_or("activation", activation, nn.Identity)
 
     def forward(self, x: Float[Tensor, "B C *one T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``.

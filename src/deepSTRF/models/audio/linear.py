@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.checks import positive_int
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.registry import ModelCard, register_model
 
@@ -147,11 +148,6 @@ class LinearNonlinear(Linear):
         prefiltering: nn.Module | None = None,
         kernel: nn.Module | None = None,
     ) -> None:
-        super().__init__(
-            n_frequency_bands,
-            temporal_window_size,
-            out_neurons,
-            ParametricSoftplus(out_neurons) if output_activation is None else output_activation,
-            prefiltering,
-            kernel,
-        )
+        if output_activation is None:
+            output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
+        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)

@@ -25,8 +25,8 @@ class GRU(nn.GRU):
 
     Where gradients are recorded on the CPU, torch builds a graph of about ten nodes for every time bin. Here the whole
     sequence is one node, with six operations per bin on the way forward and three on the way back; everything that does
-    not depend on the recursion is computed for all bins at once. Without gradients, and on a GPU, torch's own fused
-    kernels run. The gradient cannot be differentiated again.
+    not depend on the recursion is computed for all bins at once. Without gradients, under autocast, and on a GPU,
+    torch's own kernels run. The gradient cannot be differentiated again.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ class GRU(nn.GRU):
         self, input: Float[Tensor, "B T features"], hx: Float[Tensor, "1 B H"] | None = None
     ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "1 B H"]]:
         """Run the layer from the state `hx`, zero by default; return all states and the last one."""
-        if input.device.type != "cpu" or not torch.is_grad_enabled():
+        # torch's layer knows what to do with the reduced precision of autocast.
+        if input.device.type != "cpu" or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return super().forward(input, hx)
         start = input.new_zeros(input.shape[0], self.hidden_size) if hx is None else hx[0]
         drive = nn.functional.linear(input.transpose(0, 1), self.weight_ih_l0, self.bias_ih_l0)

@@ -97,6 +97,11 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
         """
         if not self.training or valid is None:
             return super().forward(x)
+        # Sums over many bins keep full precision under autocast, as those of torch's layer do.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._normalized(x.to(self.running_mean.dtype), valid)
+
+    def _normalized(self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B N T"]:
         # Weights rather than an index, so that a GPU need not be waited for.
         weight = torch.where(valid.sum() > 1, valid, True).to(x.dtype)
         count = weight.sum()

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.models.checks import module_or, positive_int
 
 __all__ = ["CausalSTRFConv"]
 
@@ -44,9 +44,7 @@ class CausalSTRFConv(nn.Module):
         super().__init__()
         self.F, self.T = positive_int("F", F), positive_int("T", T)
         self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
-        if kernel is None:
-            kernel = nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias)
-        self.kernel = kernel
+        self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
         """Convolve.
