@@ -271,3 +271,15 @@ def test_figures_are_exported_without_loading_matplotlib():
     assert callable(deepSTRF.utils.plot_stim_with_response)
     with pytest.raises(AttributeError, match="nothing_like_this"):
         deepSTRF.utils.nothing_like_this
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_mask_is_right_in_every_precision_and_its_own(dtype):
+    response = torch.tensor([[1.0, NAN, 3.0], [float("inf"), 0.0, NAN]], dtype=dtype)
+    item = {"stims": torch.zeros(1, 2, 3, dtype=dtype), "responses": [response, NO_DATA], "stim_meta": {}}
+    batch = neural_collate([item])
+    assert batch["valid_mask"].tolist() == [
+        [[[True, False, True], [True, True, False]], [[False, False, False], [False, False, False]]]
+    ]
+    batch["responses"].fill_(NAN)
+    assert bool(batch["valid_mask"][0, 0, 0, 0])
