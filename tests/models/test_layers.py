@@ -180,8 +180,11 @@ def test_activations_check_their_size(cls):
 # --- readouts --------------------------------------------------------------------------------------------------------
 
 
-def test_effective_kernel_folds_the_normalisation_in():
-    readout = STRFReadout(F=4, T=3, C_in=2, out_neurons=5)
+@pytest.mark.parametrize("separable", [False, True])
+def test_effective_kernel_folds_the_normalisation_in(separable):
+    # The offset of the first of two convolutions passes the second one.
+    parts = nn.Sequential(nn.Conv2d(2, 5, (4, 1)), nn.Conv2d(5, 5, (1, 3), groups=5))
+    readout = STRFReadout(F=4, T=3, C_in=2, out_neurons=5, kernel=parts if separable else None)
     readout.bn.weight.data.normal_()
     readout.bn.bias.data.normal_()
     for _ in range(5):

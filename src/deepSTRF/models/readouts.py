@@ -141,12 +141,13 @@ class STRFReadout(nn.Module):
         True
         """
         weight = self.strf.STRF_weight()
-        bias = getattr(self.strf.kernel, "bias", None)
         bn = {name: tensor.detach().cpu() for name, tensor in self.bn.state_dict().items()}
         gain = bn["weight"] / torch.sqrt(bn["running_var"] + self.bn.eps)
-        offset = bn["bias"] - gain * bn["running_mean"]
-        if isinstance(bias, Tensor):
-            offset = offset + gain * bias.detach().cpu()
+        # The response to silence, because kernels keep their offset in different places.
+        silence = self.bn.running_mean.new_zeros(1, *weight.shape[1:])
+        with torch.no_grad():
+            bias = self.strf.kernel(silence).flatten().cpu()
+        offset = bn["bias"] + gain * (bias - bn["running_mean"])
         return gain[:, None, None, None] * weight, offset
 
     def per_neuron_tensors(self) -> dict[str, int]:
