@@ -168,6 +168,13 @@ def test_ridge_recovers_the_receptive_fields_of_ln_cells(default):
     assert np.median(correlations) >= 0.9, correlations
 
 
+def test_joined_populations_and_own_arrays_can_be_split_without_a_truth():
+    one, other = (SimulatedDataset(2, 2, 0.5, 2, seed=seed) for seed in (0, 1))
+    assert [len(part) for part in (one + other).split("holdout:1")] == [2, 1, 1]
+    own = SimulatedDataset.from_arrays([np.ones((3, 8))] * 3, [np.ones((2, 1, 8))] * 3, dt_ms=5.0)
+    assert [len(part) for part in own.split("holdout:1")] == [1, 1, 1]
+
+
 def test_subset_takes_the_truth_along(default):
     part = default.subset([3, 0])
     assert part.true_rates[0] is default.true_rates[3]

@@ -190,7 +190,8 @@ class SimulatedDataset(AudioNeuralDataset):
 
     def _subset_copy_attrs(self, source: Any, stim_indices: list[int]) -> None:
         super()._subset_copy_attrs(source, stim_indices)
-        self.true_rates = [source.true_rates[s] for s in stim_indices]
+        if hasattr(source, "true_rates"):  # joined populations and the user's own arrays have no truth
+            self.true_rates = [source.true_rates[s] for s in stim_indices]
 
 
 _PUBLIC = ("kind", "nonlinearity", "snr", "best_frequency_hz", "latency_ms")
