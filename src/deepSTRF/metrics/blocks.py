@@ -16,9 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-# Elements of a block, 4 MB as float64: the measured optimum. Larger ones leave the cache; smaller ones cost calls, and
-# many short parallel regions, which suffer most where other processes want the same cores.
+# Elements of a block for each CPU thread, 4 MB as float64: the measured optimum. Larger ones leave the cache; smaller
+# ones cost calls, and many short parallel regions, which suffer most where other processes want the same cores.
 BLOCK_ELEMENTS = 2**19
+# The most threads that a block grows with: more would leave the cache that they share.
+BLOCK_THREADS = 4
+# A GPU has no such cache, but much memory and costly calls.
+BLOCK_ELEMENTS_GPU = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +130,24 @@ def _make_block(responses: Tensor, pred: Tensor | None, mask: Tensor | None) -> 
     return Block(filled, valid, psth, columns, rate, resolution)
 
 
-def slices(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, list[slice]]]:
-    """Cut ``(B, N, R, T)`` into pieces of about ``BLOCK_ELEMENTS``: stimuli first, then neurons.
+def block_elements(device: torch.device) -> int:
+    """Elements of a block on a device, for the number of threads that torch may use now."""
+    if device.type != "cpu":
+        return BLOCK_ELEMENTS_GPU
+    return BLOCK_ELEMENTS * min(torch.get_num_threads(), BLOCK_THREADS)
+
+
+def slices(shape: tuple[int, int, int, int], elements: int) -> Iterator[tuple[slice, list[slice]]]:
+    """Cut ``(B, N, R, T)`` into pieces of about ``elements``: stimuli first, then neurons.
 
     Examples
     --------
-    >>> [(s.start, s.stop, len(neurons)) for s, neurons in slices((3, 494, 20, 511))]
+    >>> [(s.start, s.stop, len(neurons)) for s, neurons in slices((3, 494, 20, 511), 2**19)]
     [(0, 1, 10), (1, 2, 10), (2, 3, 10)]
     """
     batch, neurons, repeats, bins = shape
-    stimuli = max(1, BLOCK_ELEMENTS // (neurons * repeats * bins))
-    step = neurons if stimuli > 1 else max(1, BLOCK_ELEMENTS // (repeats * bins))
+    stimuli = max(1, elements // (neurons * repeats * bins))
+    step = neurons if stimuli > 1 else max(1, elements // (repeats * bins))
     for start in range(0, batch, stimuli):
         yield (
             slice(start, min(start + stimuli, batch)),
@@ -173,7 +184,7 @@ def blocks(
         pred, mask, batch, repeats, bins = None, None, 1, 1, 1
         if neurons == 0:
             raise ValueError("a population needs at least one neuron; got N = 0")
-    for stimuli, groups in slices((batch, neurons, repeats, bins)):
+    for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
         yield (
             _make_block(
                 responses[stimuli, group],
@@ -215,7 +226,7 @@ def average_repeats(
     result = torch.empty(batch, neurons, 1, bins, dtype=dtype, device=responses.device)
     if responses.numel() == 0:
         return result.fill_(torch.nan)
-    for stimuli, groups in slices((batch, neurons, responses.shape[2], bins)):
+    for stimuli, groups in slices((batch, neurons, responses.shape[2], bins), block_elements(responses.device)):
         for group in groups:
             piece = responses[stimuli, group].to(torch.float64, copy=True)
             *_, psth, columns = average_valid(piece, None if mask is None else mask[stimuli, group])
