@@ -1,5 +1,6 @@
 import copy
 import pickle
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -187,3 +188,20 @@ def test_a_pickled_item_holds_its_neurons_only():
     item = ds[0]
     assert len(pickle.dumps(item)) < 5000 + 4 * 10 * 50 * 2
     assert torch.equal(pickle.loads(pickle.dumps(item))["responses"][0], item["responses"][0])
+
+
+def test_rows_that_share_tensors_or_make_them_when_asked_are_packed_right():
+    values = [None, 1.0, None, 2.0, None, 1.0, 1.0]
+
+    class MadeWhenAsked(Sequence):
+        def __len__(self):
+            return len(values)
+
+        def __getitem__(self, neuron):
+            return NO_DATA.clone() if values[neuron] is None else torch.full((2, 3), values[neuron])
+
+    shared = torch.ones(2, 3)
+    for row in (MadeWhenAsked(), [NO_DATA if value is None else shared for value in values]):
+        block = PackedResponses([row], n_neurons=7)[0].block
+        assert block.neurons.tolist() == [1, 3, 5, 6]
+        assert block.values.shape == (4, 2, 3)

@@ -153,9 +153,16 @@ def pack_row(row: Any, n_neurons: int, stimulus: int) -> ResponseBlock:
 
     neurons: list[int] = []
     responses: list[Tensor] = []
+    # Sparse recordings hold one tensor in most places: it is looked at once. The list keeps it alive, so that ids hold.
+    row = list(row)
+    missing: set[int] = set()
     for neuron, entry in enumerate(row):
+        if id(entry) in missing:
+            continue
         response = _checked(entry, f"{where}[{neuron}]")
-        if not has_data(response[None])[0]:
+        first = response[0, 0].item()
+        if first != first and bool(torch.isnan(response).all()):
+            missing.add(id(entry))
             continue
         if responses and response.shape[1] != responses[0].shape[1]:
             raise ValueError(
