@@ -10,7 +10,7 @@ from metric_reference import pairwise_power, sahani_linden
 
 from deepSTRF import metrics
 from deepSTRF.metrics import performance
-from deepSTRF.metrics.statistics import half_splits
+from deepSTRF.metrics.halves import half_splits
 
 NAN = torch.nan
 PAIRED = {

@@ -17,9 +17,9 @@ from deepSTRF.metrics._arguments import (
     reduce_neurons,
     result_dtype,
 )
+from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
 from deepSTRF.metrics.statistics import (
-    ROUNDING,
     HalfSplits,
     Measure,
     Moments,
