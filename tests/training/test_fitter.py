@@ -554,3 +554,65 @@ def test_set_random_seed_seeds_everything():
     assert not torch.backends.cudnn.benchmark
     with pytest.raises(ValueError, match="seed"):
         set_random_seed(-1)
+
+
+# ---------------------------------------------------------------- streaming and concatenated metrics agree
+
+
+def test_own_callables_see_the_concatenated_data_and_give_the_same_numbers():
+    batches = [
+        *make_batches(2, batch_size=3, n_repeats=5, n_bins=50),
+        *make_batches(1, batch_size=1, n_repeats=2, n_bins=80, seed=2),
+    ]
+    batches[0]["responses"][0, 1] = math.nan
+
+    def wrapped(metric):  # a lambda is not recognised, so it takes the other path
+        return lambda pred, responses: metric(pred, responses)
+
+    own = {name: wrapped(metric) for name, metric in _default_val_metrics().items()}
+    model = make_model()
+    streamed = make_fitter(model).evaluate(batches)
+    concatenated = make_fitter(model, val_metrics=own, loss_fn=wrapped(mse_loss)).evaluate(batches)
+    assert streamed["loss"] == pytest.approx(concatenated["loss"], rel=1e-6)
+    for name in own:
+        torch.testing.assert_close(streamed[name], concatenated[name], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        functools.partial(normalized_corrcoef, method="hsu", reduction="none", ccmax_iters=20),
+        functools.partial(normalized_corrcoef, signal_power="concatenated", reduction="none"),
+        functools.partial(poisson_loss, log_input=True, reduction="none"),
+        functools.partial(corrcoef, reduction="sum"),
+        corrcoef,
+    ],
+)
+def test_every_recognised_metric_equals_its_function(metric):
+    batches = make_batches(3)
+    model = make_model()
+    values = make_fitter(model, val_metrics={"value": metric}).evaluate(batches)["value"]
+    with torch.no_grad():
+        model.eval()
+        pred = torch.cat([model(batch["stims"]) for batch in batches])
+    expected = metric(pred, torch.cat([batch["responses"] for batch in batches]))
+    torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_nothing_of_past_batches_is_kept_on_the_fast_path():
+    import gc
+    import weakref
+
+    class Watching(Fitter):
+        alive = ()
+        most = 0
+
+        def forward(self, batch):
+            pred, responses = super().forward(batch)
+            gc.collect()
+            Watching.most = max(Watching.most, sum(reference() is not None for reference in Watching.alive))
+            Watching.alive = (*Watching.alive, weakref.ref(pred))
+            return pred, responses
+
+    Watching(make_model(), make_batches(6), make_batches(1), log_fn=None).evaluate(make_batches(6))
+    assert Watching.most <= 1

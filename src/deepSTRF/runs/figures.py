@@ -16,6 +16,7 @@ __all__ = ["draw_figures"]
 
 BEST_STRFS = 12
 RECOVERED_STRFS = 8
+LONGEST_NAME = 12
 
 
 def draw_figures(
@@ -52,7 +53,7 @@ def draw_figures(
         Correlation with the true receptive fields, for simulated data.
     """
     frequencies = getattr(test, "frequencies_hz", None)
-    names = [str(meta.get("cell_id", f"neuron {n}")) for n, meta in enumerate(test.nrn_meta)]
+    names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
     if len(history) > 1:
         figures["learning_curves"], _ = plotting.plot_learning_curves(history, monitor=monitor, mode=mode)
@@ -99,6 +100,12 @@ def rank_neurons(scores: Mapping[str, Tensor]) -> list[int]:
     return order[: int(defined.sum())]
 
 
+def short_name(neuron: int, meta: Mapping[str, Any]) -> str:
+    """The cell id where it fits a title, otherwise the neuron's row in ``neurons.csv``."""
+    name = str(meta.get("cell_id", ""))
+    return name if 0 < len(name) <= LONGEST_NAME else f"neuron {neuron}"
+
+
 def _neuron_figure(
     label: str,
     neuron: int,
@@ -117,7 +124,7 @@ def _neuron_figure(
         predictions[s][neuron],
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
-        title=f"{label} neuron: {name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
+        title=f"{label}: {name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
         scores={f"test {score}": float(scores[score][neuron]) for score in ("cc", "cc_norm")},
         response_label="response per bin",
     )

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
 from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, save_state
 from deepSTRF.training.per_cell import PerCellSnapshots
+from deepSTRF.training.scoring import PassScores
+from deepSTRF.training.scoring import pad_and_cat as _pad_and_cat  # noqa: F401  the name that 0.1.0 showed
 
 __all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
 
@@ -223,16 +225,12 @@ class Fitter:
     def train_epoch(self, epoch: int) -> Epoch:
         """Take a gradient step on every training batch; return the mean loss and the training metrics."""
         self.model.train()
-        losses, outputs = [], []
+        losses, scores = [], PassScores(self.val_metrics if self.track_train_metrics else {})
         for batch in self.train_loader:
             pred, responses, loss = self.train_step(batch)
             losses.append(loss)
-            if self.track_train_metrics:
-                outputs.append((pred.cpu(), responses.cpu()))
-        values: Epoch = {"loss": _mean_loss(losses, epoch)}
-        if self.track_train_metrics:
-            values |= self.compute_metrics(*_concatenate(outputs))
-        return values
+            scores.update(pred, responses)
+        return {"loss": _mean_loss(losses, epoch), **scores.compute()}
 
     def train_step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Forward, backward and one optimizer step on a batch; return prediction, responses and loss, all detached."""
@@ -256,21 +254,17 @@ class Fitter:
         """
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
-        outputs = []
+        scores = PassScores({"loss": self._evaluation_loss(), **self.val_metrics})
         try:
             with torch.no_grad():
                 for batch in loader:
-                    pred, responses = self.forward(batch)
-                    outputs.append((pred.cpu(), responses.cpu()))
+                    scores.update(*self.forward(batch))
                     _detach_state(self.model)
-                pred, responses = _concatenate(outputs)
-                return {
-                    "loss": _to_scalar(self.compute_loss(pred, responses)),
-                    **self.compute_metrics(pred, responses),
-                }
+                values = scores.compute()
         finally:
             for module, mode in modes:
                 module.training = mode
+        return {**values, "loss": _to_scalar(values["loss"])}
 
     # ------------------------------------------------------------------ steps to override
 
@@ -290,10 +284,6 @@ class Fitter:
     def compute_loss(self, pred: Tensor, responses: Tensor) -> Tensor:
         """Loss of a batch, ``loss_fn(pred, responses)`` unless overridden."""
         return self.loss_fn(pred, responses)
-
-    def compute_metrics(self, pred: Tensor, responses: Tensor) -> Epoch:
-        """Every metric on the concatenated predictions and responses of a pass."""
-        return {name: metric(pred, responses) for name, metric in self.val_metrics.items()}
 
     def on_epoch_end(self, epoch: int, epoch_dict: Epoch) -> None:
         """Called once per epoch, before `monitor` is looked up: add keys to `epoch_dict`, or log elsewhere."""
@@ -345,6 +335,11 @@ class Fitter:
             prepare_checkpoint_path(self.ckpt_path)
         if self.track_per_cell_best:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
+
+    def _evaluation_loss(self) -> Metric:
+        """What is scored as the loss: an overridden `compute_loss` sees all data at once, as any foreign callable."""
+        overridden = getattr(self.compute_loss, "__func__", None) is not Fitter.compute_loss
+        return self.compute_loss if overridden else self.loss_fn
 
     def _monitored(self, epoch_dict: Epoch) -> Tensor | float:
         if self.monitor not in epoch_dict:
@@ -413,32 +408,3 @@ def _format_epoch(epoch_dict: Mapping[str, Any]) -> str:
             number = isinstance(value, (int, float, Tensor))
             fields.append(f"{name}={_to_scalar(value):.4f}" if number else f"{name}={value}")
     return " | ".join(fields)
-
-
-def _pad_and_cat(tensors: list[Tensor]) -> Tensor:
-    """Concatenate ``(B, N, R, T)`` tensors along B, padding R and T with NaN to the largest.
-
-    Raises
-    ------
-    ValueError
-        For an empty list.
-    """
-    if not tensors:
-        raise ValueError("cannot concatenate an empty list of batches: the loader gave none")
-    if len({tensor.shape[1:] for tensor in tensors}) == 1:
-        return torch.cat(tensors)
-    n_repeats = max(tensor.shape[2] for tensor in tensors)
-    n_bins = max(tensor.shape[3] for tensor in tensors)
-    n_stims = sum(tensor.shape[0] for tensor in tensors)
-    padded = tensors[0].new_full((n_stims, tensors[0].shape[1], n_repeats, n_bins), math.nan)
-    start = 0
-    for tensor in tensors:
-        stop = start + tensor.shape[0]
-        padded[start:stop, :, : tensor.shape[2], : tensor.shape[3]] = tensor
-        start = stop
-    return padded
-
-
-def _concatenate(outputs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """All predictions and all responses of a pass; padded predictions meet NaN responses, so they count nowhere."""
-    return _pad_and_cat([pred for pred, _ in outputs]), _pad_and_cat([responses for _, responses in outputs])
