@@ -82,7 +82,7 @@ def _score(measure: Measure, responses: Tensor, mask: Tensor | None, reduction: 
 def signal_power(
     responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
 ) -> Float[Tensor, ...]:
-    r"""Variance over time of the part of the response that repeats [1]_, averaged over stimuli by their length.
+    r"""Variance over time of the part of the response that repeats, averaged over stimuli by their length.
 
     For each stimulus, with :math:`TP` the mean variance of single repeats and :math:`\bar y` the PSTH,
 
@@ -128,7 +128,7 @@ def signal_power(
 def noise_power(
     responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
 ) -> Float[Tensor, ...]:
-    """Variance over time of the part that differs between repeats [1]_: total power minus signal power.
+    """Variance over time of the part that differs between repeats: total power minus signal power.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def noise_power(
 def snr(
     responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
 ) -> Float[Tensor, ...]:
-    """Signal power over noise power [1]_.
+    """Signal power over noise power.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def ccmax(
     reduction: str = "mean",
     ccmax_iters: int = 126,
 ) -> Float[Tensor, ...]:
-    r"""Highest correlation with the PSTH that any model could reach, from correlating halves of the repeats [2]_.
+    r"""Highest correlation with the PSTH that any model could reach, from correlating halves of the repeats.
 
     Per stimulus, with :math:`\rho` the mean correlation between the PSTHs of two halves of the repeats,
     :math:`CC_{max} = \sqrt{2\rho / (1 + \rho)}`; averaged over stimuli by their length.
