@@ -90,6 +90,8 @@ def fit(dataset: str, model: str, out: str | None, quiet: bool, as_json: bool, *
         click.echo(line, err=as_json)
 
     def on_start(folder: Path, recording: Recording) -> None:
+        nonlocal progress
+        progress = report.ProgressLine()  # its clock starts here, after loading
         if not quiet:
             say(report.start_line(dataset, model, recording, folder))
 
