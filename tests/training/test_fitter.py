@@ -74,6 +74,20 @@ def same_state(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def fit_and_record_states(fitter):
+    """Fit, and return the weights as they were at the end of every epoch."""
+    states = []
+    keep_best = fitter.keep_best
+
+    def record(epoch, value):
+        states.append(copy.deepcopy(fitter.model.state_dict()))
+        keep_best(epoch, value)
+
+    fitter.keep_best = record
+    fitter.fit()
+    return states
+
+
 # ---------------------------------------------------------------- what fit() returns
 
 
@@ -311,13 +325,7 @@ def test_bad_arguments_are_value_errors(options, word):
 def test_checkpoint_holds_the_best_state_dict_and_is_restored(tmp_path):
     path = tmp_path / "deep" / "down" / "best.pt"
     fitter = scripted([0.1, 0.9, 0.2, 0.3], ckpt_path=path)
-    states = []
-    keep_best = fitter.keep_best
-    fitter.keep_best = lambda epoch, value: (
-        states.append(copy.deepcopy(fitter.model.state_dict())),
-        keep_best(epoch, value),
-    )
-    fitter.fit()
+    states = fit_and_record_states(fitter)
     saved = torch.load(path, weights_only=True)
     assert same_state(saved, states[1])
     assert same_state(fitter.model.state_dict(), states[1])
@@ -327,25 +335,13 @@ def test_checkpoint_holds_the_best_state_dict_and_is_restored(tmp_path):
 
 def test_restore_best_keeps_the_best_weights_in_memory():
     fitter = scripted([0.1, 0.9, 0.2, 0.3], restore_best=True)
-    states = []
-    keep_best = fitter.keep_best
-    fitter.keep_best = lambda epoch, value: (
-        states.append(copy.deepcopy(fitter.model.state_dict())),
-        keep_best(epoch, value),
-    )
-    fitter.fit()
+    states = fit_and_record_states(fitter)
     assert same_state(fitter.model.state_dict(), states[1])
 
 
 def test_without_checkpoint_the_last_epoch_stays():
     fitter = scripted([0.1, 0.9, 0.2, 0.3])
-    states = []
-    keep_best = fitter.keep_best
-    fitter.keep_best = lambda epoch, value: (
-        states.append(copy.deepcopy(fitter.model.state_dict())),
-        keep_best(epoch, value),
-    )
-    fitter.fit()
+    states = fit_and_record_states(fitter)
     assert same_state(fitter.model.state_dict(), states[-1])
 
 
@@ -387,13 +383,7 @@ def per_cell_rows():
 
 def test_per_cell_best_returns_every_neuron_to_its_own_epoch():
     fitter = scripted(per_cell_rows(), track_per_cell_best=True, restore_best=True)
-    states = []
-    keep_best = fitter.keep_best
-    fitter.keep_best = lambda epoch, value: (
-        states.append(copy.deepcopy(fitter.model.state_dict())),
-        keep_best(epoch, value),
-    )
-    fitter.fit()
+    states = fit_and_record_states(fitter)
     final = fitter.model.state_dict()
     means = [float(row[:3].mean()) for row in per_cell_rows()]
     best_epochs = [2, 0, 3, int(np.argmax(means))]
