@@ -3,11 +3,13 @@
 A recording's response tensor ``(B, N, R, T)`` easily has gigabytes. One broadcast over all of it writes temporaries of
 the same size to main memory and is bound by that; the same arithmetic in pieces of about a megabyte stays in the cache
 and costs little more than reading the data once. Every statistic of :mod:`deepSTRF.metrics.statistics` is computed
-from such a :class:`Block`, in float64.
+from such a :class:`Block`, in float64; only differences between repeats, and their sums over the repeats of one bin,
+stay in the dtype of complete data.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +34,7 @@ class Block:
     Attributes
     ----------
     responses : Tensor
-        ``(S, N, R, T)``; 0 where missing.
+        ``(S, N, R, T)``; float64 with 0 where missing; the caller's own data (float32 or float64) if nothing is.
     valid : Tensor or None
         ``(S, N, R, T)``; 1 where there is a response and 0 elsewhere; None if nothing is missing.
     psth : Tensor
@@ -43,6 +45,8 @@ class Block:
         ``(S, N, T)``, prediction; 0 where no repeat is valid. The PSTH itself where a pass has no prediction.
     resolution : float
         Machine epsilon of the coarsest dtype among the inputs.
+    deviation : Tensor or None
+        ``(S, N, R, T)``, responses minus their first repeat, in their dtype; None where something is missing.
     """
 
     responses: Float[Tensor, "S N R T"]
@@ -51,6 +55,7 @@ class Block:
     columns: Float[Tensor, "S N T"] | None
     pred: Float[Tensor, "S N T"]
     resolution: float
+    deviation: Float[Tensor, "S N R T"] | None = None
 
     @cached_property
     def bins(self) -> Float[Tensor, "S N"]:
@@ -69,11 +74,57 @@ class Block:
     @cached_property
     def repeats(self) -> Float[Tensor, "S N"]:
         """Number of repeats with at least one valid bin."""
+        if self.valid is None:
+            return self.psth.new_full(self.psth.shape[:2], self.responses.shape[2] if self.psth.shape[2] else 0)
         return (self.bins_of_repeat > 0).sum(-1).to(self.psth.dtype)
 
-    def centred_psth(self) -> Float[Tensor, "S N T"]:
-        """Return the PSTH minus its mean over time; 0 where it is missing."""
-        return centre(self.psth, self.columns, self.bins)[1]
+    @cached_property
+    def mean_and_centred_psth(self) -> tuple[Float[Tensor, "S N"], Float[Tensor, "S N T"]]:
+        """Mean of the PSTH over time, and the PSTH minus it; 0 where it is missing."""
+        return centre(self.psth, self.columns, self.bins)
+
+    @cached_property
+    def square_psth(self) -> Float[Tensor, "S N"]:
+        """Sum over time of the squares of the centred PSTH."""
+        return self.mean_and_centred_psth[1].square().sum(-1)
+
+    @cached_property
+    def scatter(self) -> Float[Tensor, "S N"]:
+        """Sum of squared deviations of the repeats from the PSTH, after the mean over time of each is removed.
+
+        Exactly 0 where all repeats of complete data are the same.
+        """
+        if self.deviation is None:
+            residual = self.responses - self.psth[:, :, None]
+            if self.valid is not None:
+                residual.mul_(self.valid)
+            square = torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
+            sums = residual.sum(-1)
+        else:
+            sums = self.deviation.sum(-1)
+            square = _sum_of_squares(self.deviation, sums)
+            mean = self.psth - self.responses[:, :, 0]
+            square = square - sums.shape[2] * torch.linalg.vecdot(mean, mean)
+            sums = sums - mean.sum(-1, keepdim=True)
+        # repeats may differ by a constant; what is left is rounding where they differ by nothing else
+        return (square - sums.square().sum(-1) / self.bins.clamp(min=1)).clamp(min=0)
+
+
+def _sum_of_squares(deviation: Float[Tensor, "S N R T"], sums: Float[Tensor, "S N R"]) -> Float[Tensor, "S N"]:
+    """Sum over repeats and bins; over the few repeats of a bin in the dtype of the data, over bins in float64.
+
+    ``sums`` are those of ``deviation`` over time.
+    """
+    total = deviation.square().sum(2).sum(-1, dtype=torch.float64)
+    if deviation.dtype == torch.float64:
+        return total
+    # squares leave the range of float32 sooner than the data do; zeros are fine where they are no lost squares
+    lowest, highest = total.aminmax()
+    if highest < math.inf:
+        floor = deviation.shape[2] * deviation.shape[3] * 1e-30
+        if lowest > floor or ((total > floor) | (sums == 0).all(-1)).all():
+            return total
+    return deviation.double().square().sum((2, 3))
 
 
 def centre(
@@ -89,19 +140,13 @@ def average_valid(
     responses: Float[Tensor, "S N R T"], mask: Bool[Tensor, "S N R T"] | None
 ) -> tuple[
     Float[Tensor, "S N R T"],
-    Float[Tensor, "S N R T"] | None,
+    Float[Tensor, "S N R T"],
     Float[Tensor, "S N T"],
-    Float[Tensor, "S N T"] | None,
+    Float[Tensor, "S N T"],
 ]:
-    """Return ``(responses with zeros where missing, valid, psth, columns)`` as a :class:`Block` holds them.
-
-    ``responses`` must be a fresh float64 tensor: it is changed in place.
-    """
-    # One small look on the CPU saves the masked arithmetic for complete data; on a GPU the look would be a wait.
-    if responses.device.type == "cpu":
-        complete = not responses.sum(-1).isnan().any() if mask is None else mask.all()
-        if complete:
-            return responses, None, responses.mean(2), None
+    """Return ``(responses with zeros where missing, valid, psth, columns)`` as a :class:`Block` holds them."""
+    # copy=True: the data of the caller are never changed, not even when they are float64 already
+    responses = responses.to(torch.float64, copy=True)
     if mask is None:
         # several times as fast as a bool tensor that is converted
         valid = torch.eq(responses, responses, out=torch.empty_like(responses))
@@ -113,20 +158,36 @@ def average_valid(
     return responses, valid, responses.sum(2).div_(count.clamp(min=1)), (count > 0).to(responses.dtype)
 
 
+def may_be_complete(responses: Tensor, mask: Tensor | None) -> bool:
+    """Whether to try arithmetic that holds for complete data only, and to see from its result whether it did.
+
+    On a GPU that look would be a wait.
+    """
+    if responses.device.type != "cpu" or responses.dtype not in (torch.float32, torch.float64):
+        return False
+    return mask is None or bool(mask.all())
+
+
+def _has_nan(small: Tensor) -> bool:
+    return math.isnan(small.sum().item())
+
+
 def _epsilon(tensor: Tensor) -> float:
     return torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
 
 
 def _make_block(responses: Tensor, pred: Tensor | None, mask: Tensor | None) -> Block:
     resolution = max(_epsilon(responses), _epsilon(responses if pred is None else pred))
-    # copy=True: the data of the caller are never changed, not even when they are float64 already
-    filled, valid, psth, columns = average_valid(responses.to(torch.float64, copy=True), mask)
-    if pred is None:
-        rate = psth
-    else:
-        rate = pred[:, :, 0].to(torch.float64)
-        if columns is not None:
-            rate = rate.masked_fill(columns == 0, 0.0)
+    rate = None if pred is None else pred[:, :, 0].to(torch.float64)
+    if may_be_complete(responses, mask):
+        # Differences between repeats lose no digits to a large offset, so float32 is enough for them.
+        first = responses[:, :, :1]
+        deviation = responses - first
+        psth = deviation.sum(2).to(torch.float64).div_(responses.shape[2]).add_(first[:, :, 0])
+        if mask is not None or not _has_nan(psth):
+            return Block(responses, None, psth, None, psth if rate is None else rate, resolution, deviation)
+    filled, valid, psth, columns = average_valid(responses, mask)
+    rate = psth if rate is None else rate.masked_fill(columns == 0, 0.0)
     return Block(filled, valid, psth, columns, rate, resolution)
 
 
@@ -228,9 +289,12 @@ def average_repeats(
         return result.fill_(torch.nan)
     for stimuli, groups in slices((batch, neurons, responses.shape[2], bins), block_elements(responses.device)):
         for group in groups:
-            piece = responses[stimuli, group].to(torch.float64, copy=True)
-            *_, psth, columns = average_valid(piece, None if mask is None else mask[stimuli, group])
-            if columns is not None:
-                psth = psth.masked_fill_(columns == 0, torch.nan)
-            result[stimuli, group, 0] = psth
+            piece, piece_mask = responses[stimuli, group], None if mask is None else mask[stimuli, group]
+            if may_be_complete(piece, piece_mask):
+                psth = piece.mean(2)
+                if mask is not None or not _has_nan(psth):
+                    result[stimuli, group, 0] = psth
+                    continue
+            *_, psth, columns = average_valid(piece, piece_mask)
+            result[stimuli, group, 0] = psth.masked_fill_(columns == 0, torch.nan)
     return result

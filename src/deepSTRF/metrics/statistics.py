@@ -50,14 +50,14 @@ class Moments(NamedTuple):
         """Moments of each stimulus and neuron of a block, ``(S, N)``."""
         bins = block.bins
         mean_pred, pred = centre(block.pred, block.columns, bins)
-        mean_resp, resp = centre(block.psth, block.columns, bins)
+        mean_resp, resp = block.mean_and_centred_psth
         return cls(
             bins,
             mean_pred,
             mean_resp,
             pred.square().sum(-1),
-            resp.square().sum(-1),
-            (pred * resp).sum(-1),
+            block.square_psth,
+            pred.mul_(resp).sum(-1),
             torch.full_like(bins, block.resolution),
         )
 
@@ -110,21 +110,14 @@ class Powers(NamedTuple):
         if block.responses.shape[2] == 1:
             zero = torch.zeros_like(bins)
             return cls(zero, zero, zero, zero, repeats, torch.full_like(bins, block.resolution))
-        residual = block.responses - block.psth[:, :, None]
-        if block.valid is not None:
-            residual.mul_(block.valid)
-        square = torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
-        # repeats may differ by a constant; what is left is rounding where they differ by nothing else
-        square = (square - residual.sum(-1).square().sum(-1) / bins.clamp(min=1)).clamp(min=0)
-        signal_square = block.centred_psth().square().sum(-1)
         qualifies = (repeats >= 2) & (bins >= 2)
-        noise = square / ((repeats - 1) * (bins - 1)).clamp(min=1)
-        signal = signal_square / (bins - 1).clamp(min=1) - noise / repeats.clamp(min=1)
+        noise = block.scatter / ((repeats - 1) * (bins - 1)).clamp(min=1)
+        signal = block.square_psth / (bins - 1).clamp(min=1) - noise / repeats.clamp(min=1)
         if block.valid is not None:
             regular = block.bins_of_repeat.sum(-1) == repeats * bins
             signal, noise, qualifies = _patch_irregular(block, regular, signal, noise, qualifies)
         weight = torch.where(qualifies, bins, 0.0)
-        level = (block.psth.sum(-1) / bins.clamp(min=1)).square()
+        level = block.mean_and_centred_psth[0].square()
         return cls(
             torch.where(qualifies, weight * signal, 0.0),
             torch.where(qualifies, weight * noise, 0.0),
