@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -218,11 +219,17 @@ def one_clear_line(result, *words):
         (("fit", "tiny", "ridge", "--split", "holdout:many"), ("holdout",)),
         (("fit", "tiny", "ridge", "--device", "cuda:99"), ("cuda:99",)),
         (("fit", "tiny", "ridge", "--device", "toaster"), ("toaster",)),
+        (("fit", "tiny", "ridge", "--device", "meta"), ("meta",)),
         (("fit", "tiny", "ridge", "--dt-ms", "-5"), ("dt",)),
+        (("fit", "tiny", "ridge", "--dt-ms", "nan"), ("dt_ms",)),
+        (("fit", "tiny", "ridge", "--seed", "-1"), ("--seed",)),
+        (("fit", "tiny", "linear", "--monitor", "epoch"), ("--monitor", "val_cc_norm")),
+        (("fit", "tiny", "linear", "--weight-decay", "nan"), ("--weight-decay",)),
         (("fit", "tiny", "linear", "--epochs", "0"), ("--epochs",)),
         (("fit", "tiny", "linear", "--lr", "0"), ("--lr",)),
         (("fit", "tiny", "linear", "--batch-size", "0"), ("--batch-size",)),
-        (("fit", "ns1", "ridge", "--data", "/nowhere/at/all"), ("/nowhere/at/all",)),
+        (("fit", "ns1", "ridge", "--data", "/nowhere/at/all"), ("/nowhere/at/all", "--data")),
+        (("fit", "ns1", "ridge", "--data", __file__), ("is a file", "--data")),
         (("evaluate", "/nowhere/at/all"), ("/nowhere/at/all",)),
     ],
 )
@@ -237,6 +244,33 @@ def test_unknown_monitor_leaves_nothing_behind(tmp_path):
                  "--out", tmp_path / "run")  # fmt: skip
     one_clear_line(result, "val_r2", "val_cc_norm")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_torch_explains_at_length_is_refused_in_brief(monkeypatch):
+    def refuse(*_, **__):
+        raise NotImplementedError("Could not run it with the 'MPS' backend. " + "It is only available there. " * 99)
+
+    monkeypatch.setattr("torch.empty", refuse)
+    assert len(one_clear_line(run("fit", "tiny", "ridge", "--device", "mps"), "mps")) < 200
+
+
+def test_a_warning_is_one_line_without_code(ridge_run, monkeypatch):
+    monkeypatch.setattr("deepSTRF.runs.evaluate_run", lambda *_, **__: warnings.warn("too\nshort", stacklevel=1))
+    monkeypatch.setattr("deepSTRF.cli.report.evaluation_text", lambda _: "done")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("evaluate", ridge_run[0]).stderr == "Warning: too short\n"
+
+
+def test_evaluate_does_not_call_an_undefined_score_the_same(ridge_run, tmp_path):
+    shutil.copytree(ridge_run[0], tmp_path / "run")
+    path = tmp_path / "run" / "scores.json"
+    saved = json.loads(path.read_text())
+    saved["parts"]["test"]["cc"] |= {"mean": None, "median": None, "defined": 0}
+    path.write_text(json.dumps(saved))
+    output = run("evaluate", tmp_path / "run").stdout
+    assert "DIFFERENT" in output
+    assert "undefined" in output
 
 
 def test_an_existing_folder_is_never_touched(ridge_run):

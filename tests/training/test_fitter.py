@@ -534,6 +534,27 @@ def test_default_metrics_are_per_neuron():
         assert metric(batch["responses"].nanmean(2, keepdim=True), batch["responses"]).shape == (N_NEURONS,)
 
 
+def test_generators_and_a_metric_called_loss_are_refused():
+    with pytest.raises(ValueError, match="train_loader is a generator"):
+        make_fitter(train=(batch for batch in make_batches())).fit()
+    with pytest.raises(ValueError, match="val_loader is a generator"):
+        make_fitter(val=(batch for batch in make_batches())).fit()
+    assert len(make_fitter(train=(batch for batch in make_batches()), max_epochs=1).fit()) == 1
+    with pytest.raises(ValueError, match="'loss'"):
+        make_fitter(val_metrics={"loss": corrcoef})
+
+
+def test_set_random_seed_takes_numpy_integers_and_nothing_but_integers():
+    set_random_seed(np.int64(3))
+    expected = torch.rand(2)
+    set_random_seed(3)
+    torch.testing.assert_close(torch.rand(2), expected)
+    state = random.getstate()
+    with pytest.raises(TypeError):
+        set_random_seed(1.5)
+    assert random.getstate() == state, "a refused seed seeds nothing"
+
+
 def test_set_random_seed_seeds_everything():
     def draw():
         set_random_seed(5)

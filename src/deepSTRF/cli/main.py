@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,13 +28,20 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning  # type: ignore[assignment]  # it has no use for the rest
+                return super().invoke(ctx)
         except _mendable() as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
             message = " ".join(str(error).split()) or type(error).__name__
             click.echo(f"Error: {message}", err=True)
             sys.exit(2)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line for a reader of the terminal, who has no use for the line of code that warned."""
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
 def _mendable() -> tuple[type[BaseException], ...]:
@@ -89,6 +97,8 @@ def fit(dataset: str, model: str, out: str | None, quiet: bool, as_json: bool, *
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
+    progress = report.ProgressLine()
+
     def on_start(folder: Path, recording: Recording) -> None:
         nonlocal progress
         progress = report.ProgressLine()  # its clock starts here, after loading
@@ -99,7 +109,6 @@ def fit(dataset: str, model: str, out: str | None, quiet: bool, as_json: bool, *
         if not quiet:
             say(progress(fitter, row))
 
-    progress = report.ProgressLine()
     result = fit_run(FitOptions(dataset=dataset, model=model, **options), out, on_epoch=on_epoch, on_start=on_start)
     if as_json:
         click.echo(json.dumps(report.as_json(result), indent=1, allow_nan=False))

@@ -81,11 +81,12 @@ def result_text(result: RunResult) -> str:
 def evaluation_text(evaluation: Evaluation) -> str:
     """The table of scores, and whether they are those that were saved."""
     difference = evaluation.largest_difference
-    verdict = (
-        "the same numbers as the saved ones"
-        if difference < 1e-6
-        else f"DIFFERENT from the saved scores by up to {difference:.2g}: other hardware or library versions?"
-    )
+    if difference < 1e-6:
+        verdict = "the same numbers as the saved ones"
+    elif math.isinf(difference):
+        verdict = "DIFFERENT from the saved scores: some are undefined in one and not in the other"
+    else:
+        verdict = f"DIFFERENT from the saved scores by up to {difference:.2g}: other hardware or library versions?"
     return f"{score_table(evaluation.summary)}\n{verdict}"
 
 

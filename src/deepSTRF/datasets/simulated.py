@@ -138,10 +138,10 @@ class SimulatedDataset(AudioNeuralDataset):
         kinds: Mapping[str, float] | None = None,
     ) -> None:
         kinds = _KINDS if kinds is None else kinds
+        _check(n_neurons, n_stims, dt_ms, missing, kinds)
         durations = _as_range("duration_s", duration_s, 2 * dt_ms / 1000)
         repeats = _as_range("n_repeats", n_repeats, 1)
         snr = _as_range("snr", snr, 1e-6)
-        _check(n_neurons, n_stims, dt_ms, missing, kinds)
         super().__init__(path=f"simulated(seed={seed})", dt_ms=float(dt_ms))
         self.frequencies_hz = band_centres(n_bands)
         self.F = n_bands

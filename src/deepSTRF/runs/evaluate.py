@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,10 @@ def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:
         for name in ("cc", "cc_norm", "ceiling"):
             for statistic in ("mean", "median"):
                 before, now = old[part][name][statistic], new[part][name][statistic]
-                if before is not None and now == now:
+                if before is not None and math.isfinite(now):
                     differences.append(abs(before - now))
+                elif before is not None or math.isfinite(now):  # one of the two is undefined
+                    differences.append(math.inf)
+            if old[part][name]["defined"] != new[part][name]["defined"]:
+                differences.append(math.inf)
     return max(differences)

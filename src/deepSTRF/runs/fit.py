@@ -120,6 +120,8 @@ def fit_run(
     """
     if options.threads < 1:
         raise RunError(f"threads must be at least 1, got {options.threads}")
+    if not 0 <= options.seed < 2**32:
+        raise RunError(f"--seed must lie between 0 and 2**32 - 1, got {options.seed}")
     recipe = get_recipe(options.model)
     settings = resolve_settings(recipe, options)
     device = _checked_device(options.device)
@@ -238,5 +240,8 @@ def _checked_device(device: str) -> torch.device:
         checked = torch.device(device)
         torch.empty(1, device=checked)
     except (RuntimeError, AssertionError) as error:  # torch raises AssertionError where CUDA is not compiled in
-        raise RunError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].split(". ")[0]  # torch goes on with everything that it knows
+        raise RunError(f"--device {device} cannot be used here: {reason}") from error
+    if checked.type == "meta":
+        raise RunError("--device meta holds no numbers, so nothing can be fitted on it; use cpu or cuda")
     return checked

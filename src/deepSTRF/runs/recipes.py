@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ RIDGE_CARD = ModelCard(
 )
 
 LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
+MONITORS = ("val_cc_norm", "val_cc", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,10 @@ def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
     for name in ("epochs", "patience", "batch_size"):
         if given.get(name, 1) < 1:
             raise RunError(f"--{name.replace('_', '-')} must be at least 1, got {given[name]}")
-    if not given.get("lr", 1.0) > 0 or given.get("weight_decay", 0.0) < 0:
-        raise RunError("--lr must be positive and --weight-decay must not be negative")
+    if not 0 < given.get("lr", 1.0) < math.inf or not 0 <= given.get("weight_decay", 0.0) < math.inf:
+        raise RunError("--lr must be positive, --weight-decay must not be negative, and both must be finite")
+    if given.get("monitor", MONITORS[0]) not in MONITORS:
+        raise RunError(f"--monitor must be one of {', '.join(MONITORS)}, got {given['monitor']!r}")
     return dataclasses.replace(recipe.settings, **given)
 
 

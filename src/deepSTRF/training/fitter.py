@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Generator, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,8 @@ class Fitter:
     Raises
     ------
     ValueError
-        For a bad `mode`, `patience` or `max_epochs`, an empty loader, an optimizer that holds none of the model's
-        parameters, and predictions that don't match the responses.
+        For a bad `mode`, `patience` or `max_epochs`, a metric called ``loss``, an empty loader or a generator, an
+        optimizer that holds none of the model's parameters, and predictions that don't match the responses.
 
     Notes
     -----
@@ -146,7 +146,7 @@ class Fitter:
         monitor: str = "val_cc_norm",
         mode: str = "max",
         ckpt_path: str | Path | None = None,
-        log_fn: Callable[[Epoch], Any] | None = lambda epoch_dict: print(_format_epoch(epoch_dict), flush=True),
+        log_fn: Callable[[Epoch], Any] | None = _print_epoch,
         track_train_metrics: bool = True,
         track_per_cell_best: bool = False,
         restore_best: bool = False,
@@ -157,6 +157,8 @@ class Fitter:
             raise ValueError(f"patience must be at least 1 epoch, got {patience}")
         if max_epochs < 1:
             raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        if val_metrics is not None and "loss" in val_metrics:
+            raise ValueError("a metric cannot be called 'loss': it would hide the loss in the epoch dict; rename it")
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.train_loader = train_loader
@@ -329,6 +331,10 @@ class Fitter:
     def _start_fit(self) -> None:
         self.history, self.best_epoch, self.best_score = [], None, math.nan
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
+            if isinstance(loader, Generator) and self.max_epochs > 1:
+                raise ValueError(
+                    f"{name} is a generator, which is used up after one epoch; give a DataLoader or a list of batches"
+                )
             if isinstance(loader, Sized) and len(loader) == 0:
                 raise ValueError(f"{name} is empty: it has no batch. Does the data set's selection match any stimulus?")
         if self.ckpt_path is not None:

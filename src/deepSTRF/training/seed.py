@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import random
 
@@ -19,7 +20,7 @@ def set_random_seed(seed: int, *, strict: bool = False) -> None:
     Parameters
     ----------
     seed : int
-        Any integer from 0 to 2**32 - 1.
+        Any integer from 0 to 2**32 - 1, of Python or NumPy.
     strict : bool
         Also refuse operations that have no deterministic implementation (``torch.use_deterministic_algorithms``) and
         set ``CUBLAS_WORKSPACE_CONFIG=:4096:8`` where it is unset. Slower on a GPU.
@@ -28,6 +29,8 @@ def set_random_seed(seed: int, *, strict: bool = False) -> None:
     ------
     ValueError
         If NumPy cannot be seeded with `seed`; nothing has been seeded then.
+    TypeError
+        If `seed` is not an integer; nothing has been seeded then.
 
     Examples
     --------
@@ -39,6 +42,7 @@ def set_random_seed(seed: int, *, strict: bool = False) -> None:
     >>> bool((torch.rand(3) == first).all())
     True
     """
+    seed = operator.index(seed)  # random.seed refuses NumPy's integers, and would take a float
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie between 0 and 2**32 - 1, got {seed}")
     random.seed(seed)

@@ -37,7 +37,7 @@ _SPIKES = "spikesandwav"
 _AUTHORS = "test_data_5ms.mat"
 _WHERE = (
     "NS1Dataset(download=True) fetches the release, or download MetadataSHEnCneurons.mat and spikesandwav.zip from "
-    "https://osf.io/ayw2p into one folder and give it as path"
+    "https://osf.io/ayw2p into one folder and give it as path (deepstrf: --data)"
 )
 
 _SOUNDS = tuple(
@@ -289,6 +289,8 @@ def _read_mat(file: Any, variable: str) -> Any:
 
 def _read_metadata(folder: Path) -> list[dict[str, Any]]:
     """Return what is known about each unit: the keys of ``nrn_meta``, and its file's path."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; {_WHERE}")
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; {_WHERE}")
     file = folder / _METADATA
