@@ -29,7 +29,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning  # type: ignore[assignment]  # it has no use for the rest
+                warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except _mendable() as error:
             if os.environ.get(DEBUG_VARIABLE):
