@@ -296,6 +296,29 @@ def test_evaluate_refuses_unfinished_and_damaged_runs(ridge_run, tmp_path):
         one_clear_line(run("evaluate", broken), *words)
 
 
+def test_evaluate_refuses_scores_that_lack_a_part(ridge_run, tmp_path):
+    out, _ = ridge_run
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    scores = json.loads((copy / "scores.json").read_text())
+    del scores["parts"]["val"]
+    (copy / "scores.json").write_text(json.dumps(scores))
+    one_clear_line(run("evaluate", copy), "scores.json", "val")
+
+
+def test_an_interrupted_run_keeps_what_it_trained_for(tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepSTRF.runs.fit.predict", interrupt)  # after the last epoch
+    result = CliRunner().invoke(
+        main, ["fit", "tiny", "linear", "--epochs", "1", "--batch-size", "4", "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code != 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "history.jsonl"}
+    one_clear_line(run("evaluate", tmp_path / "run"), "not a finished run")
+
+
 def test_evaluate_refuses_other_data(ridge_run, tmp_path):
     out, _ = ridge_run
     copy = tmp_path / "copy"

@@ -493,6 +493,11 @@ def test_population_of_another_size_is_refused():
         make_fitter(model).fit()
 
 
+def test_a_loss_per_neuron_is_refused():
+    with pytest.raises(ValueError, match=r"single number.*reduction"):
+        make_fitter(loss_fn=functools.partial(mse_loss, reduction="none")).fit()
+
+
 def test_an_optimizer_of_another_model_is_refused():
     with pytest.raises(ValueError, match="none of the model's parameters"):
         make_fitter(optimizer=torch.optim.SGD(make_model().parameters(), lr=0.1))

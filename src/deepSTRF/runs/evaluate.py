@@ -17,6 +17,8 @@ from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
 
 __all__ = ["Evaluation", "evaluate_run"]
 
+SCORES = ("cc", "cc_norm", "ceiling")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -50,9 +52,9 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     try:
         options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
         fingerprint = config["data_sha256"]
-        old = saved["parts"]
+        old = {part: {name: saved["parts"][part][name] for name in SCORES} for part in PARTS}
     except (KeyError, TypeError) as error:
-        raise RunError(f"{run / files.CONFIG_FILE} is not the configuration of a run: {error!r}") from error
+        raise RunError(f"{run / files.CONFIG_FILE} or {files.SCORES_FILE} is not that of a run: {error!r}") from error
     recording = load_recording(options)
     if files.data_fingerprint(recording.dataset) != fingerprint:
         raise RunError(
@@ -71,7 +73,7 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
 def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:
     differences = [0.0]
     for part in PARTS:
-        for name in ("cc", "cc_norm", "ceiling"):
+        for name in SCORES:
             for statistic in ("mean", "median"):
                 before, now = old[part][name][statistic], new[part][name][statistic]
                 if before is not None and math.isfinite(now):

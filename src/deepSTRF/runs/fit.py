@@ -106,7 +106,7 @@ def fit_run(
     Raises
     ------
     RunError, ValueError, OSError
-        For anything that the user can mend. A folder that was made for a run that never got to its end is removed.
+        For anything that the user can mend. The folder of a run that never finished an epoch is removed.
 
     Examples
     --------
@@ -147,7 +147,9 @@ def fit_run(
             files.append_history({**history[0], "seconds": seconds}, folder / files.HISTORY_FILE)
         return _write_results(folder, config, recording, model, history, seconds, device)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        # What was trained for stays, also after Ctrl-C; without scores.json the folder is not taken for a finished run.
+        if not (folder / files.HISTORY_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
         torch.set_num_threads(threads)

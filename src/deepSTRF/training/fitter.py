@@ -239,6 +239,11 @@ class Fitter:
         self.optimizer.zero_grad()
         pred, responses = self.forward(batch)
         loss = self.compute_loss(pred, responses)
+        if loss.ndim:
+            raise ValueError(
+                f"the training loss must be a single number, got shape {tuple(loss.shape)}; give the loss a reduction, "
+                "such as functools.partial(mse_loss, reduction='mean')"
+            )
         loss.backward()
         self.optimizer.step()
         _detach_state(self.model)
