@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: fit test test-fast install-dev lint docs clean
+.PHONY: fit test test-fast bench install-dev lint docs clean
 
 fit: $(VENV)/.core
 	$(BIN)/deepstrf fit
@@ -17,6 +17,10 @@ test: $(VENV)/.dev
 # Everything but the slow part.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
+
+# A few minutes; quiet cores give narrow spreads. Options: make bench BENCH="--threads 1 --json"
+bench: $(VENV)/.core
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

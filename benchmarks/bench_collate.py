@@ -21,6 +21,8 @@ import torch
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.utils import neural_collate
 
+REFERENCE = "clone responses and mask"
+
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -67,7 +69,8 @@ def recording(n_stims: int, missing: float) -> NeuralDataset:
     return ds
 
 
-def report(name: str, ds: NeuralDataset, rounds: int) -> None:
+def sampled(ds: NeuralDataset, rounds: int) -> dict[str, list[tuple[float, int]]]:
+    """Seconds and bytes of cloning (the reference) and of collating, `rounds` times in turn."""
     packed = [ds.responses[s].block.values for s in range(len(ds))]
     shape = (len(ds), ds.N_neurons, 20, 511)
     mask = torch.ones(shape, dtype=torch.bool)
@@ -81,7 +84,7 @@ def report(name: str, ds: NeuralDataset, rounds: int) -> None:
         return full, mask.clone()
 
     works = {
-        "clone responses and mask": clone,
+        REFERENCE: clone,
         "collate all at once": lambda: neural_collate([ds[i] for i in range(len(ds))]),
         "collate in batches of 8": lambda: [
             neural_collate([ds[i] for i in range(start, min(start + 8, len(ds)))]) for start in range(0, len(ds), 8)
@@ -91,9 +94,12 @@ def report(name: str, ds: NeuralDataset, rounds: int) -> None:
     for _ in range(rounds):  # interleaved, so that a busy machine slows all of them
         for label, work in works.items():
             samples[label].append(measured(work))
-    base_seconds, base_bytes = (
-        statistics.median(values) for values in zip(*samples["clone responses and mask"], strict=True)
-    )
+    return samples
+
+
+def report(name: str, ds: NeuralDataset, rounds: int) -> None:
+    samples = sampled(ds, rounds)
+    base_seconds, base_bytes = (statistics.median(values) for values in zip(*samples[REFERENCE], strict=True))
     print(f"\n{name}: {len(ds)} stimuli, medians of {rounds} (lowest to highest)")
     for label, values in samples.items():
         seconds = sorted(second for second, _ in values)

@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
@@ -96,7 +97,8 @@ def time_model(name: str, rounds: int) -> dict:
 
 def memory_of_epoch(fit: bool) -> float:
     """Peak memory in MiB of a process that makes the AA2-sized set and runs an epoch, or only iterates."""
-    code = f"import sys; sys.path.insert(0, 'benchmarks'); import bench_fitter; bench_fitter.memory_worker({fit})"
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_fitter; bench_fitter.memory_worker({fit})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -112,6 +114,15 @@ def memory_worker(fit: bool) -> None:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
+def memory_row() -> dict:
+    n_stims, n_neurons, n_repeats, n_bins = SIZES["AA2"]
+    extra = memory_of_epoch(True) / (n_stims * n_neurons * n_repeats * n_bins * 4 / 2**20)
+    return {
+        "row": "extra memory of an AA2-sized epoch / data set", "median": extra, "low": extra, "high": extra,
+        "limit": 0.35,
+    }  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
@@ -122,13 +133,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = [time_model(name, options.rounds) for name in MODELS]
     if options.memory:
-        n_stims, n_neurons, n_repeats, n_bins = SIZES["AA2"]
-        size = n_stims * n_neurons * n_repeats * n_bins * 4 / 2**20
-        extra = memory_of_epoch(True) / size
-        rows.append(
-            {"row": "extra memory of an AA2-sized epoch / data set", "median": extra, "low": extra, "high": extra,
-             "limit": 0.35}
-        )  # fmt: skip
+        rows.append(memory_row())
     if options.json:
         print(json.dumps(rows, indent=1))
         return

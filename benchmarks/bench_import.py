@@ -18,10 +18,15 @@ def seconds(statement: str) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
+def paired(runs: int = RUNS) -> list[dict[str, float]]:
+    """Seconds of both statements, `runs` times in turn."""
     for statement in STATEMENTS.values():
         seconds(statement)  # warm the file cache
-    pairs = [{name: seconds(statement) for name, statement in STATEMENTS.items()} for _ in range(RUNS)]
+    return [{name: seconds(statement) for name, statement in STATEMENTS.items()} for _ in range(runs)]
+
+
+def main() -> None:
+    pairs = paired()
     ratios = sorted(pair["Fitter"] / pair["torch"] for pair in pairs)
     for name in STATEMENTS:
         print(f"{STATEMENTS[name]:40} {statistics.median(pair[name] for pair in pairs):.2f} s (median of {RUNS})")

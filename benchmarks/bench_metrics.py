@@ -86,6 +86,13 @@ def measure(name: str, data: str, threads: int, repeats: int, fraction: float) -
     return {"metric": name, "data": data, "seconds": own, "nanmean": reference, "extra": extra}
 
 
+def measured_row(name: str, data: str, threads: int, repeats: int, fraction: float) -> dict[str, object]:
+    """Run one row in a process of its own."""
+    command = [sys.executable, __file__, "--row", name, data]
+    command += [f"--threads={threads}", f"--repeats={repeats}", f"--fraction={fraction}"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def main() -> None:
     """Run all rows, each in a fresh process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,13 +113,10 @@ def main() -> None:
         print(f"{'metric':22}{'data':13}{'median s':>9}{'min-max':>13}{'nanmean s':>11}{'ratio':>7}{'memory':>8}")
     for data in options.data or DATA:
         for name in options.metric or METRICS:
-            passed = [f"--{key}={getattr(options, key)}" for key in ("threads", "repeats", "fraction")]
-            command = [sys.executable, __file__, "--row", name, data, *passed]
-            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            row = measured_row(name, data, options.threads, options.repeats, options.fraction)
             if options.json:
-                print(text.strip(), flush=True)
+                print(json.dumps(row), flush=True)
                 continue
-            row = json.loads(text)
             own, reference = statistics.median(row["seconds"]), statistics.median(row["nanmean"])
             spread = f"{min(row['seconds']):.2f}-{max(row['seconds']):.2f}"
             print(
