@@ -45,8 +45,8 @@ class Block:
         ``(S, N, T)``, prediction; 0 where no repeat is valid. The PSTH itself where a pass has no prediction.
     resolution : float
         Machine epsilon of the coarsest dtype among the inputs.
-    deviation : Tensor or None
-        ``(S, N, R, T)``, responses minus their first repeat, in their dtype; None where something is missing.
+    complete_scatter : Tensor or None
+        ``(S, N)``, the :attr:`scatter` of complete data; None where something is missing.
     """
 
     responses: Float[Tensor, "S N R T"]
@@ -55,7 +55,7 @@ class Block:
     columns: Float[Tensor, "S N T"] | None
     pred: Float[Tensor, "S N T"]
     resolution: float
-    deviation: Float[Tensor, "S N R T"] | None = None
+    complete_scatter: Float[Tensor, "S N"] | None = None
 
     @cached_property
     def bins(self) -> Float[Tensor, "S N"]:
@@ -94,20 +94,22 @@ class Block:
 
         Exactly 0 where all repeats of complete data are the same.
         """
-        if self.deviation is None:
-            residual = self.responses - self.psth[:, :, None]
-            if self.valid is not None:
-                residual.mul_(self.valid)
-            square = torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
-            sums = residual.sum(-1)
-        else:
-            sums = self.deviation.sum(-1)
-            square = _sum_of_squares(self.deviation, sums)
-            mean = self.psth - self.responses[:, :, 0]
-            square = square - sums.shape[2] * torch.linalg.vecdot(mean, mean)
-            sums = sums - mean.sum(-1, keepdim=True)
-        # repeats may differ by a constant; what is left is rounding where they differ by nothing else
-        return (square - sums.square().sum(-1) / self.bins.clamp(min=1)).clamp(min=0)
+        if self.complete_scatter is not None:
+            return self.complete_scatter
+        residual = self.responses - self.psth[:, :, None]
+        if self.valid is not None:
+            residual.mul_(self.valid)
+        square = torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
+        return _without_constants(square, residual.sum(-1), self.bins)
+
+
+def _without_constants(
+    square: Float[Tensor, "S N"], sums: Float[Tensor, "S N R"], bins: Float[Tensor, "S N"] | int
+) -> Float[Tensor, "S N"]:
+    """Take from sums of squares what comes from the mean over time of each repeat, given by its sum."""
+    bins = max(bins, 1) if isinstance(bins, int) else bins.clamp(min=1)
+    # what is left is rounding where the repeats differ by nothing else
+    return (square - sums.square().sum(-1) / bins).clamp(min=0)
 
 
 def _sum_of_squares(deviation: Float[Tensor, "S N R T"], sums: Float[Tensor, "S N R"]) -> Float[Tensor, "S N"]:
@@ -176,19 +178,37 @@ def _epsilon(tensor: Tensor) -> float:
     return torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
 
 
+def _resolution(responses: Tensor, pred: Tensor | None) -> float:
+    return max(_epsilon(responses), _epsilon(responses if pred is None else pred))
+
+
 def _make_block(responses: Tensor, pred: Tensor | None, mask: Tensor | None) -> Block:
-    resolution = max(_epsilon(responses), _epsilon(responses if pred is None else pred))
-    rate = None if pred is None else pred[:, :, 0].to(torch.float64)
-    if may_be_complete(responses, mask):
-        # Differences between repeats lose no digits to a large offset, so float32 is enough for them.
-        first = responses[:, :, :1]
-        deviation = responses - first
-        psth = deviation.sum(2).to(torch.float64).div_(responses.shape[2]).add_(first[:, :, 0])
-        if mask is not None or not _has_nan(psth):
-            return Block(responses, None, psth, None, psth if rate is None else rate, resolution, deviation)
     filled, valid, psth, columns = average_valid(responses, mask)
-    rate = psth if rate is None else rate.masked_fill(columns == 0, 0.0)
-    return Block(filled, valid, psth, columns, rate, resolution)
+    rate = psth if pred is None else pred[:, :, 0].to(torch.float64).masked_fill(columns == 0, 0.0)
+    return Block(filled, valid, psth, columns, rate, _resolution(responses, pred))
+
+
+def _complete_block(responses: Tensor, pred: Tensor | None, neurons: list[slice], *, check: bool) -> Block | None:
+    """All neurons of some stimuli without missing data; None if, with `check`, there is a NaN.
+
+    Differences between repeats lose no digits to a large offset, so the dtype of the data is enough for them; and all
+    that is wanted of them is computed while they are in the cache.
+    """
+    batch, number, repeats, bins = responses.shape
+    psth = torch.empty(batch, number, bins, dtype=torch.float64)
+    scatter = torch.empty(batch, number, dtype=torch.float64)
+    for group in neurons:
+        first = responses[:, group, :1]
+        deviation = responses[:, group] - first
+        mean = deviation.sum(2).to(torch.float64).div_(repeats)
+        if check and _has_nan(mean):
+            return None
+        sums = deviation.sum(-1)
+        square = _sum_of_squares(deviation, sums) - repeats * torch.linalg.vecdot(mean, mean)
+        scatter[:, group] = _without_constants(square, sums - mean.sum(-1, keepdim=True), bins)
+        psth[:, group] = mean.add_(first[:, :, 0])
+    rate = psth if pred is None else pred[:, :, 0].to(torch.float64)
+    return Block(responses, None, psth, None, rate, _resolution(responses, pred), scatter)
 
 
 def block_elements(device: torch.device) -> int:
@@ -237,7 +257,7 @@ def blocks(
     Yields
     ------
     iterator of Block
-        Together these cover all neurons for the same stimuli.
+        Together these cover all neurons for the same stimuli; a single one does where nothing is missing.
     """
     batch, neurons, repeats, bins = responses.shape
     if responses.numel() == 0:  # no stimulus at all: every neuron is there, and has no data
@@ -246,11 +266,18 @@ def blocks(
         if neurons == 0:
             raise ValueError("a population needs at least one neuron; got N = 0")
     for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
+        here = responses[stimuli]
+        rates, marks = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask))
+        if may_be_complete(here, marks):
+            block = _complete_block(here, rates, groups, check=mask is None)
+            if block is not None:
+                yield iter((block,))
+                continue
         yield (
             _make_block(
-                responses[stimuli, group],
-                None if pred is None else pred[stimuli, group],
-                None if mask is None else mask[stimuli, group],
+                here[:, group],
+                None if rates is None else rates[:, group],
+                None if marks is None else marks[:, group],
             )
             for group in groups
         )

@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from deepSTRF.metrics.blocks import Block, blocks, centre
+from deepSTRF.metrics.blocks import Block, block_elements, blocks, centre, slices
 from deepSTRF.metrics.halves import ROUNDING, half_correlation
 
 
@@ -162,7 +162,7 @@ class RepeatMoments(NamedTuple):
     def of(cls, block: Block) -> RepeatMoments:
         """Moments between the repeats of each stimulus and neuron of a block, ``(S, N, R, R)``."""
         repeats = block.repeats
-        count, mean, cross = _between_repeats(block.responses, block.valid, block.psth, block.columns)
+        count, mean, cross = _comoments(block)
         if block.valid is not None:
             count, mean, cross = _valid_first(block.bins_of_repeat > 0, count, mean, cross)
         return cls(count, mean, cross, torch.where(repeats > 0, repeats, torch.inf), repeats)
@@ -200,7 +200,7 @@ class HalfSplits(NamedTuple):
         bins = block.bins
         if block.responses.shape[2] == 1:
             return cls(torch.zeros_like(bins), torch.zeros_like(bins), block.repeats)
-        count, mean, cross = _between_repeats(block.responses, block.valid, block.psth, block.columns)
+        count, mean, cross = _comoments(block)
         usable = count.diagonal(dim1=-2, dim2=-1) >= 2
         if block.valid is not None:
             count, mean, cross = _valid_first(usable, count, mean, cross)
@@ -354,6 +354,21 @@ def power_of_repeats(
     between = torch.eye(count.shape[-1], dtype=torch.bool, device=count.device).logical_not()
     signal = (cross * between).sum((-2, -1)) / (freedom * between).sum((-2, -1))
     return signal, own / own_freedom
+
+
+def _comoments(block: Block) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
+    """Count, mean and comoment of the repeats of a block; a block of complete data is taken in pieces."""
+    if block.valid is not None:
+        return _between_repeats(block.responses, block.valid, block.psth, block.columns)
+    batch, neurons, repeats, bins = block.responses.shape
+    elements = block_elements(block.responses.device)
+    pieces = [
+        _between_repeats(block.responses[stimuli, group], None, block.psth[stimuli, group], None)
+        for stimuli, groups in slices((batch, neurons, repeats, bins), elements)
+        for group in groups
+    ]
+    count, mean, cross = (torch.cat(fields, dim=1) for fields in zip(*pieces, strict=True))
+    return count, mean, cross
 
 
 def _between_repeats(
