@@ -232,6 +232,7 @@ class Fitter:
             pred, responses, loss = self.train_step(batch)
             losses.append(loss)
             scores.update(pred, responses)
+            del batch, pred, responses  # gone before the loader makes the next one
         return {"loss": _mean_loss(losses, epoch), **scores.compute()}
 
     def train_step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -267,6 +268,7 @@ class Fitter:
                 for batch in loader:
                     scores.update(*self.forward(batch))
                     _detach_state(self.model)
+                    del batch
                 values = scores.compute()
         finally:
             for module, mode in modes:
