@@ -112,23 +112,6 @@ def _without_constants(
     return (square - sums.square().sum(-1) / bins).clamp(min=0)
 
 
-def _sum_of_squares(deviation: Float[Tensor, "S N R T"], sums: Float[Tensor, "S N R"]) -> Float[Tensor, "S N"]:
-    """Sum over repeats and bins; over the few repeats of a bin in the dtype of the data, over bins in float64.
-
-    ``sums`` are those of ``deviation`` over time.
-    """
-    total = deviation.square().sum(2).sum(-1, dtype=torch.float64)
-    if deviation.dtype == torch.float64:
-        return total
-    # squares leave the range of float32 sooner than the data do; zeros are fine where they are no lost squares
-    lowest, highest = total.aminmax()
-    if highest < math.inf:
-        floor = deviation.shape[2] * deviation.shape[3] * 1e-30
-        if lowest > floor or ((total > floor) | (sums == 0).all(-1)).all():
-            return total
-    return deviation.double().square().sum((2, 3))
-
-
 def centre(
     values: Float[Tensor, "S N T"], columns: Float[Tensor, "S N T"] | None, bins: Float[Tensor, "S N"]
 ) -> tuple[Float[Tensor, "S N"], Float[Tensor, "S N T"]]:
@@ -188,23 +171,41 @@ def _make_block(responses: Tensor, pred: Tensor | None, mask: Tensor | None) -> 
     return Block(filled, valid, psth, columns, rate, _resolution(responses, pred))
 
 
+def _left_range(squares: Float[Tensor, "S N"], sums: Float[Tensor, "S N R"], number: int) -> bool:
+    """Whether float32 squares, `number` in each of these sums, were too large or too small for it.
+
+    Zeros are fine where ``sums`` of the numbers that were squared show that they are no lost squares.
+    """
+    lowest, highest = (value.item() for value in squares.aminmax())
+    floor = number * 1e-30
+    if math.isfinite(highest) and lowest > floor:
+        return False
+    return not math.isfinite(highest) or not ((squares > floor) | (sums == 0).all(-1)).all()
+
+
 def _complete_block(responses: Tensor, pred: Tensor | None, neurons: list[slice], *, check: bool) -> Block | None:
     """All neurons of some stimuli without missing data; None if, with `check`, there is a NaN.
 
     Differences between repeats lose no digits to a large offset, so the dtype of the data is enough for them; and all
-    that is wanted of them is computed while they are in the cache.
+    that is wanted of them is computed while they are in the cache. Of their squares, only the sum over the few repeats
+    of a bin is in that dtype; over bins it is float64.
     """
     batch, number, repeats, bins = responses.shape
     psth = torch.empty(batch, number, bins, dtype=torch.float64)
     scatter = torch.empty(batch, number, dtype=torch.float64)
+    # one piece of memory for all: new memory of this size can cost more than the arithmetic
+    memory = torch.empty_like(responses[:, neurons[0]])
     for group in neurons:
         first = responses[:, group, :1]
-        deviation = responses[:, group] - first
+        deviation = torch.sub(responses[:, group], first, out=memory[:, : first.shape[1]])
         mean = deviation.sum(2).to(torch.float64).div_(repeats)
         if check and _has_nan(mean):
             return None
         sums = deviation.sum(-1)
-        square = _sum_of_squares(deviation, sums) - repeats * torch.linalg.vecdot(mean, mean)
+        total = deviation.square_().sum(2).sum(-1, dtype=torch.float64)
+        if responses.dtype == torch.float32 and _left_range(total, sums, repeats * bins):
+            return _complete_block(responses.to(torch.float64), pred, neurons, check=check)
+        square = total - repeats * torch.linalg.vecdot(mean, mean)
         scatter[:, group] = _without_constants(square, sums - mean.sum(-1, keepdim=True), bins)
         psth[:, group] = mean.add_(first[:, :, 0])
     rate = psth if pred is None else pred[:, :, 0].to(torch.float64)
