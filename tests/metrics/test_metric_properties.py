@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from deepSTRF import metrics
 from deepSTRF.metrics import correlation, losses, reliability
 from deepSTRF.metrics.blocks import average_repeats
-from deepSTRF.metrics.statistics import collect, merge, update
+from deepSTRF.metrics.statistics import Powers, collect, merge, update
 
 
 def responses_only(function):
@@ -142,3 +142,14 @@ def test_the_state_is_small():
         for statistic in collect(measure.parts, responses, pred):
             assert all(field.shape in ((3,), (3, 5, 5)) for field in statistic)
             assert all(field.dtype == torch.float64 for field in statistic)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e-12, 1e12, 1e24])
+def test_squares_beyond_float32_are_summed_in_float64(scale):
+    """Float32 holds such responses, but not their squares; a silent neuron among them stays silent."""
+    responses = torch.rand(3, 4, 6, 40, generator=torch.Generator().manual_seed(0))
+    responses[:, 1] = 0.0
+    scaled = responses * scale
+    wanted = [statistic.double() for statistic in collect((Powers.of,), scaled.double())[0][:4]]
+    for got, expected in zip(collect((Powers.of,), scaled)[0][:4], wanted, strict=True):
+        torch.testing.assert_close(got / expected.abs().amax(), expected / expected.abs().amax(), rtol=1e-6, atol=0)
