@@ -1,0 +1,101 @@
+"""Scores of a run where not every neuron has repeats, or data at all."""
+
+import csv
+import math
+
+import pytest
+import torch
+
+from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.simulated import SimulatedDataset
+from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
+from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.runs import FitOptions, RunError, fit_run
+from deepSTRF.runs.folder import write_neurons
+from deepSTRF.runs.scores import predict, score_part, summarise
+from deepSTRF.utils import neural_collate
+
+N_BINS = 80
+
+
+@pytest.fixture(scope="module")
+def recording():
+    """Neuron 0 with five repeats, neuron 1 with single trials, neuron 2 without data."""
+    generator = torch.Generator().manual_seed(0)
+    stims = [torch.randn(4, N_BINS, generator=generator) for _ in range(3)]
+    responses = [
+        [
+            stim[1] + torch.randn(5, N_BINS, generator=generator),
+            stim[2:3] + torch.randn(1, N_BINS, generator=generator),
+            None,
+        ]
+        for stim in stims
+    ]
+    return AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
+
+
+@pytest.fixture(scope="module")
+def predictions(recording):
+    return [torch.stack([stim[0, 1], stim[0, 2], stim[0, 0]]) for stim in recording.stims]
+
+
+def test_scores_are_the_metrics_of_the_whole_part(recording, predictions):
+    scores = score_part(predictions, recording)
+    batch = neural_collate([recording[i] for i in range(3)])
+    pred = torch.stack(predictions)[:, :, None]
+    for name, metric in (("cc", corrcoef), ("cc_norm", normalized_corrcoef)):
+        expected = metric(pred, batch["responses"], reduction="none")
+        torch.testing.assert_close(scores[name], expected, equal_nan=True)
+    torch.testing.assert_close(scores["ceiling"], noise_ceiling(batch["responses"], reduction="none"), equal_nan=True)
+    assert scores["n_repeats"].tolist() == [5, 1, 0]
+
+
+def test_single_trials_are_flagged_and_left_out_of_cc_norm(recording, predictions, tmp_path):
+    scores = score_part(predictions, recording)
+    assert float(scores["cc_norm"][1]) == pytest.approx(float(scores["cc"][1]))
+    summary = summarise({"test": scores})["test"]
+    assert summary["single_trial_neurons"] == 1
+    assert (summary["cc"]["defined"], summary["cc_norm"]["defined"], summary["cc_norm"]["all"]) == (2, 1, 3)
+    assert summary["cc_norm"]["mean"] == pytest.approx(float(scores["cc_norm"][0]))
+    write_neurons(recording, {"test": scores}, tmp_path / "neurons.csv")
+    with (tmp_path / "neurons.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["single_trial_test"] for row in rows] == ["0", "1", "0"]
+    assert [row["n_repeats"] for row in rows] == ["5", "1", "0"]
+    assert rows[2]["cc_test"] == rows[2]["cc_norm_test"] == rows[2]["ceiling_test"] == ""
+    assert rows[1]["ceiling_test"] == ""
+
+
+def test_a_part_that_nobody_heard_is_undefined():
+    stims, silent = [torch.randn(4, N_BINS)], [[None, None]]
+    part = AudioNeuralDataset.from_arrays([*stims, *stims], [*silent, [torch.rand(2, N_BINS), None]], dt_ms=5.0)
+    scores = score_part([torch.rand(2, N_BINS)], part.subset([0]))
+    assert all(bool(scores[name].isnan().all()) for name in ("cc", "cc_norm", "ceiling"))
+    assert math.isnan(summarise({"test": scores})["test"]["cc"]["mean"])
+
+
+def test_predict_runs_in_eval_mode_and_leaves_the_mode(recording):
+    from deepSTRF.models.audio import Linear
+
+    model = Linear(n_frequency_bands=4, temporal_window_size=3, out_neurons=3).train()
+    first, second = predict(model, recording), predict(model, recording)
+    assert model.training
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert first[0].shape == (3, N_BINS)
+
+
+@register_dataset(
+    DatasetCard("unheard", "nobody heard the test sounds", "none", "none", "tiny", "none", "none", "fixed")
+)
+class Unheard(SimulatedDataset):
+    def __init__(self, dt_ms=5.0):
+        super().__init__(n_neurons=3, n_stims=4, duration_s=0.5, n_repeats=2, dt_ms=dt_ms)
+        self.protocols = {"fixed": {"train": (0, 1), "val": (2,), "test": (3,)}}
+        for n in range(3):
+            self.responses[3][n] = torch.full((1, 1), math.nan)
+
+
+def test_a_part_without_data_is_refused_before_fitting(tmp_path):
+    with pytest.raises((RunError, ValueError), match="test"):
+        fit_run(FitOptions(dataset="unheard", model="ridge"), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
