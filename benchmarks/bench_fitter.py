@@ -107,7 +107,6 @@ def memory_worker(fit: bool) -> None:
     dataset = make_dataset("AA2", bands=8)
     train, val = loaders(dataset, 8)
     model = Linear(n_frequency_bands=8, out_neurons=SIZES["AA2"][1])
-    next(iter(train))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if fit:
         Fitter(model, train, val, log_fn=None).run_epoch(0)
