@@ -18,8 +18,8 @@ __all__ = ["start_from_ridge"]
 def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Float[Tensor, "1 F T"]]) -> None:
     """Give an LN model the receptive fields of a ridge fit, on a scale on which it trains well.
 
-    From a random start, gradient descent on a few minutes of recording stops far from the best receptive field: on NS1
-    an LN model so trained predicts worse than ridge. Started here, it only has to learn the nonlinearity and to adjust.
+    On a few minutes of recording, gradient descent from random kernels needs care to get past ridge at all (see
+    docs/recipes.md). Started here, it only has to learn the nonlinearity and to adjust.
 
     The kernels are scaled to unit variance of the drive over `stims`; the batch normalisation is frozen and holds mean
     and scale, so that the input of the activation is the ridge prediction; the softplus gets its bend at that scale.
