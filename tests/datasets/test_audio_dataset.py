@@ -90,6 +90,7 @@ def test_an_unheard_waveform_is_not_checked(make):
     ds.stims[1] = torch.rand(1, 7)
     ds.responses[1] = [torch.full((1, 1), float("nan"))] * 3
     ds.validate()
+    assert not ds.nrn_masks[1].any()
 
 
 def test_concatenation(make):

@@ -174,8 +174,9 @@ def test_first_repeat_is_on_top(neuron):
 
 @pytest.mark.parametrize("response", [np.full((3, 50), np.nan), np.zeros((3, 50)), -np.ones((3, 50))])
 def test_empty_silent_and_negative_responses_can_be_drawn(response):
-    fig, _ = plot_stim_with_response(np.zeros((5, 50)), response, dt_ms=5.0)
+    fig, axes = plot_stim_with_response(np.zeros((5, 50)), response, dt_ms=5.0)
     fig.draw_without_rendering()
+    assert len(axes) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from deepSTRF.models import NeuralModel
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import load_recording
 from deepSTRF.runs.options import FitOptions, RunError
-from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
+from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
 
 __all__ = ["Evaluation", "evaluate_run"]
 
@@ -62,10 +62,9 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
             f"version of the loader (the run: deepSTRF {config.get('deepSTRF')})"
         )
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
-    predictions = predict(model, recording.dataset)
-    scores = {
-        name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
-    }
+    with cpu_threads(options.threads):  # as many as the run had, so that the numbers can be the same
+        predictions = predict(model, recording.dataset)
+        scores = score_parts(predictions, recording.indices, recording.parts)
     summary = summarise(scores)
     return Evaluation(scores, summary, _largest_difference(old, summary))
 

@@ -26,7 +26,7 @@ from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
-from deepSTRF.runs.scores import PARTS, predict, score_part, summarise
+from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
 
 __all__ = ["Recording", "RunResult", "fit_run", "load_recording"]
 
@@ -127,9 +127,7 @@ def fit_run(
     device = _checked_device(options.device)
     recording = load_recording(options)
     folder = files.create_run_folder(out, options.dataset, options.model)
-    threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(options.threads)
         if on_start is not None:
             on_start(folder, recording)
         config = _config(options, settings, recording)
@@ -141,18 +139,19 @@ def fit_run(
             if on_epoch is not None:
                 on_epoch(fitter, row)
 
-        model, history = fit_model(recipe, settings, recording.parts, seed=options.seed, device=device, on_epoch=log)
-        seconds = time.perf_counter() - started
-        if settings is None:
-            files.append_history({**history[0], "seconds": seconds}, folder / files.HISTORY_FILE)
-        return _write_results(folder, config, recording, model, history, seconds, device)
+        with cpu_threads(options.threads):
+            model, history = fit_model(
+                recipe, settings, recording.parts, seed=options.seed, device=device, on_epoch=log
+            )
+            seconds = time.perf_counter() - started
+            if settings is None:
+                files.append_history({**history[0], "seconds": seconds}, folder / files.HISTORY_FILE)
+            return _write_results(folder, config, recording, model, history, seconds, device)
     except BaseException:
         # What was trained for stays, also after Ctrl-C; without scores.json the folder is not taken for a finished run.
         if not (folder / files.HISTORY_FILE).exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _write_results(
@@ -166,9 +165,7 @@ def _write_results(
 ) -> RunResult:
     predictions = predict(model, recording.dataset, device)
     model.cpu()
-    scores = {
-        name: score_part([predictions[s] for s in recording.indices[name]], recording.parts[name]) for name in PARTS
-    }
+    scores = score_parts(predictions, recording.indices, recording.parts)
     summary: dict[str, Any] = {
         "parts": summarise(scores),
         "fit_seconds": seconds,

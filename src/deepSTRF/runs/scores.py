@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
 from deepSTRF.utils import neural_collate
 
-__all__ = ["predict", "score_part", "summarise"]
+__all__ = ["cpu_threads", "predict", "score_part", "score_parts", "summarise"]
 
 PARTS = ("train", "val", "test")
 
@@ -67,6 +68,24 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
         "ceiling": noise_ceiling(responses, reduction="none"),
         "n_repeats": batch["valid_mask"].any(-1).sum(-1).amax(0),
     }
+
+
+def score_parts(
+    predictions: Sequence[Tensor], indices: Mapping[str, Sequence[int]], parts: Mapping[str, NeuralDataset]
+) -> dict[str, dict[str, Tensor]]:
+    """Scores of every part, from the predictions for all stimuli of the recording."""
+    return {name: score_part([predictions[s] for s in indices[name]], parts[name]) for name in PARTS}
+
+
+@contextlib.contextmanager
+def cpu_threads(number: int) -> Iterator[None]:
+    """Let torch use so many CPU threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def summarise(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Any]]:
