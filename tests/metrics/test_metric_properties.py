@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from deepSTRF import metrics
 from deepSTRF.metrics import correlation, losses, reliability
 from deepSTRF.metrics.blocks import average_repeats
-from deepSTRF.metrics.statistics import Powers, collect, merge, update
+from deepSTRF.metrics.statistics import Moments, Powers, collect, merge, update
 
 
 def responses_only(function):
@@ -151,5 +151,45 @@ def test_squares_beyond_float32_are_summed_in_float64(scale):
     responses[:, 1] = 0.0
     scaled = responses * scale
     wanted = [statistic.double() for statistic in collect((Powers.of,), scaled.double())[0][:4]]
-    for got, expected in zip(collect((Powers.of,), scaled)[0][:4], wanted, strict=True):
-        torch.testing.assert_close(got / expected.abs().amax(), expected / expected.abs().amax(), rtol=1e-6, atol=0)
+    power = wanted[0].abs().amax() + wanted[1].amax()
+    for got, expected in zip(collect((Powers.of,), scaled)[0][:2], wanted, strict=False):
+        torch.testing.assert_close(got / power, expected / power, rtol=1e-6, atol=1e-6)
+        assert (got[1] == 0).all()
+    for got, expected in zip(collect((Powers.of,), scaled)[0][2:4], wanted[2:], strict=True):
+        torch.testing.assert_close(got / expected.amax(), expected / expected.amax(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("missing", ["nothing", "pairs", "repeats", "the end", "here and there"])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3])
+def test_float32_data_are_scored_as_precisely_as_float64(missing, offset):
+    """Sums of float32 squares are replaced where they would lose digits."""
+    generator = torch.Generator().manual_seed(0)
+    rate = torch.rand(3, 5, 1, 200, generator=generator)
+    responses = rate + 0.3 * torch.randn(3, 5, 8, 200, generator=generator) + offset
+    responses[1, 2] = responses[1, 2, :1].clone()  # repeats that are all the same
+    if missing == "pairs":
+        responses[:, 0], responses[0, 1] = torch.nan, torch.nan
+    elif missing == "repeats":
+        responses[0, :, 5:] = torch.nan
+    elif missing == "the end":
+        responses[1, :, :, 150:] = torch.nan
+    elif missing == "here and there":
+        responses[torch.rand(responses.shape, generator=generator) < 0.1] = torch.nan
+    single = collect((Moments.of, Powers.of), responses, rate + offset)
+    double = collect((Moments.of, Powers.of), responses.double(), (rate + offset).double())
+    for one, two in zip(single, double, strict=True):
+        for got, wanted in zip(one[:-1], two[:-1], strict=True):  # all but the resolution
+            torch.testing.assert_close(got, wanted, rtol=2e-6, atol=1e-6 * float(wanted.abs().max()))
+
+
+def test_repeats_are_averaged_in_full_precision_whatever_matrix_products_are_allowed():
+    responses = 100 + torch.rand(2, 3, 20, 50, generator=torch.Generator().manual_seed(0))
+    wanted = average_repeats(responses)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        close(average_repeats(responses), wanted)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        close(average_repeats(responses), wanted)
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -128,6 +128,15 @@ def test_train_metrics_can_be_left_out():
     assert "val_cc" in history[0]
 
 
+def test_train_metrics_do_not_touch_the_training():
+    weights = []
+    for track in (True, False):
+        fitter = make_fitter(track_train_metrics=track)
+        fitter.fit()
+        weights.append(fitter.model.state_dict())
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 def test_train_loss_is_the_mean_of_the_batch_losses():
     batches = make_batches(2) + make_batches(1, batch_size=1, seed=5)
     losses = []

@@ -25,6 +25,10 @@ BLOCK_ELEMENTS = 2**19
 BLOCK_THREADS = 4
 # A GPU has no such cache, but much memory and costly calls.
 BLOCK_ELEMENTS_GPU = 2**24
+# Sums of float32 squares serve as long as what is wanted of them is not much smaller than they are, and sums of values
+# as long as they vary; otherwise differences between repeats are taken, which costs about three times as much.
+DIGITS_KEPT = 1 / 16
+OFFSET_ALLOWED = 0.999
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +38,10 @@ class Block:
     Attributes
     ----------
     responses : Tensor
-        ``(S, N, R, T)``; float64 with 0 where missing; the caller's own data (float32 or float64) if nothing is.
+        ``(S, N, R, T)``; 0 where missing; the caller's own data if nothing is. Float32 or float64.
     valid : Tensor or None
-        ``(S, N, R, T)``; 1 where there is a response and 0 elsewhere; None if nothing is missing.
+        ``(S, N, R, T)``; 1 where there is a response and 0 elsewhere, in the dtype of ``responses``; None if nothing
+        is missing.
     psth : Tensor
         ``(S, N, T)``, mean over the valid repeats of each bin; 0 where there is none.
     columns : Tensor or None
@@ -45,8 +50,8 @@ class Block:
         ``(S, N, T)``, prediction; 0 where no repeat is valid. The PSTH itself where a pass has no prediction.
     resolution : float
         Machine epsilon of the coarsest dtype among the inputs.
-    complete_scatter : Tensor or None
-        ``(S, N)``, the :attr:`scatter` of complete data; None where something is missing.
+    known_scatter : Tensor or None
+        ``(S, N)``, the :attr:`scatter` where it was computed already.
     """
 
     responses: Float[Tensor, "S N R T"]
@@ -55,7 +60,7 @@ class Block:
     columns: Float[Tensor, "S N T"] | None
     pred: Float[Tensor, "S N T"]
     resolution: float
-    complete_scatter: Float[Tensor, "S N"] | None = None
+    known_scatter: Float[Tensor, "S N"] | None = None
 
     @cached_property
     def bins(self) -> Float[Tensor, "S N"]:
@@ -69,7 +74,7 @@ class Block:
         """Number of valid bins of each repeat."""
         if self.valid is None:
             return self.psth.new_full(self.responses.shape[:3], self.psth.shape[2])
-        return self.valid.sum(-1)
+        return self.valid.sum(-1).to(self.psth.dtype)
 
     @cached_property
     def repeats(self) -> Float[Tensor, "S N"]:
@@ -86,16 +91,18 @@ class Block:
     @cached_property
     def square_psth(self) -> Float[Tensor, "S N"]:
         """Sum over time of the squares of the centred PSTH."""
-        return self.mean_and_centred_psth[1].square().sum(-1)
+        centred = self.mean_and_centred_psth[1]
+        return torch.linalg.vector_norm(centred, dim=-1).square_()
 
     @cached_property
     def scatter(self) -> Float[Tensor, "S N"]:
         """Sum of squared deviations of the repeats from the PSTH, after the mean over time of each is removed.
 
-        Exactly 0 where all repeats of complete data are the same.
+        Exactly 0 where all repeats of complete data are the same. Of use where the repeats that are there cover the
+        same bins.
         """
-        if self.complete_scatter is not None:
-            return self.complete_scatter
+        if self.known_scatter is not None:
+            return self.known_scatter
         residual = self.responses - self.psth[:, :, None]
         if self.valid is not None:
             residual.mul_(self.valid)
@@ -121,6 +128,20 @@ def centre(
     return mean, deviation if columns is None else deviation.mul_(columns)
 
 
+def valid_and_filled(responses: Float[Tensor, "S N R T"]) -> tuple[Float[Tensor, "S N R T"], Float[Tensor, "S N R T"]]:
+    """Return 1 where there is a number and 0 where not, and the responses with 0 where missing.
+
+    Examples
+    --------
+    >>> import torch
+    >>> valid_and_filled(torch.tensor([[[[1.0, torch.nan]]]]))
+    (tensor([[[[1., 0.]]]]), tensor([[[[1., 0.]]]]))
+    """
+    # several times as fast as a bool tensor that is converted
+    valid = torch.eq(responses, responses, out=torch.empty_like(responses))
+    return valid, responses.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+
+
 def average_valid(
     responses: Float[Tensor, "S N R T"], mask: Bool[Tensor, "S N R T"] | None
 ) -> tuple[
@@ -130,15 +151,12 @@ def average_valid(
     Float[Tensor, "S N T"],
 ]:
     """Return ``(responses with zeros where missing, valid, psth, columns)`` as a :class:`Block` holds them."""
-    # copy=True: the data of the caller are never changed, not even when they are float64 already
-    responses = responses.to(torch.float64, copy=True)
+    responses = responses.to(torch.float64)
     if mask is None:
-        # several times as fast as a bool tensor that is converted
-        valid = torch.eq(responses, responses, out=torch.empty_like(responses))
-        responses = responses.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        valid, responses = valid_and_filled(responses)
     else:
         valid = mask.to(responses.dtype)
-        responses = responses.masked_fill_(~mask, 0.0)
+        responses = responses.masked_fill(~mask, 0.0)
     count = valid.sum(2)
     return responses, valid, responses.sum(2).div_(count.clamp(min=1)), (count > 0).to(responses.dtype)
 
@@ -183,33 +201,87 @@ def _left_range(squares: Float[Tensor, "S N"], sums: Float[Tensor, "S N R"], num
     return not math.isfinite(highest) or not ((squares > floor) | (sums == 0).all(-1)).all()
 
 
-def _complete_block(responses: Tensor, pred: Tensor | None, neurons: list[slice], *, check: bool) -> Block | None:
+def _complete_block(
+    responses: Tensor, pred: Tensor | None, psth: Tensor | None, neurons: list[slice], *, check: bool
+) -> Block | None:
     """All neurons of some stimuli without missing data; None if, with `check`, there is a NaN.
 
-    Differences between repeats lose no digits to a large offset, so the dtype of the data is enough for them; and all
-    that is wanted of them is computed while they are in the cache. Of their squares, only the sum over the few repeats
-    of a bin is in that dtype; over bins it is float64.
+    Whatever is wanted of the repeats is computed while they are in the cache.
     """
-    batch, number, repeats, bins = responses.shape
-    psth = torch.empty(batch, number, bins, dtype=torch.float64)
-    scatter = torch.empty(batch, number, dtype=torch.float64)
-    # one piece of memory for all: new memory of this size can cost more than the arithmetic
-    memory = torch.empty_like(responses[:, neurons[0]])
-    for group in neurons:
-        first = responses[:, group, :1]
-        deviation = torch.sub(responses[:, group], first, out=memory[:, : first.shape[1]])
-        mean = deviation.sum(2).to(torch.float64).div_(repeats)
-        if check and _has_nan(mean):
-            return None
-        sums = deviation.sum(-1)
-        total = deviation.square_().sum(2).sum(-1, dtype=torch.float64)
-        if responses.dtype == torch.float32 and _left_range(total, sums, repeats * bins):
-            return _complete_block(responses.to(torch.float64), pred, neurons, check=check)
-        square = total - repeats * torch.linalg.vecdot(mean, mean)
-        scatter[:, group] = _without_constants(square, sums - mean.sum(-1, keepdim=True), bins)
-        psth[:, group] = mean.add_(first[:, :, 0])
-    rate = psth if pred is None else pred[:, :, 0].to(torch.float64)
-    return Block(responses, None, psth, None, rate, _resolution(responses, pred), scatter)
+    repeats, bins = responses.shape[2:]
+    pieces = [responses[:, group] for group in neurons]
+    norms = torch.cat([torch.linalg.vector_norm(piece, dim=-1) for piece in pieces], 1)
+    sums = torch.cat([piece.sum(-1) for piece in pieces], 1).to(torch.float64)
+    squares = norms.to(torch.float64).square_().sum(-1)
+    if check and _has_nan(squares):
+        return None
+    if responses.dtype == torch.float32 and _left_range(squares, sums, repeats * bins):
+        return _complete_block(responses.to(torch.float64), pred, None, neurons, check=check)
+    if psth is None:
+        mean = torch.cat([sum_repeats(piece) for piece in pieces], 1).to(torch.float64).div_(repeats)
+    else:
+        mean = psth[:, :, 0].to(torch.float64)
+    own, level = torch.linalg.vector_norm(mean, dim=-1).square_(), mean.sum(-1)
+    scatter = _without_constants(squares - repeats * own, sums - level[..., None], bins)
+    imprecise = (scatter < DIGITS_KEPT * squares) | (level.square() > OFFSET_ALLOWED * bins * own)
+    if imprecise.any():
+        for group, piece in zip(neurons, pieces, strict=True):
+            if imprecise[:, group].any():
+                mean[:, group], scatter[:, group] = _by_differences(piece)
+    rate = mean if pred is None else pred[:, :, 0].to(torch.float64)
+    return Block(responses, None, mean, None, rate, _resolution(responses, pred), scatter)
+
+
+def _incomplete_block(responses: Tensor, pred: Tensor | None) -> Block:
+    """Some stimuli and neurons, NaN where missing, in the dtype of the data where that is precise enough."""
+    repeats, bins = responses.shape[2:]
+    valid, filled = valid_and_filled(responses)
+    sums, squares = filled.sum(-1).double(), torch.linalg.vector_norm(filled, dim=-1).double().square_().sum(-1)
+    count = sum_repeats(valid).double()
+    mean = sum_repeats(filled).double().div_(count.clamp(min=1))
+    columns = (count > 0).to(torch.float64)
+    own, level, covered = (count * mean).mul_(mean).sum(-1), mean.sum(-1), columns.sum(-1)
+    there = valid.amax(-1)
+    scatter = _without_constants(squares - own, sums - there * level[..., None], covered)
+    level_of_all = torch.linalg.vector_norm(mean, dim=-1).square_() * covered
+    left_range = responses.dtype == torch.float32 and _left_range(squares, sums, repeats * bins)
+    if left_range or ((scatter < DIGITS_KEPT * squares) | (level.square() > OFFSET_ALLOWED * level_of_all)).any():
+        return _make_block(responses, pred, None)
+    rate = mean if pred is None else pred[:, :, 0].to(torch.float64).masked_fill(columns == 0, 0.0)
+    return Block(filled, valid, mean, columns, rate, _resolution(responses, pred), scatter)
+
+
+def _by_differences(
+    responses: Float[Tensor, "S N R T"],
+) -> tuple[Float[Tensor, "S N T"], Float[Tensor, "S N"]]:
+    """PSTH and scatter of complete data, by the differences to the first repeat.
+
+    They lose no digits to a large offset, and are exactly 0 where all repeats are the same.
+    """
+    repeats = responses.shape[2]
+    first = responses[:, :, :1]
+    deviation = responses - first
+    mean = deviation.sum(2).to(torch.float64).div_(repeats)
+    sums = deviation.sum(-1) - mean.sum(-1, keepdim=True)
+    total = deviation.square_().sum(2).sum(-1, dtype=torch.float64)
+    around = total - repeats * torch.linalg.vecdot(mean, mean)
+    return mean.add_(first[:, :, 0]), _without_constants(around, sums, responses.shape[3])
+
+
+def sum_repeats(responses: Float[Tensor, "S N R T"]) -> Float[Tensor, "S N T"]:
+    """Sum over the repeats, in the dtype of the data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> sum_repeats(torch.tensor([[[[1.0, 2.0], [3.0, 5.0]]]]))
+    tensor([[[4., 7.]]])
+    """
+    exact = responses.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if exact and torch.get_float32_matmul_precision() == "highest":
+        # a product with ones is three times as fast as a sum over the last axis but one
+        return torch.matmul(responses.new_ones(1, responses.shape[2]), responses)[:, :, 0]
+    return responses.sum(2)
 
 
 def block_elements(device: torch.device) -> int:
@@ -241,6 +313,7 @@ def blocks(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
+    psth: Float[Tensor, "B N 1 T"] | None = None,
 ) -> Iterator[Iterator[Block]]:
     """Yield, for each group of stimuli, an iterator over its blocks of neurons, in order.
 
@@ -254,6 +327,8 @@ def blocks(
         ``(B, N, 1, T)``. Without it the PSTH takes its place.
     mask : Tensor, optional
         ``(B, N, R, T)``, True where data count; replaces the not-NaN mask.
+    psth : Tensor, optional
+        What :func:`average_repeats` gives for the same responses, where that is at hand.
 
     Yields
     ------
@@ -263,25 +338,25 @@ def blocks(
     batch, neurons, repeats, bins = responses.shape
     if responses.numel() == 0:  # no stimulus at all: every neuron is there, and has no data
         responses = torch.full((1, neurons, 1, 1), torch.nan, device=responses.device)
-        pred, mask, batch, repeats, bins = None, None, 1, 1, 1
+        pred, mask, psth, batch, repeats, bins = None, None, None, 1, 1, 1
         if neurons == 0:
             raise ValueError("a population needs at least one neuron; got N = 0")
     for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
         here = responses[stimuli]
-        rates, marks = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask))
+        rates, marks, means = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask, psth))
         if may_be_complete(here, marks):
-            block = _complete_block(here, rates, groups, check=mask is None)
+            block = _complete_block(here, rates, means, groups, check=mask is None)
             if block is not None:
                 yield iter((block,))
                 continue
-        yield (
-            _make_block(
-                here[:, group],
-                None if rates is None else rates[:, group],
-                None if marks is None else marks[:, group],
-            )
-            for group in groups
-        )
+        yield (_some_neurons(here, rates, marks, group) for group in groups)
+
+
+def _some_neurons(responses: Tensor, pred: Tensor | None, mask: Tensor | None, neurons: slice) -> Block:
+    here, rate = responses[:, neurons], None if pred is None else pred[:, neurons]
+    if mask is None and may_be_complete(here, None):
+        return _incomplete_block(here, rate)
+    return _make_block(here, rate, None if mask is None else mask[:, neurons])
 
 
 @torch.no_grad()
@@ -310,19 +385,21 @@ def average_repeats(
     >>> average_repeats(torch.tensor([[[[1.0, 2.0], [3.0, torch.nan]]]]))
     tensor([[[[2., 2.]]]])
     """
-    batch, neurons, _, bins = responses.shape
+    batch, neurons, repeats, bins = responses.shape
     dtype = responses.dtype if responses.is_floating_point() else torch.float32
     result = torch.empty(batch, neurons, 1, bins, dtype=dtype, device=responses.device)
     if responses.numel() == 0:
         return result.fill_(torch.nan)
-    for stimuli, groups in slices((batch, neurons, responses.shape[2], bins), block_elements(responses.device)):
+    for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
         for group in groups:
             piece, piece_mask = responses[stimuli, group], None if mask is None else mask[stimuli, group]
             if may_be_complete(piece, piece_mask):
-                psth = piece.mean(2)
-                if mask is not None or not _has_nan(psth):
-                    result[stimuli, group, 0] = psth
-                    continue
+                psth = sum_repeats(piece).div_(repeats)
+                if mask is None and _has_nan(psth):
+                    valid, filled = valid_and_filled(piece)
+                    psth = sum_repeats(filled).div_(sum_repeats(valid))  # 0 / 0 is NaN: no repeat
+                result[stimuli, group, 0] = psth
+                continue
             *_, psth, columns = average_valid(piece, piece_mask)
             result[stimuli, group, 0] = psth.masked_fill_(columns == 0, torch.nan)
     return result

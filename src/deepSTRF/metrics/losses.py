@@ -187,9 +187,9 @@ class PoissonSums(NamedTuple):
         """Join the leading axis."""
         return PoissonSums(self.total.sum(0), self.bins.sum(0))
 
-    def merge(self, other: PoissonSums) -> PoissonSums:
-        """Join two pooled statistics of different stimuli."""
-        return PoissonSums(*map(_stack, self, other)).pool()
+    def merge(self, *others: PoissonSums) -> PoissonSums:
+        """Join pooled statistics of different stimuli."""
+        return PoissonSums(*map(_stack, self, *others)).pool()
 
 
 def _poisson_mean(sums: PoissonSums) -> Tensor:

@@ -21,9 +21,12 @@ from deepSTRF.metrics.correlation import (
     normalized_corrcoef_measure,
 )
 from deepSTRF.metrics.losses import mse_loss, poisson_loss, poisson_measure
-from deepSTRF.metrics.statistics import Measure, Part, Statistic, update
+from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect, merge
 
 __all__ = ["Recognised", "RunningScores", "recognise"]
+
+# So many batches' numbers per neuron wait to be merged at once, which costs hardly more than merging two.
+KEPT = 16
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 
@@ -35,6 +38,11 @@ _MEASURES: dict[Callable[..., Tensor], Callable[..., Measure]] = {
     normalized_corrcoef: normalized_corrcoef_measure,
     poisson_loss: poisson_measure,
 }
+
+
+@functools.cache
+def _default_reduction(function: Callable[..., Tensor]) -> str:
+    return inspect.signature(function).parameters["reduction"].default
 
 
 class Recognised(NamedTuple):
@@ -74,8 +82,7 @@ def recognise(metric: Metric) -> Recognised | None:
         function, keywords = metric.func, dict(metric.keywords)
     if function not in _MEASURES:
         return None
-    default = inspect.signature(function).parameters["reduction"].default
-    reduction = keywords.pop("reduction", default)
+    reduction = keywords.pop("reduction", _default_reduction(function))
     check_choice("reduction", reduction, REDUCTIONS)
     if keywords.pop("mask", None) is not None or keywords.pop("validate_input", False):
         return None
@@ -109,14 +116,19 @@ class RunningScores:
         self.metrics = dict(metrics)
         parts = [part for metric in self.metrics.values() for part in metric.measure.parts]
         self.parts: tuple[Part, ...] = tuple(part for i, part in enumerate(parts) if part not in parts[:i])
-        self.statistics: tuple[Statistic, ...] | None = None
+        self.batches: list[tuple[Statistic, ...]] = []
         self.dtype = torch.float32
 
-    def update(self, pred: Tensor, responses: Tensor) -> None:
-        """Add a batch: ``pred`` (B, N, 1, T) and ``responses`` (B, N, R, T) with NaN where missing."""
+    def update(self, pred: Tensor, responses: Tensor, psth: Tensor | None = None) -> None:
+        """Add a batch: ``pred`` (B, N, 1, T) and ``responses`` (B, N, R, T) with NaN where missing.
+
+        `psth` (B, N, 1, T) is the average of the responses over repeats, where that is at hand.
+        """
         check_pair(pred, responses, None, "responses")
         self.dtype = result_dtype(pred, responses)
-        self.statistics = update(self.statistics, self.parts, pred.detach(), responses)
+        self.batches.append(collect(self.parts, responses, pred.detach(), psth=psth))
+        if len(self.batches) == KEPT:
+            self.batches = [merge(*self.batches)]
 
     def compute(self) -> dict[str, Tensor]:
         """Return every metric of the batches so far, on the CPU.
@@ -126,10 +138,11 @@ class RunningScores:
         ValueError
             If there was no batch.
         """
-        if self.statistics is None:
+        if not self.batches:
             raise ValueError("there is nothing to score: the loader gave no batch (an empty list of batches)")
+        statistics = merge(*self.batches)
         values: dict[str, Any] = {}
         for name, (measure, reduction) in self.metrics.items():
-            own = [self.statistics[self.parts.index(part)] for part in measure.parts]
+            own = [statistics[self.parts.index(part)] for part in measure.parts]
             values[name] = reduce_neurons(measure.compute(*own), reduction).to(self.dtype).cpu()
         return values

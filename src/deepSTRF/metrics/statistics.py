@@ -55,7 +55,7 @@ class Moments(NamedTuple):
             bins,
             mean_pred,
             mean_resp,
-            pred.square().sum(-1),
+            torch.linalg.vector_norm(pred, dim=-1).square_(),
             block.square_psth,
             pred.mul_(resp).sum(-1),
             torch.full_like(bins, block.resolution),
@@ -79,9 +79,9 @@ class Moments(NamedTuple):
             self.resolution.amax(0),
         )
 
-    def merge(self, other: Moments) -> Moments:
-        """Join two pooled statistics of different stimuli."""
-        return Moments(*map(_stack, self, other)).pool()
+    def merge(self, *others: Moments) -> Moments:
+        """Join pooled statistics of different stimuli."""
+        return Moments(*map(_stack, self, *others)).pool()
 
 
 class Powers(NamedTuple):
@@ -138,9 +138,9 @@ class Powers(NamedTuple):
             self.resolution.amax(0),
         )
 
-    def merge(self, other: Powers) -> Powers:
-        """Join two pooled statistics of different stimuli."""
-        return Powers(*map(_stack, self, other)).pool()
+    def merge(self, *others: Powers) -> Powers:
+        """Join pooled statistics of different stimuli."""
+        return Powers(*map(_stack, self, *others)).pool()
 
 
 class RepeatMoments(NamedTuple):
@@ -175,9 +175,9 @@ class RepeatMoments(NamedTuple):
         cross = (self.cross + self.shared * shift * shift.transpose(-1, -2)).sum(0)
         return RepeatMoments(shared, mean, cross, self.fewest.amin(0), self.most.amax(0))
 
-    def merge(self, other: RepeatMoments) -> RepeatMoments:
-        """Join two pooled statistics of different stimuli, also with different numbers of repeats."""
-        return RepeatMoments(*map(_stack, self, other)).pool()
+    def merge(self, *others: RepeatMoments) -> RepeatMoments:
+        """Join pooled statistics of different stimuli, also with different numbers of repeats."""
+        return RepeatMoments(*map(_stack, self, *others)).pool()
 
 
 class HalfSplits(NamedTuple):
@@ -226,9 +226,9 @@ class HalfSplits(NamedTuple):
         """Join the leading axis."""
         return HalfSplits(self.ceiling.sum(0), self.weight.sum(0), self.repeats.amax(0))
 
-    def merge(self, other: HalfSplits) -> HalfSplits:
-        """Join two pooled statistics of different stimuli."""
-        return HalfSplits(*map(_stack, self, other)).pool()
+    def merge(self, *others: HalfSplits) -> HalfSplits:
+        """Join pooled statistics of different stimuli."""
+        return HalfSplits(*map(_stack, self, *others)).pool()
 
 
 # Any of the classes above, or a user's own with of, pool and merge.
@@ -270,6 +270,7 @@ def collect(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
+    psth: Float[Tensor, "B N 1 T"] | None = None,
 ) -> tuple[Statistic, ...]:
     """Compute statistics of a batch in one pass over it.
 
@@ -283,6 +284,8 @@ def collect(
         ``(B, N, 1, T)``; without it the PSTH takes its place.
     mask : Tensor, optional
         Bool ``(B, N, R, T)``; replaces the not-NaN mask.
+    psth : Tensor, optional
+        ``average_repeats(responses, mask)``, where that is at hand.
 
     Returns
     -------
@@ -297,17 +300,17 @@ def collect(
     (tensor([3.], dtype=torch.float64), tensor([14.], dtype=torch.float64))
     """
     total: tuple[Statistic, ...] | None = None
-    for group in blocks(responses, pred, mask):
+    for group in blocks(responses, pred, mask, psth):
         pieces = [[part(block) for part in parts] for block in group]
-        chunk = tuple(_join_neurons(piece).pool() for piece in zip(*pieces, strict=True))
+        chunk = tuple(_pool(_join_neurons(piece)) for piece in zip(*pieces, strict=True))
         total = chunk if total is None else merge(total, chunk)
     if total is None:
         raise RuntimeError("no block was made of the responses; please report this as a bug")
     return total
 
 
-def merge(first: tuple[Statistic, ...], second: tuple[Statistic, ...]) -> tuple[Statistic, ...]:
-    """Join the statistics of two batches: what :func:`collect` gives for both together.
+def merge(*batches: tuple[Statistic, ...]) -> tuple[Statistic, ...]:
+    """Join the statistics of two or more batches: what :func:`collect` gives for all of them together.
 
     Examples
     --------
@@ -316,7 +319,7 @@ def merge(first: tuple[Statistic, ...], second: tuple[Statistic, ...]) -> tuple[
     >>> merge(a, b)[0].mean_resp
     tensor([2.], dtype=torch.float64)
     """
-    return tuple(one.merge(other) for one, other in zip(first, second, strict=True))
+    return tuple(own[0].merge(*own[1:]) for own in zip(*batches, strict=True))
 
 
 def update(
@@ -385,6 +388,7 @@ def _between_repeats(
         sums = shifted.sum(-1, keepdim=True).expand(*shifted.shape[:3], shifted.shape[2])
         count = torch.full_like(sums, shifted.shape[-1])
     else:
+        valid = valid.to(shifted.dtype)
         shifted.mul_(valid)
         count = valid @ valid.transpose(-1, -2)
         sums = shifted @ valid.transpose(-1, -2)
@@ -437,12 +441,19 @@ def _valid_first(first: Bool[Tensor, "S N R"], *matrices: Float[Tensor, "S N R R
     return [matrix.gather(-2, rows).gather(-1, columns) for matrix in matrices]
 
 
-def _stack(one: Tensor, other: Tensor) -> Tensor:
-    """Stack two pooled fields, zero-padding the repeat axes to the longer one."""
-    if one.ndim == 3 and one.shape != other.shape:
-        longest = max(one.shape[-1], other.shape[-1])
-        one, other = (pad(field, (0, longest - field.shape[-1]) * 2) for field in (one, other))
-    return torch.stack((one, other))
+def _stack(*fields: Tensor) -> Tensor:
+    """Stack pooled fields, zero-padding the repeat axes to the longest."""
+    if fields[0].ndim == 3 and len({field.shape for field in fields}) > 1:
+        longest = max(field.shape[-1] for field in fields)
+        fields = tuple(pad(field, (0, longest - field.shape[-1]) * 2) for field in fields)
+    return torch.stack(fields)
+
+
+def _pool(statistic: Statistic) -> Statistic:
+    """Join the leading axis; a single stimulus is its own total."""
+    if len(statistic[0]) == 1:
+        return type(statistic)(*(field[0] for field in statistic))
+    return statistic.pool()
 
 
 def _join_neurons(pieces: tuple[Statistic, ...]) -> Statistic:

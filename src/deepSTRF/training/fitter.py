@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
+from deepSTRF.metrics.blocks import average_repeats
+from deepSTRF.metrics.running import recognise
 from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, save_state
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.scoring import PassScores
@@ -229,17 +231,18 @@ class Fitter:
         self.model.train()
         losses, scores = [], PassScores(self.val_metrics if self.track_train_metrics else {})
         for batch in self.train_loader:
-            pred, responses, loss = self.train_step(batch)
-            losses.append(loss)
-            scores.update(pred, responses)
-            del batch, pred, responses  # gone before the loader makes the next one
+            losses.append(self.train_step(batch, scores))
+            del batch  # gone before the loader makes the next one
         return {"loss": _mean_loss(losses, epoch), **scores.compute()}
 
-    def train_step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward, backward and one optimizer step on a batch; return prediction, responses and loss, all detached."""
+    def train_step(self, batch: Batch, scores: PassScores) -> Tensor:
+        """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss."""
         self.optimizer.zero_grad()
         pred, responses = self.forward(batch)
-        loss = self.compute_loss(pred, responses)
+        # the library's losses compare with the PSTH: where the metrics need it too, the repeats are averaged once
+        psth = average_repeats(responses) if self._loss_is_running() else None
+        scores.update(pred.detach(), responses, psth)
+        loss = self.compute_loss(pred, responses if psth is None else psth)
         if loss.ndim:
             raise ValueError(
                 f"the training loss must be a single number, got shape {tuple(loss.shape)}; give the loss a reduction, "
@@ -248,7 +251,7 @@ class Fitter:
         loss.backward()
         self.optimizer.step()
         _detach_state(self.model)
-        return pred.detach(), responses, loss.detach()
+        return loss.detach()
 
     def evaluate(self, loader: Iterable[Batch]) -> Epoch:
         """Loss and metrics of the model as it is, over all batches of `loader` together.
@@ -353,6 +356,10 @@ class Fitter:
         """What is scored as the loss: an overridden `compute_loss` sees all data at once, as any foreign callable."""
         overridden = getattr(self.compute_loss, "__func__", None) is not Fitter.compute_loss
         return self.compute_loss if overridden else self.loss_fn
+
+    def _loss_is_running(self) -> bool:
+        """Whether the loss is one of the library's own, for which the PSTH stands for the repeats."""
+        return recognise(self._evaluation_loss()) is not None
 
     def _monitored(self, epoch_dict: Epoch) -> Tensor | float:
         if self.monitor not in epoch_dict:

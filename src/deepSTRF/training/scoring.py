@@ -48,10 +48,10 @@ class PassScores:
         self.kept: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
-    def update(self, pred: Tensor, responses: Tensor) -> None:
-        """Add a batch: ``pred`` (B, N, 1, T) and ``responses`` (B, N, R, T)."""
+    def update(self, pred: Tensor, responses: Tensor, psth: Tensor | None = None) -> None:
+        """Add a batch: ``pred`` (B, N, 1, T), ``responses`` (B, N, R, T), their average over repeats if at hand."""
         if self.running is not None:
-            self.running.update(pred, responses)
+            self.running.update(pred, responses, psth)
         if self.own:
             self.kept.append((pred.detach().cpu(), responses.cpu()))
 
