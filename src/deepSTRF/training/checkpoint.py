@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import pickle
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["load_state", "prepare_checkpoint_path", "save_state"]
+__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "save_state"]
 
 
 def prepare_checkpoint_path(path: Path) -> None:
@@ -55,6 +58,36 @@ def save_state(state: dict[str, Any], path: Path) -> None:
         raise
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of writers of `path` that were killed."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        leftover.unlink(missing_ok=True)
+
+
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a ``state_dict`` with ``weights_only=True``."""
-    return torch.load(path, map_location=device, weights_only=True)
+    """Read what :func:`save_state` wrote, with ``weights_only=True``: code in the file does not run.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds more than numbers and tensors.
+    OSError
+        If it cannot be read.
+    """
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of another protocol, which are refused right after
+            return torch.load(content, map_location=device, weights_only=True)
+    except (
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is damaged, or no file that deepSTRF wrote ({reason})") from error

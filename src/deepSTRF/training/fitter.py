@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sized
 from pathlib import Path
@@ -19,8 +20,17 @@ from torch import Tensor, nn
 from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.running import recognise
-from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, save_state
+from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, remove_leftovers, save_state
+from deepSTRF.training.optimizers import checked_optimizer, checked_scheduler
 from deepSTRF.training.per_cell import PerCellSnapshots
+from deepSTRF.training.resume import (
+    check_plain,
+    identity,
+    load_training,
+    random_state,
+    resume_path,
+    set_random_state,
+)
 from deepSTRF.training.scoring import PassScores
 from deepSTRF.training.scoring import pad_and_cat as _pad_and_cat  # noqa: F401  the name that 0.1.0 showed
 
@@ -67,8 +77,14 @@ class Fitter:
     val_metrics : dict of str to callable, optional
         ``(pred, responses) -> (N,)`` or scalar. Default ``{"cc": ..., "cc_norm": ...}``: correlation with the PSTH, and
         the same divided by the noise ceiling (Schoppe et al. 2016).
-    optimizer : torch.optim.Optimizer, optional
-        Default AdamW with learning rate 1e-3 and weight decay 1e-4.
+    optimizer : torch.optim.Optimizer or callable, optional
+        Or ``parameters -> optimizer``, such as ``functools.partial(torch.optim.AdamW, lr=3e-3)``. Default AdamW with
+        learning rate 1e-3 and weight decay 1e-4.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, ReduceLROnPlateau or callable, optional
+        Of this optimizer, or ``optimizer -> scheduler``. It is stepped once per epoch; ``ReduceLROnPlateau`` sees the
+        monitor.
+    max_grad_norm : float, optional
+        Scale the gradients of a step down to this norm where theirs is larger.
     device : str or torch.device
         Where the model and the batches go.
     max_epochs, patience : int
@@ -91,6 +107,10 @@ class Fitter:
     restore_best : bool
         Keep the best weights in memory and restore them at the end. Without it and without `ckpt_path`, the weights of
         the last epoch stay.
+    resume : bool
+        After every epoch, write the complete state of the training to ``<ckpt_path>.resume`` (atomically), and begin
+        with what is there: on the CPU, a killed training that is started again by the same script ends with the same
+        history and weights, bit for bit, as one that was never killed. Only `max_epochs` may have changed.
 
     Attributes
     ----------
@@ -100,12 +120,17 @@ class Fitter:
         The epoch that was kept, None as long as the monitor was never defined.
     best_score : float
         The monitor of that epoch.
+    start_epoch : int
+        The epoch with which the last :meth:`fit` began; above 0 where it was resumed.
+    stopped : bool
+        Whether :meth:`stop` ended it before `max_epochs` or `patience` did.
 
     Raises
     ------
     ValueError
-        For a bad `mode`, `patience` or `max_epochs`, a metric called ``loss``, an empty loader or a generator, an
-        optimizer that holds none of the model's parameters, and predictions that don't match the responses.
+        For a bad `mode`, `patience`, `max_epochs` or `max_grad_norm`, a metric called ``loss``, an empty loader or a
+        generator, an optimizer that holds none of the model's parameters, a scheduler of another optimizer, `resume`
+        without `ckpt_path`, and predictions that don't match the responses.
 
     Notes
     -----
@@ -141,7 +166,9 @@ class Fitter:
         *,
         loss_fn: Metric = mse_loss,
         val_metrics: Mapping[str, Metric] | None = None,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: torch.optim.Optimizer | Callable[..., torch.optim.Optimizer] | None = None,
+        scheduler: Any = None,
+        max_grad_norm: float | None = None,
         device: str | torch.device = "cpu",
         max_epochs: int = 1000,
         patience: int = 10,
@@ -152,13 +179,19 @@ class Fitter:
         track_train_metrics: bool = True,
         track_per_cell_best: bool = False,
         restore_best: bool = False,
+        resume: bool = False,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
-        if patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch, got {patience}")
-        if max_epochs < 1:
-            raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        for name, number in (("patience", patience), ("max_epochs", max_epochs)):
+            if not isinstance(number, numbers.Integral) or number < 1:
+                raise ValueError(f"{name} must be a whole number of epochs, at least 1; got {number!r}")
+        if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
+            raise ValueError(
+                f"max_grad_norm must be positive and finite, got {max_grad_norm}; leave it out to not clip"
+            )
+        if resume and ckpt_path is None:
+            raise ValueError("resume=True needs a ckpt_path: the state of the training is kept beside it")
         if val_metrics is not None and "loss" in val_metrics:
             raise ValueError("a metric cannot be called 'loss': it would hide the loss in the epoch dict; rename it")
         self.device = torch.device(device)
@@ -167,7 +200,9 @@ class Fitter:
         self.val_loader = val_loader
         self.loss_fn = loss_fn
         self.val_metrics = dict(_default_val_metrics() if val_metrics is None else val_metrics)
-        self.optimizer = _default_optimizer(model) if optimizer is None else _checked_optimizer(optimizer, model)
+        self.optimizer = checked_optimizer(optimizer, model)
+        self.scheduler = checked_scheduler(scheduler, self.optimizer, mode)
+        self.max_grad_norm = max_grad_norm
         self.max_epochs = max_epochs
         self.patience = patience
         self.monitor = monitor
@@ -177,9 +212,13 @@ class Fitter:
         self.track_train_metrics = track_train_metrics
         self.track_per_cell_best = track_per_cell_best
         self.restore_best = restore_best
+        self.resume = resume
+        self._resume_path = resume_path(self.ckpt_path) if resume and self.ckpt_path is not None else None
         self.history: list[Epoch] = []
         self.best_epoch: int | None = None
         self.best_score = math.nan
+        self.start_epoch = 0
+        self.stopped = False
 
     # ------------------------------------------------------------------ the loop
 
@@ -198,9 +237,13 @@ class Fitter:
             A KeyError: `monitor` is not among the keys of the epoch dict; the message lists them.
         NonFiniteLossError
             If the training loss is NaN or infinite. The best weights so far are restored first.
+        ResumeError
+            If the state to resume from is damaged or belongs to another training.
         """
         self._start_fit()
-        for epoch in range(self.max_epochs):
+        for epoch in range(self.start_epoch, self.max_epochs):
+            if self.stopped or self._patience_is_out():
+                break
             try:
                 epoch_dict = self.run_epoch(epoch)
             except NonFiniteLossError:
@@ -208,13 +251,19 @@ class Fitter:
                 raise
             self.history.append(epoch_dict)
             self.on_epoch_end(epoch, epoch_dict)
-            self.keep_best(epoch, self._monitored(epoch_dict))
-            last_improvement = -1 if self.best_epoch is None else self.best_epoch
-            if epoch - last_improvement >= self.patience:
-                break
+            value = self._monitored(epoch_dict)
+            self.keep_best(epoch, value)
+            self._step_scheduler(value)
+            if self._resume_path is not None:
+                self._save_training(self._resume_path)
+        self.stopped = self.stopped and len(self.history) < self.max_epochs and not self._patience_is_out()
         self.restore()
         self.model.eval()
         return self.history
+
+    def stop(self) -> None:
+        """End :meth:`fit` after the present epoch, as if its patience were out. Safe in a signal handler."""
+        self.stopped = True
 
     def run_epoch(self, epoch: int) -> Epoch:
         """Train once over the training batches, evaluate on the validation batches, return the epoch dict."""
@@ -249,6 +298,8 @@ class Fitter:
                 "such as functools.partial(mse_loss, reduction='mean')"
             )
         loss.backward()
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
         _detach_state(self.model)
         return loss.detach()
@@ -323,13 +374,13 @@ class Fitter:
         self.best_epoch, self.best_score = epoch, score
         if self.ckpt_path is not None:
             save_state(self.model.state_dict(), self.ckpt_path)
-        if self.restore_best:
+        if self.restore_best or self.resume:
             self._best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def restore(self) -> None:
         """Return to the best epoch of this fit, and on top of it each neuron to its own where asked."""
         if self.best_epoch is not None:
-            if self.restore_best:
+            if self.restore_best or self.resume:
                 self.model.load_state_dict(self._best_state)
             elif self.ckpt_path is not None:
                 self.model.load_state_dict(load_state(self.ckpt_path, self.device))
@@ -340,6 +391,7 @@ class Fitter:
 
     def _start_fit(self) -> None:
         self.history, self.best_epoch, self.best_score = [], None, math.nan
+        self.start_epoch, self.stopped = 0, False
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
             if isinstance(loader, Generator) and self.max_epochs > 1:
                 raise ValueError(
@@ -351,6 +403,54 @@ class Fitter:
             prepare_checkpoint_path(self.ckpt_path)
         if self.track_per_cell_best:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
+
+        if self._resume_path is not None:
+            self._load_training(self._resume_path)
+
+    def _patience_is_out(self) -> bool:
+        last_improvement = -1 if self.best_epoch is None else self.best_epoch
+        return len(self.history) - 1 - last_improvement >= self.patience
+
+    def _step_scheduler(self, value: Tensor | float) -> None:
+        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.step(_to_scalar(value))
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    # ------------------------------------------------------------------ resuming
+
+    def _training_parts(self) -> dict[str, Any]:
+        """Everything with a ``state_dict`` that moves while training."""
+        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        if self.track_per_cell_best:
+            parts["per_cell"] = self._per_cell_snapshots
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _save_training(self, path: Path) -> None:
+        state = {
+            "identity": self._identity,
+            "history": check_plain(self.history, "history"),
+            "best_epoch": self.best_epoch,
+            "best_score": self.best_score,
+            "best": self._best_state if self.best_epoch is not None else {},
+            "random": random_state((self.train_loader, self.val_loader)),
+            **{name: part.state_dict() for name, part in self._training_parts().items()},
+        }
+        save_state(state, path)
+
+    def _load_training(self, path: Path) -> None:
+        self._identity = identity(self)
+        remove_leftovers(path)
+        if not path.exists():
+            return
+        state = load_training(path, self._identity)
+        for name, part in self._training_parts().items():
+            part.load_state_dict(state[name])
+        self.history, self.start_epoch = state["history"], len(state["history"])
+        self.best_epoch, self.best_score, self._best_state = state["best_epoch"], state["best_score"], state["best"]
+        if self.best_epoch is not None and self.ckpt_path is not None:
+            save_state(self._best_state, self.ckpt_path)  # a later epoch that was never finished may have written it
+        set_random_state(state["random"], (self.train_loader, self.val_loader))
 
     def _evaluation_loss(self) -> Metric:
         """What is scored as the loss: an overridden `compute_loss` sees all data at once, as any foreign callable."""
@@ -375,21 +475,6 @@ def _default_val_metrics() -> dict[str, Metric]:
         "cc": functools.partial(corrcoef, reduction="none"),
         "cc_norm": functools.partial(normalized_corrcoef, method="schoppe", reduction="none"),
     }
-
-
-def _default_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
-
-
-def _checked_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> torch.optim.Optimizer:
-    """Refuse an optimizer that would leave the model as it is, without a word."""
-    own = {id(parameter) for parameter in model.parameters()}
-    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
-        raise ValueError(
-            "the optimizer holds none of the model's parameters, so nothing would be trained; make it from them: "
-            "optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3)"
-        )
-    return optimizer
 
 
 def _detach_state(model: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,16 @@ class PerCellSnapshots:
         improved = (signed > self.best).nonzero().squeeze(1)
         self.best[improved] = signed[improved]
         self._copy(improved, [tensor.detach() for tensor, _ in self.live], self.kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs to go on."""
+        return {"best": self.best, "kept": self.kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.best.copy_(state["best"])
+        for kept, saved in zip(self.kept, state["kept"], strict=True):
+            kept.copy_(saved)
 
     def restore(self) -> None:
         """Write the kept slices of every neuron that ever had a score back into the readout."""
