@@ -1,0 +1,127 @@
+"""Curves in MLflow, in a local store."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from deepSTRF.training.loggers.base import import_package, run_name
+from deepSTRF.training.loggers.percentiles import final_row, flat_values, plain
+
+__all__ = ["MLflowSeedLogger", "make_mlflow_logger_factory"]
+
+PARAMS_PER_BATCH = 100  # MLflow refuses more
+
+
+class MLflowSeedLogger:
+    """Write the epochs of one seed as an MLflow run into ``<tracking_dir>/mlflow.db``.
+
+    The store is a SQLite file, since MLflow 3 refuses the folders of text files of earlier releases. Look at it with
+    ``mlflow ui --backend-store-uri sqlite:///<tracking_dir>/mlflow.db``. Several processes may log into one store. A
+    per-neuron value ``val_cc`` gives the metrics ``val_cc`` (mean), ``val_cc/p10``, ``val_cc/p50`` and ``val_cc/p90``;
+    the step is the epoch. Whatever is no number in an epoch dict becomes a tag with its latest value.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the run; also written as a parameter.
+    tracking_dir : str or Path
+        The folder of the store; made where it does not exist.
+    experiment : str, optional
+        The MLflow experiment that the run belongs to; default ``deepSTRF``.
+    name : str, optional
+        The run is called ``<name>-seed<k>``, else ``<experiment>-seed<k>``, else ``seed<k>``.
+    config : dict, optional
+        Written as parameters.
+
+    Attributes
+    ----------
+    seed : int
+        The seed of the run.
+    tracking_uri : str
+        Address of the store.
+    run_id : str
+        The run in it.
+    client : mlflow.MlflowClient
+        For artifacts and whatever else you want to add.
+
+    Raises
+    ------
+    ImportError
+        If ``mlflow`` is not installed.
+
+    Notes
+    -----
+    ``MLFLOW_DISABLE_TELEMETRY`` is set to ``true`` where it is unset: without it, MLflow reports its use over the
+    network.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        tracking_dir: str | Path = "mlruns",
+        experiment: str | None = None,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
+        mlflow = import_package("mlflow", "MLflowSeedLogger")
+        self._metric, self._param = mlflow.entities.Metric, mlflow.entities.Param
+        filelock = import_package("filelock", "MLflowSeedLogger")
+        self.seed = seed
+        folder = Path(tracking_dir).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tracking_uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+        with filelock.FileLock(folder / "mlflow.db.lock"):  # two processes that both make the tables disturb each other
+            self.client = mlflow.MlflowClient(self.tracking_uri)
+            found = self.client.get_experiment_by_name(experiment or "deepSTRF")
+            experiment_id = (
+                self.client.create_experiment(experiment or "deepSTRF", (folder / "artifacts").as_uri())
+                if found is None
+                else found.experiment_id
+            )
+        self.run_id = self.client.create_run(experiment_id, run_name=run_name(seed, name, experiment)).info.run_id
+        params = [
+            self._param(str(key), value if isinstance(value, str) else json.dumps(plain(value), default=str))
+            for key, value in {**(config or {}), "seed": seed}.items()
+        ]
+        for start in range(0, len(params), PARAMS_PER_BATCH):
+            self.client.log_batch(self.run_id, params=params[start : start + PARAMS_PER_BATCH])
+
+    def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
+        """Log an epoch."""
+        self._log(epoch_dict, int(epoch_dict["epoch"]))
+
+    def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
+        """Log the scores of the best epoch as ``final/<part>_<metric>`` and its percentiles, at step 0."""
+        self._log({f"final/{name}": value for name, value in final_row(final).items()}, 0)
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self.client.set_terminated(self.run_id)
+
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        now, metrics = int(time.time() * 1000), []
+        for name, value in flat_values(row):
+            if isinstance(value, (int, float)):
+                metrics.append(self._metric(name, float(value), now, step))
+            else:
+                self.client.set_tag(self.run_id, name, str(value))
+        self.client.log_batch(self.run_id, metrics=metrics)
+
+
+def make_mlflow_logger_factory(**options: Any) -> Callable[[int], MLflowSeedLogger]:
+    """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of :class:`MLflowSeedLogger`.
+
+    Examples
+    --------
+    >>> from deepSTRF.training.loggers import make_mlflow_logger_factory
+    >>> logger_factory = make_mlflow_logger_factory(tracking_dir="mlruns", experiment="linear-ns1")
+    """
+    return functools.partial(MLflowSeedLogger, **options)

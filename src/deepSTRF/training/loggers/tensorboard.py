@@ -1,0 +1,128 @@
+"""Curves and histograms in TensorBoard."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from deepSTRF.training.loggers.base import import_package, run_name
+from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values, plain
+
+__all__ = ["TensorBoardSeedLogger", "make_tensorboard_logger_factory"]
+
+
+class TensorBoardSeedLogger:
+    """Write the epochs of one seed as TensorBoard event files into ``<log_dir>/<group or 'default'>/<run name>``.
+
+    A per-neuron value ``val_cc`` gives the curves ``val_cc`` (mean), ``val_cc/p10``, ``val_cc/p50``, ``val_cc/p90`` and
+    the histograms ``val_cc/hist``; the step is the epoch. A logger on a folder that has curves already replaces them
+    from the first epoch that it is given: a fit that goes on adds to its curves, a new one takes their place.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the run.
+    log_dir : str or Path
+        What ``tensorboard --logdir`` is given.
+    group, name : str, optional
+        The run is called ``<name>-seed<k>``, else ``<group>-seed<k>``, else ``seed<k>``.
+    config : dict, optional
+        Shown as a table ``config``, and as ``hparams/<key>``: numbers as scalars, anything else as text.
+
+    Attributes
+    ----------
+    seed : int
+        The seed of the run.
+    run_dir : Path
+        The folder of the event files.
+    writer : torch.utils.tensorboard.SummaryWriter
+        For figures, sounds and whatever else you want to add.
+
+    Raises
+    ------
+    ImportError
+        If ``tensorboard`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from deepSTRF.training.loggers import TensorBoardSeedLogger
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = TensorBoardSeedLogger(0, log_dir=folder, group="linear-ns1", config={"lr": 1e-3})
+    ...     log({"epoch": 0, "train_loss": 0.5, "val_cc": torch.tensor([0.25, 0.75])})
+    ...     log.finalize({"test": {"cc": torch.tensor([0.3, 0.7])}})
+    ...     log.close()
+    ...     log.run_dir.relative_to(folder).as_posix()
+    'linear-ns1/linear-ns1-seed0'
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        log_dir: str | Path = "tb_logs",
+        group: str | None = None,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._new_writer = import_package("torch.utils.tensorboard", "TensorBoardSeedLogger").SummaryWriter
+        self.seed = seed
+        self.config = dict(config or {})
+        self.run_dir = Path(log_dir) / (group or "default") / run_name(seed, name, group)
+        self._has_older_curves = any(self.run_dir.glob("events.out.tfevents.*"))
+        self.writer = self._new_writer(self.run_dir)
+        self._write_config()
+
+    def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
+        """Add an epoch to the curves."""
+        epoch = int(epoch_dict["epoch"])
+        if self._has_older_curves:
+            self.writer.close()
+            self.writer = self._new_writer(self.run_dir, purge_step=epoch)
+            self._write_config()
+            self._has_older_curves = False
+        for name, value in flat_values(epoch_dict):
+            self._write(name, value, epoch)
+        for name, values in histogram_values(epoch_dict):
+            self.writer.add_histogram(f"{name}/hist", values, epoch)
+        self.writer.flush()
+
+    def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add the scores of the best epoch as ``final/<part>_<metric>`` at step 0."""
+        row = {f"final/{name}": value for name, value in final_row(final).items()}
+        for name, value in flat_values(row):
+            self._write(name, value, 0)
+        for name, values in histogram_values(row):
+            self.writer.add_histogram(f"{name}/hist", values, 0)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the event file."""
+        self.writer.close()
+
+    def _write_config(self) -> None:
+        if self.config:
+            rows = "".join(f"| {key} | {value} |\n" for key, value in self.config.items())
+            self.writer.add_text("config", "| option | value |\n|---|---|\n" + rows, 0)
+        for key, value in {**self.config, "seed": self.seed}.items():
+            self._write(f"hparams/{key}", value, 0)
+        self.writer.flush()
+
+    def _write(self, tag: str, value: Any, step: int) -> None:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self.writer.add_scalar(tag, value, step)
+        else:
+            self.writer.add_text(tag, str(plain(value)), step)
+
+
+def make_tensorboard_logger_factory(**options: Any) -> Callable[[int], TensorBoardSeedLogger]:
+    """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of :class:`TensorBoardSeedLogger`.
+
+    Examples
+    --------
+    >>> from deepSTRF.training.loggers import make_tensorboard_logger_factory
+    >>> logger_factory = make_tensorboard_logger_factory(log_dir="tb_logs", group="linear-ns1")
+    """
+    return functools.partial(TensorBoardSeedLogger, **options)
