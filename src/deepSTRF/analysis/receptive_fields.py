@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.checks import positive_int
 from deepSTRF.models.readouts import STRFReadout
 
 __all__ = ["receptive_fields", "strf_correlation"]
@@ -54,9 +55,11 @@ def receptive_fields(
     Raises
     ------
     TypeError
-        If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel`.
+        If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel`, or `stimulus` no tensor of real
+        numbers.
     ValueError
-        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands.
+        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands or is
+        not finite.
 
     Notes
     -----
@@ -83,8 +86,7 @@ def receptive_fields(
     """
     if not isinstance(model, AudioEncodingModel):
         raise TypeError(f"model must be an AudioEncodingModel, got {type(model).__name__}")
-    if n_lags is not None and (isinstance(n_lags, bool) or not isinstance(n_lags, int) or n_lags < 1):
-        raise ValueError(f"n_lags must be a positive int or None, got {n_lags!r}")
+    n_lags = None if n_lags is None else positive_int("n_lags", n_lags)
     if stimulus is None and _is_one_kernel(model):
         return _with_lags(_exact_kernels(model.readout), model.T if n_lags is None else n_lags)
     if stimulus is None:
@@ -120,7 +122,7 @@ def strf_correlation(
     Raises
     ------
     ValueError
-        If the shapes don't agree in N and F.
+        If they are no arrays of real numbers, or the shapes don't agree in N and F.
 
     Examples
     --------
@@ -131,7 +133,7 @@ def strf_correlation(
     >>> strf_correlation(true, 5 * true)
     tensor([1., 1., nan])
     """
-    true, recovered = torch.as_tensor(true), torch.as_tensor(recovered)
+    true, recovered = _as_fields("true", true), _as_fields("recovered", recovered)
     if true.ndim != 3 or recovered.ndim != 3 or true.shape[:2] != recovered.shape[:2]:
         raise ValueError(
             "true and recovered must be (N, F, T) with the same N and F, "
@@ -146,6 +148,18 @@ def strf_correlation(
     # what rounding leaves of a constant field is no structure; the scale is the field's own
     constant = (x_norm <= 1e-12 * x.norm(dim=1)) | (y_norm <= 1e-12 * y.norm(dim=1))
     return correlation.masked_fill(constant, torch.nan).clamp(-1.0, 1.0).float()
+
+
+def _as_fields(name: str, values: object) -> Tensor:
+    try:
+        fields = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} must be an array (N, F, T) of numbers, got {type(values).__name__}: {error}"
+        ) from error
+    if fields.is_complex():
+        raise ValueError(f"{name} must hold real numbers, got {fields.dtype}")
+    return fields
 
 
 def _is_one_kernel(model: AudioEncodingModel) -> bool:
@@ -222,9 +236,14 @@ def _restore(root: nn.Module, modes: dict[nn.Module, bool], buffers: dict[str, T
 
 
 def _as_stimulus(stimulus: Tensor, n_bands: int) -> Float[Tensor, "1 1 F T"]:
+    if not isinstance(stimulus, Tensor) or stimulus.is_complex():
+        came = stimulus.dtype if isinstance(stimulus, Tensor) else type(stimulus).__name__
+        raise TypeError(f"stimulus must be a tensor of real numbers, got {came}")
     shape = tuple(stimulus.shape)
     if len(shape) not in (2, 3, 4) or any(size != 1 for size in shape[:-2]) or shape[-2] != n_bands or shape[-1] < 1:
         raise ValueError(f"stimulus must be one spectrogram ({n_bands}, T) or (1, {n_bands}, T), got shape {shape}")
+    if not bool(stimulus.isfinite().all()):
+        raise ValueError("stimulus has NaN or infinite values: there is no gradient around it")
     return stimulus.detach().reshape(1, 1, *shape[-2:])
 
 

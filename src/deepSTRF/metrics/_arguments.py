@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
+
 import torch
 from torch import Tensor
 
@@ -15,12 +19,40 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {expected}; got {value!r}")
 
 
-def check_count(name: str, value: object) -> None:
-    """Raise TypeError or ValueError unless ``value`` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
+def check_count(name: str, value: object) -> int:
+    """Return ``value``, an integer of Python or NumPy, as an int; TypeError or ValueError unless it is at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer; got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1; got {value}")
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1; got {number}")
+    return number
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless ``value`` is a positive, finite number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite; got {value}")
+
+
+def check_real(name: str, values: object) -> None:
+    """Raise TypeError unless ``values`` is a dense tensor of real numbers; bool tensors are masks, not data."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor; got {type(values).__name__}: convert it with torch.as_tensor")
+    if values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(f"{name} must hold real numbers; got {values.dtype}: convert it with .float()")
+    if values.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor; got {values.layout}: convert it with .to_dense()")
+
+
+def check_device(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise ValueError unless two tensors lie on the same device."""
+    if values.device != other.device:
+        raise ValueError(
+            f"{name} is on {values.device} and {other_name} on {other.device}; move one with .to({str(other.device)!r})"
+        )
 
 
 def check_responses(responses: Tensor, mask: Tensor | None, name: str = "responses") -> Tensor | None:
@@ -31,12 +63,9 @@ def check_responses(responses: Tensor, mask: Tensor | None, name: str = "respons
     TypeError
         If ``responses`` is not a tensor of real numbers or ``mask`` is not a bool tensor.
     ValueError
-        If ``responses`` has not four axes or ``mask`` cannot be broadcast to it.
+        If ``responses`` has not four axes, or ``mask`` cannot be broadcast to it or is on another device.
     """
-    if not isinstance(responses, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor; got {type(responses).__name__}")
-    if responses.is_complex():
-        raise TypeError(f"{name} must hold real numbers; got {responses.dtype}")
+    check_real(name, responses)
     if responses.ndim != 4:
         raise ValueError(f"{name} must have the shape (B, N, R, T); got {tuple(responses.shape)}")
     if mask is None:
@@ -44,6 +73,7 @@ def check_responses(responses: Tensor, mask: Tensor | None, name: str = "respons
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a bool tensor, True where data count; got {got}")
+    check_device("mask", mask, name, responses)
     try:
         return mask.expand(responses.shape)
     except RuntimeError as error:
@@ -54,10 +84,7 @@ def check_responses(responses: Tensor, mask: Tensor | None, name: str = "respons
 
 def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str = "ground_truth") -> Tensor | None:
     """Check that ``pred`` is ``(B, N, 1, T)`` beside ``(B, N, R, T)`` responses; return the expanded mask."""
-    if not isinstance(pred, Tensor):
-        raise TypeError(f"pred must be a torch.Tensor; got {type(pred).__name__}")
-    if pred.is_complex():
-        raise TypeError(f"pred must hold real numbers; got {pred.dtype}")
+    check_real("pred", pred)
     if pred.ndim != 4:
         raise ValueError(f"pred must have the shape (B, N, 1, T); got {tuple(pred.shape)}")
     mask = check_responses(responses, mask, name)
@@ -72,6 +99,7 @@ def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str =
             f"shape mismatch: pred {tuple(pred.shape)} must be {(batch, neurons, 1, bins)} to go with "
             f"{name} {tuple(responses.shape)}"
         )
+    check_device("pred", pred, name, responses)
     return mask
 
 

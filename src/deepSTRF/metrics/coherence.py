@@ -7,7 +7,14 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, reduce_neurons, result_dtype
+from deepSTRF.metrics._arguments import (
+    REDUCTIONS,
+    check_choice,
+    check_pair,
+    check_positive,
+    reduce_neurons,
+    result_dtype,
+)
 
 SEGMENT_BINS = 256
 
@@ -41,7 +48,8 @@ def coherence(
     Raises
     ------
     ValueError
-        For NaN, an unknown reduction, shapes that do not fit, more than one repeat, or ``dt_ms`` that is not positive.
+        For NaN or infinite values, an unknown reduction, shapes that do not fit, more than one repeat, or ``dt_ms``
+        that is not positive.
 
     References
     ----------
@@ -56,14 +64,15 @@ def coherence(
     tensor(1.)
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    if not dt_ms > 0:
-        raise ValueError(f"dt_ms must be positive; got {dt_ms}")
+    check_positive("dt_ms", dt_ms)
     check_pair(pred, gt, None, "gt")
     if gt.shape[2] != 1:
         raise ValueError(f"gt must have the shape (B, N, 1, T): average its repeats first; got {tuple(gt.shape)}")
     for name, values in (("pred", pred), ("gt", gt)):
-        if values.isnan().any():
-            raise ValueError(f"coherence needs unbroken signals, but {name} contains NaN: cut off the padding")
+        if not values.isfinite().all():
+            raise ValueError(
+                f"coherence needs unbroken signals, but {name} contains NaN or infinite values: cut off the padding"
+            )
     dtype = result_dtype(pred, gt)
     if pred.numel() == 0:
         raise ValueError(f"coherence needs at least one stimulus, neuron and bin; got pred {tuple(pred.shape)}")

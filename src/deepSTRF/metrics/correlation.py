@@ -131,7 +131,7 @@ def normalized_corrcoef_measure(
     """
     check_choice("method", method, METHODS)
     check_choice("signal_power", signal_power, SIGNAL_POWERS)
-    check_count("ccmax_iters", ccmax_iters)
+    ccmax_iters = check_count("ccmax_iters", ccmax_iters)
     if method == "hsu":
         return Measure((Moments.of, functools.partial(HalfSplits.of, max_splits=ccmax_iters)), _hsu)
     if signal_power == "concatenated":

@@ -13,9 +13,23 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, reduce_neurons
+from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, check_positive, reduce_neurons
 from deepSTRF.metrics.blocks import Block, average_repeats
 from deepSTRF.metrics.statistics import Measure, _stack
+
+
+def _prepare(pred: Tensor, gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Prediction, PSTH ``(B, N, 1, T)`` and where it is valid, checked.
+
+    At least in float32: in half precision the sum over the bins overflows. No gradient goes to the responses.
+    """
+    mask = check_pair(pred, gt, mask, "gt")
+    target, valid = _target(_at_least_float32(gt.detach()), mask)
+    return _at_least_float32(pred), target, valid
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
 
 
 def _target(gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -61,9 +75,9 @@ def mse_loss(
     Raises
     ------
     ValueError
-        For an unknown reduction, or shapes that do not fit.
+        For an unknown reduction, or shapes or devices that do not fit.
     TypeError
-        For a mask that is not bool.
+        For arguments that are not tensors of real numbers, or a mask that is not bool.
 
     Examples
     --------
@@ -75,7 +89,7 @@ def mse_loss(
     (4.0, [-4.0, 0.0, 0.0, 0.0])
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    target, valid = _target(gt, check_pair(pred, gt, mask, "gt"))
+    pred, target, valid = _prepare(pred, gt, mask)
     residual = torch.where(valid, pred - target, 0.0)
     return _mean_over_valid(residual.square(), valid, reduction)
 
@@ -118,10 +132,10 @@ def poisson_loss(
     Raises
     ------
     ValueError
-        For an unknown reduction, shapes that do not fit, ``eps`` that is not positive, or negative values if
-        ``validate_input``.
+        For an unknown reduction, shapes or devices that do not fit, ``eps`` that is not positive, or negative values
+        if ``validate_input``.
     TypeError
-        For a mask that is not bool.
+        For arguments that are not tensors of real numbers, or a mask that is not bool.
 
     Examples
     --------
@@ -133,8 +147,8 @@ def poisson_loss(
     tensor(1.)
     """
     check_choice("reduction", reduction, REDUCTIONS)
-    _check_eps(eps)
-    target, valid = _target(gt, check_pair(pred, gt, mask, "gt"))
+    check_positive("eps", eps)
+    pred, target, valid = _prepare(pred, gt, mask)
     if validate_input:
         _check_not_negative(pred, target, valid, log_input)
     # 0 is harmless in either formula, and so is its gradient
@@ -152,11 +166,6 @@ def _poisson(pred: Tensor, count: Tensor, log_input: bool, eps: float) -> Tensor
     # slope of the tangent at eps; counts below 2 eps (silence, above all) would give a rising line, so at least −1
     slope = (1 - count / eps).clamp(max=-1.0)
     return rate - count * rate.log() + slope * below
-
-
-def _check_eps(eps: float) -> None:
-    if not eps > 0:
-        raise ValueError(f"eps must be positive; got {eps}")
 
 
 def _check_not_negative(pred: Tensor, target: Tensor, valid: Tensor, log_input: bool) -> None:
@@ -204,5 +213,5 @@ def poisson_measure(log_input: bool = False, eps: float = 1e-8) -> Measure:
     >>> len(poisson_measure(log_input=True).parts)
     1
     """
-    _check_eps(eps)
+    check_positive("eps", eps)
     return Measure((functools.partial(PoissonSums.of, log_input=log_input, eps=eps),), _poisson_mean)

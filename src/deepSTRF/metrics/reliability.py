@@ -20,6 +20,7 @@ from deepSTRF.metrics._arguments import (
     REDUCTIONS,
     check_choice,
     check_count,
+    check_real,
     check_responses,
     reduce_neurons,
     result_dtype,
@@ -67,7 +68,7 @@ def ccmax_measure(ccmax_iters: int = 126) -> Measure:
     >>> ccmax_measure(10).compute.__name__
     'ceiling_of'
     """
-    check_count("ccmax_iters", ccmax_iters)
+    ccmax_iters = check_count("ccmax_iters", ccmax_iters)
     return Measure((functools.partial(HalfSplits.of, max_splits=ccmax_iters),), ceiling_of)
 
 
@@ -307,7 +308,6 @@ def compute_TTRC(responses: Num[Tensor, "B R T"]) -> Float[Tensor, " B"]:
 
 
 def _check_repeats(responses: Tensor) -> None:
-    if not isinstance(responses, Tensor):
-        raise TypeError(f"responses must be a torch.Tensor; got {type(responses).__name__}")
+    check_real("responses", responses)
     if responses.ndim != 3:
         raise ValueError(f"responses must have the shape (B, R, T); got {tuple(responses.shape)}")

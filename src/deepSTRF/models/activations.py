@@ -34,6 +34,14 @@ class _PerNeuronActivation(Rebuildable):
     def _positive_if_asked(self, raw: Tensor) -> Tensor:
         return functional.softplus(raw) if self.non_negative_output else raw
 
+    def _check(self, x: Tensor) -> None:
+        # one set of parameters may serve all neurons
+        if self.num_features not in (1, x.shape[-1]):
+            raise ValueError(
+                f"{type(self).__name__} is for {self.num_features} neurons on the last axis, got a tensor of shape "
+                f"{tuple(x.shape)}"
+            )
+
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters that belong to single neurons, with the axis that runs over the neurons."""
         return {name: 0 for name, _ in self.named_parameters()}
@@ -93,6 +101,7 @@ class ParametricSigmoid(_PerNeuronActivation):
 
     def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
         """Apply the function along the last axis."""
+        self._check(x)
         y = self.b * torch.sigmoid((x - self.c) / self.d)
         return y if self.a is None else y + self.a
 
@@ -149,6 +158,7 @@ class ParametricDoubleExponential(_PerNeuronActivation):
 
     def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
         """Apply the function along the last axis."""
+        self._check(x)
         y = self.a * torch.exp(-torch.exp(self.k * x - self.s))
         return y if self.b is None else y + self.b
 
@@ -201,5 +211,6 @@ class ParametricSoftplus(_PerNeuronActivation):
 
     def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
         """Apply the function along the last axis."""
+        self._check(x)
         beta = self.beta
         return functional.softplus(x * beta) / beta + self.b

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["module_or", "positive_int"]
+__all__ = ["module_or", "positive_int", "positive_number"]
 
 
 def module_or(name: str, module: nn.Module | None, default: Callable[[], nn.Module]) -> nn.Module:
@@ -26,7 +28,8 @@ def module_or(name: str, module: nn.Module | None, default: Callable[[], nn.Modu
     if module is None:
         return default()
     if not isinstance(module, nn.Module):
-        raise TypeError(f"{name} must be a torch.nn.Module (an instance, as nn.ReLU()) or None, got {module!r}")
+        got = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
+        raise TypeError(f"{name} must be a torch.nn.Module (an instance, as nn.ReLU()) or None, got {got}")
     return module
 
 
@@ -50,3 +53,21 @@ def positive_int(name: str, value: object) -> int:
     if isinstance(value, bool) or number < 1:
         raise ValueError(f"{name} must be a positive int, got {value!r}")
     return number
+
+
+def positive_number(name: str, value: object) -> float:
+    """Return `value` as a Python float.
+
+    Raises
+    ------
+    ValueError
+        If it is no finite number above zero; the message names it.
+
+    Examples
+    --------
+    >>> positive_number("window_ms", 150)
+    150.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    return float(value)

@@ -92,12 +92,24 @@ def save_pretrained_to_dir(
     ------
     AttributeError
         If `model` has no ``_init_kwargs``, as a plain torch module.
+    TypeError
+        If `metadata` is no mapping or `model_card` no text.
     ValueError
-        If an argument of the constructor cannot be written down, the copy differs, or `metadata` does not fit in JSON.
+        If an argument of the constructor cannot be written down, the copy differs, `metadata` does not fit in JSON, or
+        `directory` is no folder or has a folder in the place of a file.
+    OSError
+        If the folder cannot be written; an earlier model in it is as it was.
     """
     from safetensors.torch import save
 
+    folder = _folder(directory)
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
+    if model_card is not None and not isinstance(model_card, str):
+        raise TypeError(f"model_card must be text, got {type(model_card).__name__}")
     config = _config_of(model)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise ValueError("cannot save a model on the meta device: it has no weights")
     # Copies, because safetensors refuses tensors that share memory.
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     _check_reloads(model, config, weights)
@@ -108,9 +120,11 @@ def save_pretrained_to_dir(
     }
     if metadata is not None:
         contents[METADATA_FILE] = _json(dict(metadata), "metadata")
-    folder = Path(directory)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"cannot save a model to {folder}: it is a file, not a folder")
+    for name in contents:
+        if (folder / name).is_dir():
+            raise ValueError(f"cannot save a model to {folder}: {name} in it is a folder")
     folder.mkdir(parents=True, exist_ok=True)
     _write_all(folder, contents)
     return folder
@@ -153,9 +167,10 @@ def load_pretrained_from_dir(
     FileNotFoundError
         If there is no such folder, or a file is missing in it; the message names it.
     ValueError
-        If a file is damaged, names an unknown class, or config and weights do not fit together.
+        If a file is damaged, names an unknown class, or config and weights do not fit together, or `map_location` is
+        no device of this machine.
     """
-    folder = Path(directory)
+    folder = _folder(directory)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {str(folder)!r} with a saved model (a Hub id cannot be loaded in this version)"
@@ -168,13 +183,33 @@ def load_pretrained_from_dir(
     metadata = _read_json(folder / METADATA_FILE) if (folder / METADATA_FILE).is_file() else None
 
     saved_as = config.pop("_model_class", cls.__name__)
+    if not isinstance(saved_as, str):
+        raise ValueError(f"{folder / CONFIG_FILE} is damaged: _model_class must be a name, got {saved_as!r}")
     model_class = _class_to_build(cls, saved_as)
-    # Overridden modules are not even looked up: they may be the reason for overriding.
     overrides = dict(extra_kwargs or {})
-    kwargs = {name: _rebuilt(value) for name, value in config.items() if name not in overrides} | overrides
-    model = _make(model_class, kwargs, folder)
+    try:
+        with torch.device("meta"):
+            sketch = _make(model_class, config, overrides, folder)
+    except ValueError:
+        pass  # also where a constructor needs numbers; what is wrong, the real one will say
+    else:  # without memory: a damaged size must not ask for all there is
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the model itself will warn
+            _load_weights(sketch, weights, strict, folder)
+    model = _make(model_class, config, overrides, folder)
     _load_weights(model, weights, strict, folder)
-    return model.to(map_location).eval(), metadata
+    try:
+        model = model.to(map_location)
+    except (RuntimeError, AssertionError) as error:  # torch raises AssertionError where CUDA is not compiled in
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the model cannot be moved to map_location={map_location!r}: {reason}") from error
+    return model.eval(), metadata
+
+
+def _folder(directory: str | os.PathLike[str]) -> Path:
+    if not os.fspath(directory):
+        raise ValueError("the folder of a model must have a name, got an empty string; '.' is the current folder")
+    return Path(directory)
 
 
 # --- configuration ---------------------------------------------------------------------------------------------------
@@ -275,17 +310,27 @@ def _class_to_build(cls: type[M], saved_as: str) -> type[M]:
     return known[saved_as]
 
 
-def _make(model_class: type[M], kwargs: dict[str, Any], folder: Path) -> M:
+def _make(model_class: type[M], config: Mapping[str, Any], overrides: Mapping[str, Any], folder: Path) -> M:
     try:
-        return model_class(**kwargs)
-    except TypeError as error:
+        # Overridden modules are not even looked up: they may be the reason for overriding.
+        kwargs = {name: _rebuilt(value) for name, value in config.items() if name not in overrides}
+        return model_class(**kwargs, **overrides)
+    except (ImportError, OSError):  # an optional part that is not installed, and says so
+        raise
+    except Exception as error:  # a constructor may raise anything for what it was never meant to get
         raise ValueError(
             f"{model_class.__name__} cannot be made from {folder / CONFIG_FILE} with the arguments "
-            f"{sorted(kwargs)}: {error}"
+            f"{sorted({*config, *overrides})}: {error}"
         ) from error
 
 
 def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool, where: object) -> None:
+    for name, tensor in model.state_dict().items():
+        if name in weights and weights[name].is_complex() != tensor.is_complex():
+            raise ValueError(
+                f"the weights in {where} do not fit the model of {CONFIG_FILE}: {name} is {weights[name].dtype}, and "
+                f"{tensor.dtype} in the model"
+            )
     try:
         # assign keeps the saved precision: a float64 model comes back as one.
         problems = model.load_state_dict(dict(weights), strict=strict, assign=True)
@@ -345,14 +390,14 @@ def _eval_output(model: nn.Module, probe: Tensor) -> Tensor:
 def _json(value: Any, what: str) -> bytes:
     try:
         return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{what} cannot be written as JSON: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # also bytes that are no text
+    except (ValueError, RecursionError) as error:  # also bytes that are no text, and brackets without end
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} is damaged: expected a JSON object, got {type(value).__name__}")
@@ -383,7 +428,12 @@ def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
         if METADATA_FILE not in contents:
             (folder / METADATA_FILE).unlink(missing_ok=True)  # of an earlier model
         for name in contents:
-            os.replace(temporary.pop(name), folder / name)
+            os.replace(temporary[name], folder / name)
+            del temporary[name]
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk does not say where
+            error.filename = str(folder)
+        raise
     finally:
         for path in temporary.values():
             os.unlink(path)

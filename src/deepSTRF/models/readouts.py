@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import module_or
+from deepSTRF.models.checks import module_or, positive_int
 from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
@@ -65,7 +65,7 @@ class STRFReadout(nn.Module):
         self._normalization_is_frozen = False
         self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
         self.bn = PaddedBatchNorm1d(out_neurons)
-        self.activation = module_or("activation", activation, nn.Identity)
+        self.activation = _checked_activation(activation, out_neurons)
         self._own_kernel = kernel is None
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
@@ -193,7 +193,11 @@ class LinearReadout(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.hidden = hidden
+        positive_int("in_features", in_features)
+        positive_int("out_neurons", out_neurons)
+        if hidden is not None:
+            positive_int("hidden", hidden)
+        self.in_features, self.hidden = in_features, hidden
         self.fc: nn.Module
         if hidden is None:
             self.fc = nn.Linear(in_features, out_neurons, bias=bias)
@@ -203,7 +207,7 @@ class LinearReadout(nn.Module):
                 nn.LeakyReLU(0.1),
                 nn.Linear(hidden, out_neurons, bias=bias),
             )
-        self.activation = module_or("activation", activation, nn.Identity)
+        self.activation = _checked_activation(activation, out_neurons)
 
     def forward(self, x: Float[Tensor, "B C *one T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``.
@@ -215,8 +219,11 @@ class LinearReadout(nn.Module):
         """
         if x.ndim == 4 and x.shape[2] == 1:
             x = x.squeeze(2)
-        if x.ndim != 3:
-            raise ValueError(f"expected features of shape (B, C, T) or (B, C, 1, T), got {tuple(x.shape)}")
+        if x.ndim != 3 or x.shape[1] != self.in_features:
+            raise ValueError(
+                f"expected features of shape (B, C, T) or (B, C, 1, T) with C = {self.in_features}, got "
+                f"{tuple(x.shape)}"
+            )
         return self.activation(self.fc(x.transpose(1, 2))).transpose(1, 2).unsqueeze(2)
 
     def per_neuron_tensors(self) -> dict[str, int]:
@@ -226,6 +233,17 @@ class LinearReadout(nn.Module):
         return {f"{last}.{name}": 0 for name, _ in layer.named_parameters()} | _offered_by(
             self.activation, "activation"
         )
+
+
+def _checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Module:
+    """The activation, the identity by default; refuse one that has parameters for another number of neurons."""
+    activation = module_or("activation", activation, nn.Identity)
+    n_features = getattr(activation, "num_features", 1)  # one set of parameters may serve all neurons
+    if n_features not in (1, out_neurons):
+        raise ValueError(
+            f"the activation {type(activation).__name__} is for {n_features} neurons, but there are {out_neurons}"
+        )
+    return activation
 
 
 def _not_padding(x: Float[Tensor, "B C F T"]) -> Bool[Tensor, "B T"]:

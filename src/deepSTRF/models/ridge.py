@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepSTRF.models.audio.linear import Linear
+from deepSTRF.models.checks import positive_number
 
 __all__ = ["fit_ridge"]
 
@@ -77,8 +78,10 @@ def fit_ridge(
     ------
     ValueError
         If the data sets are empty or differ in dt, bands or neurons, a stimulus is no spectrogram or is not finite, a
-        response has another length than its stimulus, a penalty or the window is not positive, the stimuli are
-        constant, or no neuron has a defined validation correlation to choose by.
+        response is infinite or has another length than its stimulus, a penalty or the window is not positive, the
+        stimuli are constant, or no neuron has a defined validation correlation to choose by.
+    TypeError
+        If `train` or `val` is no data set, or an item holds no tensors.
 
     References
     ----------
@@ -99,6 +102,9 @@ def fit_ridge(
     >>> int(strongest) // 4, 3 - int(strongest) % 4  # band 3, two bins ago
     (3, 2)
     """
+    for name, recording in (("train", train), ("val", val)):
+        if recording is not None or name == "train":
+            _check_recording(name, recording)
     candidates = _checked_alphas(alphas, val)
     n_lags = _n_lags(window_ms, train.dt)
     fit_on = _sums(train, n_lags, "train")
@@ -148,12 +154,24 @@ def _as_linear(kernels: Tensor, offsets: Tensor, chosen: Tensor, fit_on: _Sums) 
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
+def _check_recording(name: str, recording: object) -> None:
+    if not isinstance(recording, _Recording):
+        raise TypeError(
+            f"{name} must be a data set, with dt, a length, and dicts of 'stims' and 'responses' as items; got "
+            f"{type(recording).__name__}"
+        )
+    positive_number(f"dt of {name} (ms)", recording.dt)
+
+
 def _checked_alphas(alphas: float | Sequence[float] | None, val: _Recording | None) -> Tensor:
     if alphas is None:
         if val is None:
             raise ValueError("without validation data there is nothing to choose a penalty by: give one in alphas")
         return torch.logspace(-4, 3, 29, dtype=torch.float64)
-    candidates = torch.as_tensor(alphas, dtype=torch.float64).reshape(-1)
+    try:
+        candidates = torch.as_tensor(alphas, dtype=torch.float64).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"alphas must be positive and finite numbers, got {alphas!r}") from error
     if len(candidates) == 0 or not bool((candidates.isfinite() & (candidates > 0)).all()):
         raise ValueError(f"alphas must be positive and finite, got {alphas!r}")
     if val is None and len(candidates) > 1:
@@ -162,9 +180,7 @@ def _checked_alphas(alphas: float | Sequence[float] | None, val: _Recording | No
 
 
 def _n_lags(window_ms: float, dt: float) -> int:
-    if not (math.isfinite(window_ms) and window_ms > 0):
-        raise ValueError(f"window_ms must be positive, got {window_ms!r}")
-    return max(1, round(window_ms / dt))
+    return max(1, round(positive_number("window_ms", window_ms) / dt))
 
 
 def _check_compatible(train: _Recording, fit_on: _Sums, val: _Recording, choose_on: _Sums) -> None:
@@ -276,6 +292,9 @@ def _sums(recording: _Recording, n_lags: int, name: str) -> _Sums:
     sums: _Sums | None = None
     for index in range(len(recording)):
         item = recording[index]
+        if not isinstance(item, Mapping) or not {"stims", "responses"} <= item.keys():
+            came = f"the keys {sorted(item)}" if isinstance(item, Mapping) else type(item).__name__
+            raise TypeError(f"{name}, stimulus {index}: expected a dict with 'stims' and 'responses', got {came}")
         stim = _checked_stimulus(item["stims"], f"{name}, stimulus {index}")
         psth, valid = _averaged(item["responses"], stim.shape[1], f"{name}, stimulus {index}")
         windows = _windows(stim, n_lags)
@@ -321,8 +340,15 @@ def _empty_sums(n_lags: int, n_bands: int, n_neurons: int) -> _Sums:
     )
 
 
+def _check_tensor(value: object, what: str) -> None:
+    if not isinstance(value, Tensor) or value.is_complex():
+        came = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{what} must be a tensor of real numbers, got {came}")
+
+
 def _checked_stimulus(stim: Tensor, where: str) -> Float[Tensor, "F T"]:
-    if stim.ndim != 3 or stim.shape[0] != 1:
+    _check_tensor(stim, f"{where}: the spectrogram")
+    if stim.ndim != 3 or stim.shape[0] != 1 or stim.numel() == 0:
         raise ValueError(f"{where}: expected a spectrogram (1, F, T), got a tensor of shape {tuple(stim.shape)}")
     if not bool(stim.isfinite().all()):
         raise ValueError(f"{where}: the spectrogram has values that are not finite")
@@ -334,6 +360,7 @@ def _averaged(responses: Sequence[Tensor], n_bins: int, where: str) -> tuple[Flo
     psth = torch.zeros(len(responses), n_bins, dtype=torch.float64)
     valid = torch.zeros(len(responses), n_bins, dtype=torch.bool)
     for neuron, response in enumerate(responses):
+        _check_tensor(response, f"{where}: the response of neuron {neuron}")
         if response.shape == (1, 1) and bool(response.isnan()):
             continue  # never recorded
         if response.ndim != 2 or response.shape[1] != n_bins:
@@ -342,6 +369,8 @@ def _averaged(responses: Sequence[Tensor], n_bins: int, where: str) -> tuple[Flo
                 f"{tuple(response.shape)} for neuron {neuron}"
             )
         mean = response.detach().cpu().to(torch.float64).nanmean(0)
+        if bool(mean.isinf().any()):
+            raise ValueError(f"{where}: the response of neuron {neuron} has infinite values; NaN marks missing data")
         valid[neuron] = mean.isfinite()
         psth[neuron] = torch.where(valid[neuron], mean, 0.0)
     return psth, valid

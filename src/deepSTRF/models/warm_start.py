@@ -36,7 +36,10 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     Raises
     ------
     ValueError
-        If the two models differ in shape, or `model` has another activation or kernel.
+        If the two models differ in shape, `model` has another activation or kernel, or the stimuli are fewer than two
+        bins or give `ridge` predictions that are not finite. `model` is as it was then.
+    TypeError
+        If one of the two is no linear model.
 
     Examples
     --------
@@ -50,6 +53,9 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     >>> torch.allclose(drive, ridge(stims[0][None])[:, :, 0], atol=1e-5)
     True
     """
+    for name, value in (("model", model), ("ridge", ridge)):
+        if not isinstance(value, Linear):
+            raise TypeError(f"{name} must be a Linear or LinearNonlinear, got {type(value).__name__}")
     readout = model.readout
     shapes = [(m.F, m.T, m.O, m.C_in) for m in (model, ridge)]
     if shapes[0] != shapes[1]:
@@ -60,7 +66,14 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
         raise ValueError("the model must have the default kernel, with a bias")
     kernel, offset = ridge.readout.effective_kernel()
     with torch.no_grad():
-        drive = torch.cat([ridge(stim[None])[0, :, 0] for stim in stims], dim=1)
+        drives = [ridge(stim[None])[0, :, 0] for stim in stims]
+        if sum(drive.shape[1] for drive in drives) < 2:
+            raise ValueError(f"stims must have at least two bins to scale the drive by, got {len(drives)} stimuli")
+        drive = torch.cat(drives, dim=1)
+        if not bool(drive.isfinite().all()):
+            raise ValueError(
+                "the predictions of ridge for stims are not finite: look for NaN in its kernels and in stims"
+            )
         mean, scale = drive.mean(1), drive.std(1)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a neuron without data has no drive
         readout.strf.kernel.weight.copy_(kernel / scale[:, None, None, None])

@@ -7,6 +7,7 @@ writes any other global setting of matplotlib.
 from __future__ import annotations
 
 import math
+import numbers
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -38,8 +39,15 @@ NOTE_SIZE = "small"
 def as_array(values: Any, name: str, ndims: tuple[int, ...]) -> np.ndarray:
     """Return `values` as a float64 NumPy array, or say what is wrong with its shape."""
     if isinstance(values, Tensor):
-        values = values.detach().to(device="cpu", dtype=torch.float64).numpy()
-    array = np.asarray(values, dtype=np.float64)
+        values = values.detach().cpu().resolve_conj().resolve_neg()
+        values = (values if values.is_complex() else values.to(torch.float64)).numpy()
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError("it is complex")
+        array = array.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of real numbers, got {type(values).__name__}: {error}") from error
     if array.ndim not in ndims:
         wanted = " or ".join(str(n) for n in ndims)
         raise ValueError(f"{name} must have {wanted} dimensions, got shape {tuple(array.shape)}")
@@ -60,8 +68,21 @@ def as_spectrogram(values: Any, name: str) -> np.ndarray:
 
 def check_dt(dt_ms: float | None) -> None:
     """Raise ValueError unless `dt_ms` is None or a positive number."""
-    if dt_ms is not None and not (math.isfinite(dt_ms) and dt_ms > 0):
-        raise ValueError(f"dt_ms must be a positive number of milliseconds per bin, got {dt_ms}")
+    if dt_ms is not None and not (isinstance(dt_ms, numbers.Real) and 0 < float(dt_ms) < math.inf):
+        raise ValueError(f"dt_ms must be a positive number of milliseconds per bin, got {dt_ms!r}")
+
+
+def check_ncols(ncols: int) -> None:
+    """Raise ValueError unless `ncols` is an integer of at least 1."""
+    if isinstance(ncols, bool) or not isinstance(ncols, numbers.Integral) or int(ncols) < 1:
+        raise ValueError(f"ncols must be an integer of at least 1, got {ncols!r}")
+
+
+def check_axes(axes: Sequence[Any]) -> None:
+    """Raise TypeError unless all are panels of matplotlib."""
+    for ax in axes:
+        if not isinstance(ax, Axes):
+            raise TypeError(f"panels to draw into must be matplotlib Axes, got {type(ax).__name__}")
 
 
 def round_ticks(max_ticks: int, integer: bool = False) -> MaxNLocator:
@@ -71,6 +92,9 @@ def round_ticks(max_ticks: int, integer: bool = False) -> MaxNLocator:
 
 def new_figure(figsize: tuple[float, float]) -> Figure:
     """Return a figure that pyplot does not know: it needs no closing and touches no backend."""
+    size = as_array(figsize, "figsize", (1,))
+    if size.shape != (2,) or not (np.isfinite(size) & (size > 0)).all():
+        raise ValueError(f"figsize must be (width, height) in inches, both positive, got {figsize!r}")
     return Figure(figsize=figsize, layout="constrained")
 
 
@@ -78,7 +102,7 @@ def wrapped(text: str, width_inches: float, size: str) -> str:
     """Break `text` into lines that fit into `width_inches`."""
     points = FontProperties(size=size).get_size_in_points()
     letters = max(8, int(width_inches * 72 / (0.55 * points)))  # a sans-serif letter is about 0.55 em wide
-    return "\n".join(textwrap.fill(line, width=letters) for line in text.strip().splitlines())
+    return "\n".join(textwrap.fill(line, width=letters) for line in str(text).strip().splitlines())
 
 
 def set_figure_title(fig: Figure, text: str | None) -> None:
@@ -224,6 +248,10 @@ def draw_image(
 
 
 def check_titles(titles: Sequence[str] | None, count: int) -> None:
-    """Raise ValueError unless there is one title per panel, or none at all."""
-    if titles is not None and len(titles) != count:
+    """Raise ValueError or TypeError unless there is one title per panel, or none at all."""
+    if titles is None:
+        return
+    if isinstance(titles, str) or not hasattr(titles, "__len__"):
+        raise TypeError(f"titles must be a list with one entry per receptive field, got {type(titles).__name__}")
+    if len(titles) != count:
         raise ValueError(f"titles must have one entry per receptive field: expected {count}, got {len(titles)}")

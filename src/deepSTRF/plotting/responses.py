@@ -198,6 +198,7 @@ def plot_stim_with_response(
                 f"axes must hold {n_panels} panels for {n_repeats} repeat(s), got {len(panels)}: one for the "
                 "spectrogram, one for the repeats where there are several, one for the mean response"
             )
+        _style.check_axes(panels)
         fig = _style.figure_of(panels[0])
         _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
     _draw_spectrogram(panels[0], spectrogram, dt_ms, spec_cmap, frequencies)
@@ -265,6 +266,7 @@ def plot_psth_vs_pred(
         )
     if ax is None:
         ax = _style.new_figure((6.5, 2.4)).subplots()
+    _style.check_axes([ax])
     _draw_traces(ax, target_array, pred_array, dt_ms, target_label, pred_label, legend)
     _style.set_axes_title(ax, title, _style.axes_width(ax))
     return ax
@@ -343,13 +345,16 @@ def plot_neuron(
         raise ValueError("prediction is None: expected an array (T,); plot_stim_with_response draws data alone")
     if scores is None:
         scores = {"cc": _correlation(target, predicted)}
-    named = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} undefined" for name, value in scores.items()]
+    if not isinstance(scores, Mapping):
+        raise ValueError(f"scores must be a dict of names to numbers, got {type(scores).__name__}")
+    values = {name: float(_style.as_array(value, f"score {name!r}", (0,))) for name, value in scores.items()}
+    named = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} undefined" for name, value in values.items()]
     fig, axes = plot_stim_with_response(
         spectrogram,
         responses,
         predicted,
         dt_ms,
-        ", ".join([title.strip(), *named] if title else named),
+        ", ".join([str(title).strip(), *named] if title else named),
         frequencies_hz=frequencies_hz,
         psth=target,
         figsize=figsize,

@@ -25,11 +25,18 @@ def _per_epoch(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
         if key not in row:
             continue
         value = row[key]
-        array = np.ravel(value.detach().double().cpu().numpy() if isinstance(value, Tensor) else np.float64(value))
+        array = np.ravel(value.detach().double().cpu().numpy() if isinstance(value, Tensor) else _number(value, key))
         defined = array[~np.isnan(array)]
         if defined.size:
             values[epoch] = defined.mean()
     return values
+
+
+def _number(value: Any, key: str) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} in the history must be numbers, got {value!r}") from error
 
 
 def _metric_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -37,7 +44,7 @@ def _metric_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
     names: dict[str, None] = {}
     for row in history:
         for key in row:
-            split, _, name = key.partition("_")
+            split, _, name = str(key).partition("_")
             if split in ("train", "val") and name not in ("", "loss"):
                 names[name] = None
     return list(names)
@@ -130,11 +137,13 @@ def plot_learning_curves(
     """
     if not history:
         raise ValueError("history is empty: expected one dict per epoch, as Fitter.fit() returns it")
+    if isinstance(history, Mapping) or not all(isinstance(row, Mapping) for row in history):
+        raise ValueError("history must be a list of one dict per epoch, as Fitter.fit() returns it")
     if mode not in ("max", "min"):
         raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
-    keys = sorted({key for row in history for key in row})
+    keys = sorted({key for row in history for key in row}, key=str)
     if monitor not in keys:
-        raise ValueError(f"monitor {monitor!r} is not in the history; it has: {', '.join(keys)}")
+        raise ValueError(f"monitor {monitor!r} is not in the history; it has: {', '.join(map(str, keys))}")
     if axes is None:
         fig = _style.new_figure(figsize if figsize is not None else (7.2, 3.2))
         panels = list(fig.subplots(1, 2))
@@ -143,10 +152,11 @@ def plot_learning_curves(
         panels = list(np.ravel(np.asarray(axes, dtype=object)))
         if len(panels) != 2:
             raise ValueError(f"axes must hold 2 panels, for loss and scores, got {len(panels)}")
+        _style.check_axes(panels)
         fig = _style.figure_of(panels[0])
         _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
 
-    epochs = np.asarray([row.get("epoch", index) for index, row in enumerate(history)], dtype=np.float64)
+    epochs = _number([row.get("epoch", index) for index, row in enumerate(history)], "epoch")
     _draw_curves(panels[0], history, epochs, "loss", "", _style.DATA_COLOUR)
     names = _metric_names(history)
     for index, name in enumerate(names):
@@ -223,6 +233,7 @@ def plot_cc_against_ceiling(
         )
     if ax is None:
         ax = _style.new_figure(figsize if figsize is not None else (3.9, 4.4)).subplots()
+    _style.check_axes([ax])
 
     ceiling_array = np.where(single & np.isnan(ceiling_array), 1.0, ceiling_array)
     defined = np.isfinite(cc_array) & np.isfinite(ceiling_array)

@@ -157,8 +157,7 @@ def plot_strf_grid(
     kernels = _as_strfs(strfs, "strfs")
     _style.check_titles(titles, len(kernels))
     _style.check_dt(dt_ms)
-    if ncols < 1:
-        raise ValueError(f"ncols must be at least 1, got {ncols}")
+    _style.check_ncols(ncols)
     n_bands, n_lags = kernels[0].shape
     frequencies = _style.check_frequencies(frequencies_hz, n_bands)
 
@@ -254,8 +253,7 @@ def plot_strf_recovery(
     truths, estimates = _as_strfs(true, "true"), _as_strfs(recovered, "recovered")
     _style.check_titles(titles, len(truths))
     _style.check_dt(dt_ms)
-    if ncols < 1:
-        raise ValueError(f"ncols must be at least 1, got {ncols}")
+    _style.check_ncols(ncols)
     if len(truths) != len(estimates) or truths[0].shape[0] != estimates[0].shape[0]:
         raise ValueError(
             "true and recovered must agree in neurons and bands, got "
@@ -291,7 +289,7 @@ def plot_strf_recovery(
             frequency_label = _label_outer(ax, column == 0, lowest, frequencies, n_bands, n_lags, dt_ms)
             if column == 0:
                 ax.set_ylabel(name, fontsize=_style.LABEL_SIZE)
-        parts = [] if titles is None else [titles[k]]
+        parts = [] if titles is None else [str(titles[k])]
         if scores is not None:
             parts.append(f"r = {scores[k]:.2f}" if np.isfinite(scores[k]) else "r undefined")
         _style.set_axes_title(pair[0], "\n".join(parts), figsize[0] / ncols * 0.85)

@@ -82,7 +82,10 @@ class AudioEncodingModel(NeuralModel):
         Parameters
         ----------
         stims : Tensor
-            Spectrograms ``(B, 1, F, T)``, or waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``.
+            Spectrograms ``(B, 1, F, T)``, or waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``, in the dtype
+            and on the device of the parameters. Values are not looked at, which would wait for the device: a NaN makes
+            the responses NaN that depend on it (in train mode all of them, by the batch normalisation). Data sets
+            refuse it, and the Fitter stops at the loss that comes of it.
 
         Returns
         -------
@@ -92,16 +95,42 @@ class AudioEncodingModel(NeuralModel):
         Raises
         ------
         ValueError
-            If a spectrogram has another shape.
+            If a spectrogram has another shape, or is on another device.
+        TypeError
+            If it is no tensor, or of another dtype.
         """
         return self._from_spectrogram(self.wav2spec(stims))
 
     def _from_spectrogram(self, spectrogram: Float[Tensor, "B 1 F T"]) -> Float[Tensor, "B N 1 T"]:
         """Run everything behind ``wav2spec``."""
+        if not isinstance(spectrogram, Tensor):
+            raise TypeError(
+                f"expected a tensor of spectrograms (B, 1, {self.F}, T), got {type(spectrogram).__name__}: convert it "
+                "with torch.as_tensor"
+            )
         shape = tuple(spectrogram.shape)
         if len(shape) != 4 or shape[1] != 1 or shape[2] != self.F or shape[3] < 1:
             raise ValueError(f"expected spectrograms of shape (B, 1, {self.F}, T) with T >= 1, got {shape}")
-        return self.readout(self._features(self.prefiltering(spectrogram)))
+        try:
+            return self.readout(self._features(self.prefiltering(spectrogram)))
+        except RuntimeError as error:
+            # Only now, because parts of a model may well convert what they get.
+            self._explain(spectrogram, error)
+            raise
+
+    def _explain(self, spectrogram: Tensor, error: RuntimeError) -> None:
+        """Raise what the user can understand where torch failed for a dtype or a device."""
+        parameter = next((p for p in self.parameters() if p.is_floating_point()), spectrogram)
+        if spectrogram.dtype != parameter.dtype and not torch.is_autocast_enabled(spectrogram.device.type):
+            raise TypeError(
+                f"the spectrograms are {spectrogram.dtype}, but the model computes in {parameter.dtype}: convert one, "
+                f"as stims.to({parameter.dtype})"
+            ) from error
+        if spectrogram.device != parameter.device:
+            raise ValueError(
+                f"the spectrograms are on {spectrogram.device}, but the model is on {parameter.device}: move one, as "
+                f"stims.to({str(parameter.device)!r})"
+            ) from error
 
     def _features(self, filtered: Float[Tensor, "B C_in F T"]) -> Tensor:
         """Run the core; a model whose core is several modules overrides this."""

@@ -95,7 +95,7 @@ class StateNet(AudioEncodingModel):
         wav2spec: nn.Module | None = None,
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
-        if rnn_type not in _RECURRENT:
+        if rnn_type not in list(_RECURRENT):  # a list, for values that cannot be hashed
             raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are 'GRU', 'LSTM' and 'RNN'")
         kernel_size, stride = positive_int("kernel_size", kernel_size), positive_int("stride", stride)
         hidden_channels = positive_int("hidden_channels", hidden_channels)

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.models.checks import positive_int
+
 __all__ = ["FullyConnected1d", "LocallyConnected1d"]
 
 
@@ -57,6 +59,11 @@ class LocallyConnected1d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        sizes = {"input_size": input_size, "in_channels": in_channels, "out_channels": out_channels}
+        for name, value in {**sizes, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}.items():
+            positive_int(name, value)
+        if padding != 0:
+            positive_int("padding, where there is any,", padding)
         span = dilation * (kernel_size - 1) + 1
         if span > input_size + 2 * padding:
             raise ValueError(
@@ -88,7 +95,7 @@ class LocallyConnected1d(nn.Module):
         span = self.dilation * (self.kernel_size - 1) + 1
         patches = x.unfold(2, span, self.stride)[..., :: self.dilation]  # (B, C_in, L, K)
         # One matrix product per position: (L, B, C_in·K) @ (L, C_in·K, C_out).
-        patches = patches.permute(2, 0, 1, 3).reshape(self.output_size, x.shape[0], -1)
+        patches = patches.permute(2, 0, 1, 3).reshape(self.output_size, x.shape[0], self.weights.shape[1])
         weights = self.weights.permute(2, 1, 0)
         if self.biases is None:
             out = torch.bmm(patches, weights)

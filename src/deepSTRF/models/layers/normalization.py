@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from deepSTRF.models.checks import positive_int
+
 __all__ = ["CausalLayerNorm", "PaddedBatchNorm1d"]
 
 
@@ -41,10 +43,23 @@ class CausalLayerNorm(nn.Module):
     def __init__(self, normalized_shape: int, dim: int = 1, eps: float = 1e-5, elementwise_affine: bool = True) -> None:
         super().__init__()
         self.dim = dim
-        self.ln = nn.LayerNorm(normalized_shape, eps=eps, elementwise_affine=elementwise_affine)
+        self.ln = nn.LayerNorm(
+            positive_int("normalized_shape", normalized_shape), eps=eps, elementwise_affine=elementwise_affine
+        )
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Normalise over axis ``dim``; same shape out."""
+        """Normalise over axis ``dim``; same shape out.
+
+        Raises
+        ------
+        ValueError
+            If that axis has another length, or there is none.
+        """
+        (length,) = self.ln.normalized_shape
+        if not -x.ndim <= self.dim < x.ndim or x.shape[self.dim] != length:
+            raise ValueError(
+                f"expected axis {self.dim} to have length {length}, got a tensor of shape {tuple(x.shape)}"
+            )
         return self.ln(x.transpose(self.dim, -1)).transpose(self.dim, -1)
 
     def extra_repr(self) -> str:
@@ -88,13 +103,22 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
     running_var: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(num_features, eps=eps, momentum=momentum)
+        super().__init__(positive_int("num_features", num_features), eps=eps, momentum=momentum)
 
     def forward(self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B N T"]:
         """Normalise every channel; `valid` marks the bins that count in train mode, all by default.
 
         If fewer than two bins are valid, all count.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not ``(B, num_features, T)``, or `valid` not ``(B, T)``.
         """
+        if x.ndim != 3 or x.shape[1] != self.num_features:
+            raise ValueError(f"expected x of shape (B, {self.num_features}, T), got {tuple(x.shape)}")
+        if valid is not None and valid.shape != (x.shape[0], x.shape[2]):
+            raise ValueError(f"expected valid of shape {(x.shape[0], x.shape[2])}, got {tuple(valid.shape)}")
         if not self.training or valid is None:
             return super().forward(x)
         # Sums over many bins keep full precision under autocast, as those of torch's layer do.

@@ -44,6 +44,11 @@ class CausalSTRFConv(nn.Module):
         super().__init__()
         self.F, self.T = positive_int("F", F), positive_int("T", T)
         self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
+        if isinstance(kernel, nn.Conv2d) and (kernel.in_channels, kernel.out_channels) != (self.C_in, self.C_out):
+            raise ValueError(
+                f"the kernel must have {self.C_in} input and {self.C_out} output channels, got a Conv2d with "
+                f"{kernel.in_channels} and {kernel.out_channels}"
+            )
         self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
@@ -52,14 +57,20 @@ class CausalSTRFConv(nn.Module):
         Raises
         ------
         ValueError
-            If `x` is not ``(B, C_in, F, T)``.
+            If `x` is not ``(B, C_in, F, T)``, or the kernel gives another shape than it should.
         """
         if x.ndim != 4 or x.shape[1:3] != (self.C_in, self.F):
             raise ValueError(
                 f"expected a spectrogram (B, {self.C_in}, {self.F}, T), got a tensor of shape {tuple(x.shape)}"
             )
-        padded = functional.pad(x, (self.T - 1, 0))
-        return self.kernel(padded)
+        y = self.kernel(functional.pad(x, (self.T - 1, 0)))
+        expected = (x.shape[0], self.C_out, 1, x.shape[3])
+        if y.shape != expected:
+            raise ValueError(
+                f"the kernel {type(self.kernel).__name__} gives {tuple(y.shape)} where {expected} is needed: it must "
+                f"span all {self.F} bands and {self.T} bins, as Conv2d({self.C_in}, {self.C_out}, {(self.F, self.T)})"
+            )
+        return y
 
     def STRF_weight(self) -> Float[Tensor, "C_out C_in F T"]:
         """Return a copy of the kernel on the CPU; the last time index is the current bin.
