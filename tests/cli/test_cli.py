@@ -315,7 +315,7 @@ def test_an_interrupted_run_keeps_what_it_trained_for(tmp_path, monkeypatch):
         main, ["fit", "tiny", "linear", "--epochs", "1", "--batch-size", "4", "--out", str(tmp_path / "run")]
     )
     assert result.exit_code != 0
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "history.jsonl"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "history.jsonl", "training"}
     one_clear_line(run("evaluate", tmp_path / "run"), "not a finished run")
 
 

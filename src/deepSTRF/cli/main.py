@@ -75,15 +75,21 @@ def main() -> None:
 @click.option("--batch-size", type=int, help="Stimuli per gradient step.")
 @click.option("--loss", type=click.Choice(["mse", "poisson"]), help="What training minimises.")
 @click.option("--monitor", help="What early stopping watches: val_cc_norm, val_cc or val_loss.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the unfinished run in --out, or the newest one of these options in runs/.",
+)
 @click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
 )
-def fit(dataset: str, model: str, out: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
+def fit(dataset: str, model: str, out: str | None, resume: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Fit MODEL to DATASET and write a folder with scores, predictions, the model and figures.
 
     Without arguments: a simulated population with known receptive fields, and a linear-nonlinear model. Every training
-    option defaults to the model's own recipe (see `deepstrf models`).
+    option defaults to the model's own recipe (see `deepstrf models`). Ctrl-C or SIGTERM ends a run after the present
+    epoch; with --resume it goes on, also after it was killed.
 
     \b
     Examples:
@@ -92,24 +98,41 @@ def fit(dataset: str, model: str, out: str | None, quiet: bool, as_json: bool, *
       deepstrf fit ns1 statenet --data ~/recordings/ns1 --split checkpoint --seed 1
     """
     from deepSTRF.cli import report
-    from deepSTRF.runs import FitOptions, fit_run
+    from deepSTRF.cli.signals import StopSignals
+    from deepSTRF.runs import FitOptions, Interrupted, fit_run
 
     def say(line: str) -> None:
         click.echo(line, err=as_json)
 
     progress = report.ProgressLine()
+    signals = StopSignals(lambda line: click.echo(line, err=True))
+    where = out
 
     def on_start(folder: Path, recording: Recording) -> None:
-        nonlocal progress
+        nonlocal progress, where
+        where = str(folder)
         progress = report.ProgressLine()  # its clock starts here, after loading
         if not quiet:
             say(report.start_line(dataset, model, recording, folder))
 
     def on_epoch(fitter: Any, row: dict[str, Any]) -> None:
+        signals.armed = True  # from here on there is something to go on with
         if not quiet:
             say(progress(fitter, row))
+        if signals.caught:
+            fitter.stop()
 
-    result = fit_run(FitOptions(dataset=dataset, model=model, **options), out, on_epoch=on_epoch, on_start=on_start)
+    try:
+        with signals:
+            result = fit_run(
+                FitOptions(dataset=dataset, model=model, **options), out, resume=resume, on_epoch=on_epoch,
+                on_start=on_start,
+            )  # fmt: skip
+    except Interrupted as stopped:
+        click.echo(
+            f"{str(stopped).capitalize()}. Go on with:\n  {report.resume_command(sys.argv[1:], where)}", err=True
+        )
+        sys.exit(128 + signals.caught)
     if as_json:
         click.echo(json.dumps(report.as_json(result), indent=1, allow_nan=False))
     else:

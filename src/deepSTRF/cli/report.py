@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -157,3 +158,17 @@ def _listing(entries: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def resume_command(arguments: list[str], folder: str | None) -> str:
+    """What to type to go on with a run that was begun with these arguments.
+
+    Examples
+    --------
+    >>> resume_command(["fit", "ns1", "statenet", "--seed", "1"], "runs/ns1-statenet-1")
+    'deepstrf fit ns1 statenet --seed 1 --out runs/ns1-statenet-1 --resume'
+    """
+    named = any(argument == "--out" or argument.startswith("--out=") for argument in arguments)
+    out = [] if named or folder is None else ["--out", folder]
+    flag = [] if "--resume" in arguments else ["--resume"]
+    return shlex.join(["deepstrf", *arguments, *out, *flag])

@@ -9,6 +9,6 @@ True
 
 from deepSTRF.runs.evaluate import Evaluation, evaluate_run
 from deepSTRF.runs.fit import RunResult, fit_run
-from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 
-__all__ = ["Evaluation", "FitOptions", "RunError", "RunResult", "evaluate_run", "fit_run"]
+__all__ = ["Evaluation", "FitOptions", "Interrupted", "RunError", "RunResult", "evaluate_run", "fit_run"]

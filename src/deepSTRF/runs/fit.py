@@ -24,11 +24,12 @@ from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
-from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
+from deepSTRF.training.loggers import JsonlLogger, read_jsonl
 
-__all__ = ["Recording", "RunResult", "fit_run", "load_recording"]
+__all__ = ["Interrupted", "Recording", "RunResult", "fit_run", "load_recording"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def fit_run(
     options: FitOptions,
     out: str | Path | None = None,
     *,
+    resume: bool = False,
     on_epoch: Callable[[Any, dict[str, Any]], None] | None = None,
     on_start: Callable[[Path, Recording], None] | None = None,
 ) -> RunResult:
@@ -98,15 +100,21 @@ def fit_run(
         What to fit to what, and how.
     out : str or Path, optional
         The new folder; default ``runs/<dataset>-<model>-<n>``.
+    resume : bool
+        Go on with the unfinished run in `out` (default: the newest one of the same options under ``runs/``), after the
+        last epoch that it finished; begin it where there is none. On the CPU the result is, bit for bit, that of a run
+        that was never interrupted.
     on_epoch : callable, optional
-        ``(fitter, epoch_dict)``, once per epoch.
+        ``(fitter, epoch_dict)``, once per epoch; may call ``fitter.stop()``.
     on_start : callable, optional
         ``(folder, recording)``, before fitting begins.
 
     Raises
     ------
     RunError, ValueError, OSError
-        For anything that the user can mend. The folder of a run that never finished an epoch is removed.
+        For anything that the user can mend. The folder of a new run that never finished an epoch is removed.
+    Interrupted
+        If `on_epoch` stopped the training; the folder is ready to go on.
 
     Examples
     --------
@@ -126,32 +134,59 @@ def fit_run(
     settings = resolve_settings(recipe, options)
     device = _checked_device(options.device)
     recording = load_recording(options)
-    folder = files.create_run_folder(out, options.dataset, options.model)
+    config = _config(options, settings, recording)
+    if resume:
+        folder, new = files.open_run_folder(out, config)
+    else:
+        folder, new = files.create_run_folder(out, options.dataset, options.model), True
     try:
         if on_start is not None:
             on_start(folder, recording)
-        config = _config(options, settings, recording)
         files.write_json(config, folder / files.CONFIG_FILE)
-        started = time.perf_counter()
+        history_log = JsonlLogger(folder / files.HISTORY_FILE)
+        clock = _Clock(folder / files.HISTORY_FILE)
 
         def log(fitter: Any, row: dict[str, Any]) -> None:
-            files.append_history({**row, "seconds": time.perf_counter() - started}, folder / files.HISTORY_FILE)
+            if row["epoch"] == fitter.start_epoch:
+                history_log.rewind(row["epoch"])  # an epoch whose end was logged but not saved is run again
+            history_log({**row, "seconds": clock()})
             if on_epoch is not None:
                 on_epoch(fitter, row)
 
         with cpu_threads(options.threads):
             model, history = fit_model(
-                recipe, settings, recording.parts, seed=options.seed, device=device, on_epoch=log
+                recipe,
+                settings,
+                recording.parts,
+                seed=options.seed,
+                device=device,
+                on_epoch=log,
+                checkpoint=folder / files.TRAINING_FOLDER / "best.pt",
             )
-            seconds = time.perf_counter() - started
+            seconds = clock()
             if settings is None:
-                files.append_history({**history[0], "seconds": seconds}, folder / files.HISTORY_FILE)
-            return _write_results(folder, config, recording, model, history, seconds, device)
+                history_log.rewind(0)
+                history_log({**history[0], "seconds": seconds})
+            result = _write_results(folder, config, recording, model, history, seconds, device)
+        shutil.rmtree(folder / files.TRAINING_FOLDER, ignore_errors=True)
+        return result
     except BaseException:
         # What was trained for stays, also after Ctrl-C; without scores.json the folder is not taken for a finished run.
-        if not (folder / files.HISTORY_FILE).exists():
+        if new and not (folder / files.HISTORY_FILE).exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+class _Clock:
+    """Seconds of fitting, with those of the sessions before this one."""
+
+    def __init__(self, history: Path) -> None:
+        rows = read_jsonl(history) if history.exists() else []
+        self.before = max((row.get("seconds", 0.0) for row in rows), default=0.0)
+        self.started = time.perf_counter()
+
+    def __call__(self) -> float:
+        return self.before + time.perf_counter() - self.started
 
 
 def _write_results(

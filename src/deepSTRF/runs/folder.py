@@ -20,9 +20,10 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.runs.options import RunError
 
 __all__ = [
-    "append_history",
     "create_run_folder",
     "data_fingerprint",
+    "is_complete",
+    "open_run_folder",
     "plain",
     "read_json",
     "write_json",
@@ -36,6 +37,7 @@ NEURONS_FILE = "neurons.csv"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"
 MODEL_FOLDER = "model"
+TRAINING_FOLDER = "training"  # the state of an unfinished training
 
 
 def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
@@ -70,6 +72,72 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
         raise RunError(f"cannot make the run folder {error.filename or out}: {error.strerror}") from error
 
 
+def is_complete(folder: str | Path) -> bool:
+    """Whether a run came to its end: its scores are written last."""
+    return (Path(folder) / SCORES_FILE).is_file()
+
+
+def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[Path, bool]:
+    """Find the unfinished run of this configuration, or make the folder of a new one.
+
+    Parameters
+    ----------
+    out : str or Path, optional
+        The folder. Without it, the newest unfinished ``runs/<dataset>-<model>-<n>`` of this configuration.
+    config : dict
+        What is to be run.
+
+    Returns
+    -------
+    tuple of Path and bool
+        The folder, and whether it is new.
+
+    Raises
+    ------
+    RunError
+        If `out` is a finished run, a run of another configuration, or no run.
+    """
+    dataset, model = config["options"]["dataset"], config["options"]["model"]
+    if out is None:
+        found = sorted(Path("runs").glob(f"{dataset}-{model}-*/{CONFIG_FILE}"), key=lambda path: -path.stat().st_mtime)
+        for path in found:
+            if not is_complete(path.parent) and not _differences(read_json(path), config):
+                return path.parent, False
+        return create_run_folder(None, dataset, model), True
+    folder = Path(out)
+    if not folder.exists():
+        return create_run_folder(out, dataset, model), True
+    if is_complete(folder):
+        raise RunError(f"{folder} is a finished run, so there is nothing to resume; name a new folder with --out")
+    if (folder / CONFIG_FILE).is_file():
+        differences = _differences(read_json(folder / CONFIG_FILE), config)
+        if differences:
+            raise RunError(
+                f"{folder} is a run of another configuration: {'; '.join(differences)}. Give the options that it was "
+                "begun with, or name a new folder with --out"
+            )
+    elif not folder.is_dir() or any(folder.iterdir()):
+        raise RunError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}; name another one with --out")
+    return folder, False
+
+
+def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
+    """What a run must have in common with one that it goes on with: all but the place of the data and its length."""
+    was, now = _flat(saved), _flat(plain(own))
+    free = ("options.data", "options.epochs", "settings.epochs", "python", "started")
+    names = [name for name in {**was, **now} if name not in free and was.get(name) != now.get(name)]
+    return [f"{name}: was {was.get(name)}, is {now.get(name)}" for name in names]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for name, entry in value.items():
+        flat |= _flat(entry, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
 def write_json(value: Any, path: Path) -> None:
     """Write JSON atomically; NaN becomes null, so that every reader can read it."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
@@ -93,12 +161,6 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path.parent} is not a finished run: it has no {path.name}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}") from error
-
-
-def append_history(row: Mapping[str, Any], path: Path) -> None:
-    """Add one line for an epoch: plain numbers as they are, per-neuron values as percentiles."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(plain({name: _summary(value) for name, value in row.items()}), allow_nan=False) + "\n")
 
 
 def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
@@ -139,16 +201,6 @@ def data_fingerprint(dataset: NeuralDataset) -> str:
 def _digest_tensor(digest: Any, tensor: Tensor) -> None:
     digest.update(str(tuple(tensor.shape)).encode())
     digest.update(np.ascontiguousarray(tensor.numpy()).data)
-
-
-def _summary(value: Any) -> Any:
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return value
-    values = value.double()[value.isfinite()]
-    if len(values) == 0:
-        return {"mean": math.nan, "p10": math.nan, "p50": math.nan, "p90": math.nan, "n_valid": 0}
-    low, middle, high = values.quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)).tolist()
-    return {"mean": float(values.mean()), "p10": low, "p50": middle, "p90": high, "n_valid": len(values)}
 
 
 def plain(value: Any) -> Any:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FitOptions", "RunError"]
+__all__ = ["FitOptions", "Interrupted", "RunError"]
 
 
 class RunError(ValueError):
     """Something that the user can mend; the command line prints it as one line and exits with code 2."""
+
+
+class Interrupted(RunError):
+    """The user ended a run after an epoch; its folder is ready to go on."""
 
 
 @dataclass(frozen=True)

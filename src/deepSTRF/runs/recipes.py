@@ -11,6 +11,7 @@ import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.models.ridge import fit_ridge
 from deepSTRF.models.warm_start import start_from_ridge
 from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_cards
-from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
 
@@ -131,10 +132,17 @@ def fit_model(
     seed: int,
     device: torch.device,
     on_epoch: EpochCallback,
+    checkpoint: Path,
 ) -> tuple[AudioEncodingModel, list[dict[str, Any]]]:
     """Fit a recipe to the training and validation parts; return the best model, in eval mode, and its history.
 
-    The history of a closed-form fit is one row with its validation scores; `on_epoch` is not called for it.
+    The history of a closed-form fit is one row with its validation scores; `on_epoch` is not called for it. The
+    state of any other training lies beside `checkpoint`, and a training goes on from what is there.
+
+    Raises
+    ------
+    Interrupted
+        If `on_epoch` stopped the training.
     """
     set_random_seed(seed)
     train, val = parts["train"], parts["val"]
@@ -159,10 +167,14 @@ def fit_model(
         log_fn=None,
         track_train_metrics=False,
         track_per_cell_best=recipe.per_cell_best,
-        restore_best=True,
+        ckpt_path=checkpoint,
+        resume=True,
     )
     fitter.on_epoch = on_epoch
-    return model, fitter.fit()
+    history = fitter.fit()
+    if fitter.stopped:
+        raise Interrupted(f"stopped after epoch {history[-1]['epoch']}")
+    return model, history
 
 
 class RecipeFitter(Fitter):
