@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from deepSTRF.training.loggers.base import import_package, run_name
 from deepSTRF.training.loggers.percentiles import final_row, flat_values, plain
 
@@ -52,6 +54,8 @@ class MLflowSeedLogger:
 
     Raises
     ------
+    ValueError
+        If the path of `tracking_dir` contains ``%`` or ``?``.
     ImportError
         If ``mlflow`` is not installed.
 
@@ -59,6 +63,18 @@ class MLflowSeedLogger:
     -----
     ``MLFLOW_DISABLE_TELEMETRY`` is set to ``true`` where it is unset: without it, MLflow reports its use over the
     network.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from deepSTRF.training.loggers import MLflowSeedLogger
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
+    ...     log = MLflowSeedLogger(0, tracking_dir=folder, experiment="linear-ns1", config={"lr": 1e-3})
+    ...     log({"epoch": 0, "train_loss": 0.5, "val_cc": torch.tensor([0.25, 0.75])})
+    ...     log.finalize({"test": {"cc": torch.tensor([0.3, 0.7])}})
+    ...     log.close()
+    ...     log.client.get_run(log.run_id).data.metrics["final/test_cc"]
+    0.5
     """
 
     def __init__(
@@ -73,12 +89,13 @@ class MLflowSeedLogger:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
         mlflow = import_package("mlflow", "MLflowSeedLogger")
         self._metric, self._param = mlflow.entities.Metric, mlflow.entities.Param
-        filelock = import_package("filelock", "MLflowSeedLogger")
         self.seed = seed
         folder = Path(tracking_dir).resolve()
+        if set("%?") & set(str(folder)):  # in an address they don't stand for themselves: the store would lie elsewhere
+            raise ValueError(f"tracking_dir must not contain % or ?, got {folder}; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         self.tracking_uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
-        with filelock.FileLock(folder / "mlflow.db.lock"):  # two processes that both make the tables disturb each other
+        with FileLock(folder / "mlflow.db.lock"):  # two processes that make the tables at once would both fail
             self.client = mlflow.MlflowClient(self.tracking_uri)
             found = self.client.get_experiment_by_name(experiment or "deepSTRF")
             experiment_id = (

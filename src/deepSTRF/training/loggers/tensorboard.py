@@ -67,22 +67,19 @@ class TensorBoardSeedLogger:
         name: str | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._new_writer = import_package("torch.utils.tensorboard", "TensorBoardSeedLogger").SummaryWriter
+        tensorboard = import_package("torch.utils.tensorboard", "TensorBoardSeedLogger")
         self.seed = seed
         self.config = dict(config or {})
         self.run_dir = Path(log_dir) / (group or "default") / run_name(seed, name, group)
         self._has_older_curves = any(self.run_dir.glob("events.out.tfevents.*"))
-        self.writer = self._new_writer(self.run_dir)
+        self.writer = tensorboard.SummaryWriter(self.run_dir)
         self._write_config()
 
     def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
         """Add an epoch to the curves."""
         epoch = int(epoch_dict["epoch"])
         if self._has_older_curves:
-            self.writer.close()
-            self.writer = self._new_writer(self.run_dir, purge_step=epoch)
-            self._write_config()
-            self._has_older_curves = False
+            self._hide_older_curves(epoch)
         for name, value in flat_values(epoch_dict):
             self._write(name, value, epoch)
         for name, values in histogram_values(epoch_dict):
@@ -101,6 +98,14 @@ class TensorBoardSeedLogger:
     def close(self) -> None:
         """Write what is left and close the event file."""
         self.writer.close()
+
+    def _hide_older_curves(self, epoch: int) -> None:
+        """Let TensorBoard drop what was written for `epoch` and later, as ``SummaryWriter(purge_step=epoch)`` does."""
+        events = import_package("tensorboard.compat.proto.event_pb2", "TensorBoardSeedLogger")
+        start = events.SessionLog(status=events.SessionLog.START)
+        self.writer.file_writer.add_event(events.Event(session_log=start), step=epoch)
+        self._has_older_curves = False
+        self._write_config()  # it was dropped too where the epoch is 0
 
     def _write_config(self) -> None:
         if self.config:

@@ -83,7 +83,9 @@ class WandbSeedLogger:
         self.seed = seed
         if mode is None:
             mode = os.environ.setdefault("WANDB_MODE", "offline")
-        if dir is not None and mode != "disabled":
+        if mode == "disabled":
+            dir = None  # wandb would make it
+        elif dir is not None:
             Path(dir).mkdir(parents=True, exist_ok=True)  # wandb would write elsewhere, with no more than a warning
         options = {
             "project": project,
@@ -99,7 +101,9 @@ class WandbSeedLogger:
 
     def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
         """Log an epoch as one step."""
-        self.run.log({**dict(flat_values(epoch_dict)), **self._histograms(epoch_dict)}, step=int(epoch_dict["epoch"]))
+        row = {**dict(flat_values(epoch_dict)), **self._histograms(epoch_dict)}
+        # Committed: wandb would hold it back until the next one, and then over the summary of the best epoch.
+        self.run.log(row, step=int(epoch_dict["epoch"]), commit=True)
 
     def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the scores of the best epoch to the summary, as ``<part>_<metric>`` and its percentiles."""
