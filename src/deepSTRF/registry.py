@@ -94,6 +94,9 @@ _models: dict[str, tuple[ModelCard, type]] = {}
 
 
 def _register(registry: dict[str, Any], card: Any) -> Callable[[C], C]:
+    if not isinstance(card, DatasetCard | ModelCard):
+        raise TypeError(f"a class is registered with a DatasetCard or ModelCard, got {type(card).__name__}: {card!r}")
+
     def decorate(cls: C) -> C:
         if card.name in registry and registry[card.name][1].__qualname__ != cls.__qualname__:
             raise ValueError(f"the name {card.name!r} is already registered for {registry[card.name][1]}")
@@ -131,6 +134,8 @@ def model_cards() -> dict[str, ModelCard]:
 
 
 def _get(kind: str, registry: dict[str, Any], cards: dict[str, Any], name: str) -> type:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a {kind} is a string, got {type(name).__name__}; there are: {', '.join(cards)}")
     if name not in cards:
         close = difflib.get_close_matches(name, list(cards), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deepSTRF.datasets.arguments import check_list
 from deepSTRF.datasets.packed import PackedResponses
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[st
     """
     from deepSTRF.datasets.neural_dataset import NeuralDataset  # the class imports this module for its ``+``
 
+    if not isinstance(datasets, Iterable):
+        raise TypeError(f"datasets must be a list of NeuralDatasets, got {type(datasets).__name__}")
     datasets = list(datasets)
     if not datasets:
         raise ValueError("concat_neural_datasets needs at least one data set, got none")
     for position, dataset in enumerate(datasets):
         if not isinstance(dataset, NeuralDataset):
             raise TypeError(f"input {position} must be a NeuralDataset, got {type(dataset).__name__}")
+    if names is not None:
+        check_list("names", names, "one string per data set")
     if names is not None and len(names) != len(datasets):
         raise ValueError(f"names must have one entry per dataset: {len(names)} names, {len(datasets)} data sets")
     first = datasets[0]

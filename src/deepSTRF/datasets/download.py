@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from deepSTRF.registry import UnknownNameError
+
 __all__ = ["RECORDINGS", "RecordingError", "RemoteFile", "default_cache_dir", "download_recording"]
 
 
@@ -101,11 +103,11 @@ def download_recording(name: str, dest: str | os.PathLike[str] | None = None, *,
 
     Raises
     ------
-    KeyError
-        If there is no such recording.
+    UnknownNameError
+        If there is no such recording (a KeyError).
     RecordingError
-        If a download fails, or a file, downloaded or already there, has another checksum than it should have. A file
-        that was already there is never overwritten.
+        If the folder can't be written to, a download fails, or a file, downloaded or already there, has another
+        checksum than it should have. A file that was already there is never overwritten.
 
     Examples
     --------
@@ -113,9 +115,15 @@ def download_recording(name: str, dest: str | os.PathLike[str] | None = None, *,
     >>> folder = download_recording("NS1")  # doctest: +SKIP
     """
     if name not in RECORDINGS:
-        raise KeyError(f"there is no recording {name!r} to download; there are: {', '.join(RECORDINGS)}")
+        raise UnknownNameError(f"there is no recording {name!r} to download; there are: {', '.join(RECORDINGS)}")
     folder = default_cache_dir(name) if dest is None else Path(dest).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(
+            f"the folder {folder} can't be made ({error}); give another one, or set DEEPSTRF_DATA_DIR to one that can "
+            "be written to"
+        ) from error
     for remote in RECORDINGS[name]:
         target = folder / remote.name
         if target.exists():
@@ -133,11 +141,14 @@ def _check_present(remote: RemoteFile, target: Path) -> None:
     import pooch
 
     expected = remote.sha256
-    if expected is None and _record_of(target).exists():
-        expected = (_record_of(target).read_text(encoding="utf-8").split() or [""])[0]
-    if expected is None:  # put there by the user: nothing to compare with
-        return
-    found = pooch.file_hash(str(target))
+    try:
+        if expected is None and _record_of(target).exists():
+            expected = (_record_of(target).read_text(encoding="utf-8", errors="replace").split() or [""])[0]
+        if expected is None:  # put there by the user: nothing to compare with
+            return
+        found = pooch.file_hash(str(target))
+    except OSError as error:
+        raise RecordingError(f"{target} can't be read ({error}); expected a file, as downloaded") from error
     if found != expected:
         raise RecordingError(
             f"{target} is not the file that was published or first downloaded: expected sha256 {expected}, found "
@@ -148,8 +159,8 @@ def _check_present(remote: RemoteFile, target: Path) -> None:
 def _fetch(remote: RemoteFile, target: Path, progress: bool) -> None:
     import pooch
 
-    _record_of(target).unlink(missing_ok=True)  # of an earlier download that the user has deleted
     try:
+        _record_of(target).unlink(missing_ok=True)  # of an earlier download that the user has deleted
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
         pooch.retrieve(remote.url, remote.sha256, target.name, target.parent, downloader=downloader)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
@@ -166,5 +177,13 @@ def _fetch(remote: RemoteFile, target: Path, progress: bool) -> None:
     if remote.sha256 is None:
         record = _record_of(target)
         part = record.with_name(record.name + ".part")
-        part.write_text(f"{pooch.file_hash(str(target))}  {target.name}\n", encoding="utf-8")
-        part.replace(record)
+        try:
+            part.write_text(f"{pooch.file_hash(str(target))}  {target.name}\n", encoding="utf-8")
+            part.replace(record)
+        except OSError as error:
+            for file in (part, target):  # without its checksum it would pass for a file of the user's own
+                file.unlink(missing_ok=True)
+            raise RecordingError(
+                f"{target} was fetched, but its checksum can't be written ({error}); make room on the disk, or choose "
+                "another folder, and try again"
+            ) from error

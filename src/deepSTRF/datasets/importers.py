@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import check_list
+
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
 
@@ -36,6 +38,8 @@ def fill_from_arrays(
     TypeError, ValueError
         If an array has a wrong type, shape or length; the message names stimulus and neuron.
     """
+    check_list("stims", stims, "one array (F, T) per stimulus")
+    check_list("responses", responses, "one entry per stimulus, each an array (N, R, T) or a list of (R, T) arrays")
     n_stims = len(stims)
     if n_stims == 0:
         raise ValueError("from_arrays needs at least one stimulus, got none")
@@ -50,14 +54,27 @@ def fill_from_arrays(
             raise ValueError(f"responses[{s}] has {count} neurons, responses[0] has {n_neurons}; use None for no data")
         rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
     dataset.N_neurons = n_neurons
-    dataset.stim_meta = [dict(meta) for meta in stim_meta] if stim_meta is not None else [{} for _ in range(n_stims)]
-    dataset.nrn_meta = [dict(meta) for meta in nrn_meta] if nrn_meta is not None else [{} for _ in range(n_neurons)]
+    dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
+    dataset.nrn_meta = _metadata(nrn_meta, n_neurons, "nrn_meta")
     dataset.responses = rows
     bands = {stim.shape[-2] for stim in dataset.stims}
     if len(bands) > 1:
         raise ValueError(f"all spectrograms must have the same number of bands, got {sorted(bands)}")
     if hasattr(dataset, "F"):
         dataset.F = bands.pop()
+
+
+def _metadata(metadata: Any, count: int, name: str) -> list[dict[str, Any]]:
+    if metadata is None:
+        return [{} for _ in range(count)]
+    check_list(name, metadata, "dicts")
+    copies = []
+    for index, meta in enumerate(metadata):
+        try:
+            copies.append(dict(meta))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}[{index}] must be a dict, got {type(meta).__name__}") from error
+    return copies
 
 
 def _tensor(array: Any, where: str) -> Tensor:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
+from deepSTRF.datasets.arguments import positive_number, whole_number
+
 __all__ = ["SOUND_TYPES", "draw_spectrogram"]
 
 SOUND_TYPES: tuple[str, ...] = ("texture", "vocalisation", "transients", "mixture")
@@ -47,7 +49,9 @@ def draw_spectrogram(
     Raises
     ------
     ValueError
-        If `kind` is no type of sound.
+        If `kind` is no type of sound, the frequencies don't rise, or `n_bins` or `dt_ms` is too small.
+    TypeError
+        If `n_bins`, `dt_ms` or `rng` has a wrong type.
 
     Examples
     --------
@@ -57,6 +61,13 @@ def draw_spectrogram(
     """
     if kind not in SOUND_TYPES:
         raise ValueError(f"kind is one of {', '.join(SOUND_TYPES)}; got {kind!r}")
+    frequencies_hz = np.asarray(frequencies_hz)
+    if frequencies_hz.ndim != 1 or len(frequencies_hz) < 2 or not (np.diff(frequencies_hz, prepend=0) > 0).all():
+        raise ValueError(f"frequencies_hz must be at least 2 rising positive frequencies, got {frequencies_hz}")
+    whole_number("n_bins", n_bins, least=2)
+    positive_number("dt_ms", dt_ms)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a generator as np.random.default_rng makes it, got {type(rng).__name__}")
     # Every sound has a background; what it is named after stands out from it by a few to tens of dB.
     background_db = {"texture": 0.0, "mixture": rng.uniform(-12, -4)}.get(kind, rng.uniform(-16, -6))
     power = 10 ** ((_texture(frequencies_hz, n_bins, dt_ms, rng) + background_db) / 10)

@@ -9,7 +9,7 @@ Blocks are never written to, only replaced, so that data sets can share them.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -265,11 +265,17 @@ class StimulusResponses(Sequence[Tensor]):
 
     def __setitem__(self, index: int, response: Tensor) -> None:
         neuron = self._neuron(index)
-        self._changes[neuron] = _checked(response, f"the response of neuron {neuron}")
+        response = _checked(response, f"the response of neuron {neuron}")
+        if response.shape[1] != self._block.n_bins and not bool(response.isnan().all()):
+            self._owner.check_bins(self, neuron, response.shape[1])
+        self._changes[neuron] = response
         self._owner.revision += 1
 
     def _neuron(self, index: int) -> int:
-        neuron = operator.index(index)
+        try:
+            neuron = operator.index(index)
+        except TypeError as error:
+            raise TypeError(f"a neuron index must be an integer, got {type(index).__name__}: {index!r}") from error
         if neuron < 0:
             neuron += len(self)
         if not 0 <= neuron < len(self):
@@ -296,6 +302,8 @@ class PackedResponses(MutableSequence[StimulusResponses]):
         The (1, 1) NaN tensor that every pair without data reads as.
     revision : int
         Grows with every assignment, so that what was derived from the responses can tell that it is outdated.
+    bins_of : callable or None
+        Gives the bins that the responses to a stimulus must have, or None; asked when one response is assigned.
 
     Examples
     --------
@@ -312,6 +320,7 @@ class PackedResponses(MutableSequence[StimulusResponses]):
         self.n_neurons = n_neurons
         self.missing = torch.full((1, 1), float("nan"))
         self.revision = 0
+        self.bins_of: Callable[[int], int | None] | None = None
         self._rows: list[StimulusResponses] = []
         for stimulus, row in enumerate(rows):
             self._rows.append(self._packed(row, stimulus))
@@ -327,6 +336,16 @@ class PackedResponses(MutableSequence[StimulusResponses]):
         """The block of each stimulus."""
         return (row.block for row in self._rows)
 
+    def check_bins(self, row: StimulusResponses, neuron: int, n_bins: int) -> None:
+        """Raise ValueError if the stimulus of `row` has other than `n_bins` bins, as far as that is known."""
+        stimulus = self.position_of(row)
+        expected = None if self.bins_of is None or stimulus < 0 else self.bins_of(stimulus)
+        if expected not in (None, n_bins):
+            raise ValueError(
+                f"the response of neuron {neuron} has {n_bins} bins, stimulus {stimulus} has {expected}; cut it or pad "
+                f"it with NaN, or, for other bins, change the stimulus first: stims[{stimulus}] = ..."
+            )
+
     def position_of(self, row: StimulusResponses) -> int:
         """Index of the stimulus that `row` belongs to, -1 if it was replaced."""
         return next((s for s, own in enumerate(self._rows) if own is row), -1)
@@ -341,7 +360,10 @@ class PackedResponses(MutableSequence[StimulusResponses]):
     def __getitem__(self, index: slice) -> list[StimulusResponses]: ...
 
     def __getitem__(self, index: int | slice) -> StimulusResponses | list[StimulusResponses]:
-        return self._rows[index]
+        try:
+            return self._rows[index]
+        except IndexError as error:
+            raise IndexError(f"there is no stimulus {index}; there are {len(self)}") from error
 
     def __setitem__(self, index: int | slice, row: Any) -> None:
         if isinstance(index, slice):

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import positive_number
 from deepSTRF.datasets.packed import PackedResponses, ResponseBlock
-from deepSTRF.datasets.selection import _index
+from deepSTRF.datasets.selection import _indices
 from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
 from deepSTRF.datasets.storage import RecordingStorage
 from deepSTRF.metrics.reliability import SNR, ccmax_measure
@@ -57,7 +58,7 @@ class PreprocessableRecording(RecordingStorage):
         IndexError
             If there is no such stimulus.
         ValueError
-            If there are no stimuli to take statistics from.
+            If there are no stimuli to take statistics from, they differ in bands, or `eps` is not positive.
 
         Examples
         --------
@@ -68,8 +69,12 @@ class PreprocessableRecording(RecordingStorage):
         >>> stats["mean"].shape, bool(ds.stims[0].mean(-1).abs().max() < 1e-5)
         (torch.Size([1, 4, 1]), True)
         """
+        positive_number("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         stims = [self.stims[s] for s in chosen]
+        sizes = {stim.shape[:-1] for stim in self.stims}
+        if len(sizes) > 1:
+            raise ValueError(f"stimuli can differ in time only to be standardised, got the shapes {sorted(sizes)} x T")
         axes = [axis for axis in range(stims[0].ndim) if not per_band or axis != stims[0].ndim - 2]
         count = sum(stim.numel() for stim in stims) // (stims[0].shape[-2] if per_band else 1)
         total = torch.zeros([], dtype=torch.float64, device=stims[0].device)
@@ -82,7 +87,8 @@ class PreprocessableRecording(RecordingStorage):
         std = (squares / max(count - 1, 1)).sqrt().clamp(min=eps)
         if not per_band:
             mean, std = mean.reshape(()), std.reshape(())
-        mean, std = mean.to(stims[0].dtype), std.to(stims[0].dtype)
+        # in half precision the smallest deviation would be rounded to 0
+        mean, std = mean.to(stims[0].dtype), std.to(stims[0].dtype).clamp(min=torch.finfo(stims[0].dtype).tiny)
         self.stims = [(stim - mean) / std for stim in self.stims]
         self.stim_normalization = {
             "mean": mean,
@@ -109,7 +115,7 @@ class PreprocessableRecording(RecordingStorage):
         Raises
         ------
         ValueError
-            If `window_ms` is not positive.
+            If `window_ms` is not positive and finite.
 
         Warns
         -----
@@ -157,7 +163,7 @@ class PreprocessableRecording(RecordingStorage):
         IndexError
             If there is no such stimulus.
         ValueError
-            If `method` is another one, or there are no stimuli to take statistics from.
+            If `method` is another one, `eps` is not positive, or there are no stimuli to take statistics from.
 
         Examples
         --------
@@ -171,6 +177,7 @@ class PreprocessableRecording(RecordingStorage):
         """
         if method not in ("max", "zscore"):
             raise ValueError(f"method must be 'max' or 'zscore', got {method!r}")
+        positive_number("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         packed = self._packed()
         blocks = [packed[s].block for s in chosen]
@@ -273,7 +280,7 @@ class PreprocessableRecording(RecordingStorage):
         if stim_indices is None:
             chosen = list(range(len(self.stims)))
         else:
-            chosen = [_index(s, len(self.stims), "stimulus") for s in stim_indices]
+            chosen = _indices(stim_indices, len(self.stims), "stimulus")
         if not chosen:
             raise ValueError("no stims to take statistics from: stim_indices (or the data set) is empty")
         return chosen

@@ -7,7 +7,7 @@ as none). Nothing is copied or dropped: a selection changes what items hold, nev
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
@@ -96,8 +96,15 @@ def _index(value: Any, size: int, what: str) -> int:
     return index
 
 
-def _as_list(values: Any) -> Any:
+def _indices(values: Any, size: int, what: str) -> list[int]:
+    """`values` as a list of ints, each from 0 to `size` - 1."""
+    return [_index(value, size, what) for value in _as_list(values, what)]
+
+
+def _as_list(values: Any, what: str) -> Any:
     """Lists stay the same object, so that changing them in place is seen; other sequences become lists."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"expected a list of {what} indices, got {type(values).__name__}: {values!r}")
     return values if isinstance(values, list) else list(values)
 
 
@@ -119,7 +126,7 @@ class SelectableRecording(RecordingStorage):
 
     @I.setter
     def I(self, neurons: Iterable[SupportsIndex]) -> None:  # noqa: E743
-        self._selected_neurons = _as_list(neurons)
+        self._selected_neurons = _as_list(neurons, "neuron")
         self._no_neuron_because = None
 
     @property
@@ -129,7 +136,7 @@ class SelectableRecording(RecordingStorage):
 
     @S_sel.setter
     def S_sel(self, stims: Iterable[SupportsIndex] | None) -> None:
-        self._selected_stims = None if stims is None else _as_list(stims)
+        self._selected_stims = None if stims is None else _as_list(stims, "stimulus")
         self._no_stim_because = None
 
     def get_nrn_meta(self) -> list[dict[str, Any]]:
@@ -172,7 +179,7 @@ class SelectableRecording(RecordingStorage):
         IndexError
             If there is no such neuron.
         """
-        chosen = [_index(i, self.N_neurons, "neuron") for i in neurons]
+        chosen = _indices(neurons, self.N_neurons, "neuron")
         self._take_neurons(chosen, lambda: "select_population([]) selects no neuron")
 
     def select_pop_by_nrn_attr(self, name: str, value: Any) -> list[int]:
@@ -203,7 +210,7 @@ class SelectableRecording(RecordingStorage):
         >>> len(ds)
         0
         """
-        chosen = [n for n, meta in enumerate(self.nrn_meta) if name in meta and meta[name] == value]
+        chosen = _matching(self.nrn_meta, name, value)
         return self._take_neurons(
             chosen,
             lambda: f"select_pop_by_nrn_attr({name!r}, {value!r}) matched no neuron; {_values(self.nrn_meta, name)}",
@@ -242,7 +249,7 @@ class SelectableRecording(RecordingStorage):
         list of int
             The selected neurons, ``[]`` (and no items) where none matches.
         """
-        stims = [s for s, meta in enumerate(self.stim_meta) if name in meta and meta[name] == value]
+        stims = _matching(self.stim_meta, name, value)
         return self._take_neurons(
             self._hearing(stims),
             lambda: f"select_pop_by_stim_attr({name!r}, {value!r}) matched no neuron; {_values(self.stim_meta, name)}",
@@ -312,7 +319,7 @@ class SelectableRecording(RecordingStorage):
         IndexError
             If there is no such stimulus; negative indices are none.
         """
-        chosen = [_index(i, self.get_S(), "stimulus") for i in stims]
+        chosen = _indices(stims, self.get_S(), "stimulus")
         self._take_stims(chosen, lambda: "select_stims([]) selects no stimulus")
 
     def select_stims_by_attr(self, name: str, value: Any) -> list[int]:
@@ -330,7 +337,7 @@ class SelectableRecording(RecordingStorage):
         list of int
             The selected stimuli, ``[]`` (and no items) where none matches.
         """
-        chosen = [s for s, meta in enumerate(self.stim_meta) if name in meta and meta[name] == value]
+        chosen = _matching(self.stim_meta, name, value)
         return self._take_stims(
             chosen,
             lambda: f"select_stims_by_attr({name!r}, {value!r}) matched no stimulus; {_values(self.stim_meta, name)}",
@@ -402,6 +409,8 @@ class SelectableRecording(RecordingStorage):
 
 
 def _accepted(metadata: list[dict[str, Any]], predicate: Callable[[dict[str, Any]], Any]) -> list[int]:
+    if not callable(predicate):  # or the TypeError of calling it would count as "no match"
+        raise TypeError(f"the predicate must be a function of a metadata dict, got {type(predicate).__name__}")
     accepted = []
     for index, meta in enumerate(metadata):
         try:
@@ -410,6 +419,21 @@ def _accepted(metadata: list[dict[str, Any]], predicate: Callable[[dict[str, Any
         except (KeyError, TypeError):  # documented: metadata without the key, or None, don't match
             continue
     return accepted
+
+
+def _matching(metadata: list[dict[str, Any]], name: str, value: Any) -> list[int]:
+    if not isinstance(name, Hashable):
+        raise TypeError(f"the name of a metadata key must be a string, got {type(name).__name__}: {name!r}")
+    matching = []
+    for index, meta in enumerate(metadata):
+        try:
+            if name in meta and meta[name] == value:
+                matching.append(index)
+        except (ValueError, RuntimeError) as error:  # arrays compare number by number
+            raise TypeError(
+                f"the values of {name!r} can't be compared with {value!r} ({error}); select with a predicate instead"
+            ) from error
+    return matching
 
 
 def _values(metadata: list[dict[str, Any]], name: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import positive_number, whole_number
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
@@ -85,8 +86,8 @@ class SimulatedDataset(AudioNeuralDataset):
 
     Raises
     ------
-    ValueError
-        If an argument is out of its range.
+    TypeError, ValueError
+        If an argument is no number (or no integer), or out of its range.
 
     Notes
     -----
@@ -138,9 +139,14 @@ class SimulatedDataset(AudioNeuralDataset):
         kinds: Mapping[str, float] | None = None,
     ) -> None:
         kinds = _KINDS if kinds is None else kinds
-        _check(n_neurons, n_stims, dt_ms, missing, kinds)
+        n_neurons, n_stims = (
+            whole_number("n_neurons", n_neurons, least=1),
+            whole_number("n_stims", n_stims, least=1),
+        )
+        seed = whole_number("seed", seed, least=0)
+        _check(dt_ms, missing, kinds)
         durations = _as_range("duration_s", duration_s, 2 * dt_ms / 1000)
-        repeats = _as_range("n_repeats", n_repeats, 1)
+        repeats = tuple(whole_number("n_repeats", n) for n in _as_range("n_repeats", n_repeats, 1))
         snr = _as_range("snr", snr, 1e-6)
         super().__init__(path=f"simulated(seed={seed})", dt_ms=float(dt_ms))
         self.frequencies_hz = band_centres(n_bands)
@@ -198,20 +204,24 @@ _PUBLIC = ("kind", "nonlinearity", "snr", "best_frequency_hz", "latency_ms")
 
 
 def _as_range(name: str, value: Any, smallest: float) -> tuple[Any, Any]:
-    low, high = value if isinstance(value, tuple | list) else (value, value)
-    if not smallest <= low <= high:
-        raise ValueError(f"{name} is a number or a range (low, high) with {smallest:g} <= low <= high; got {value}")
-    return low, high
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    expected = f"{name} is a number or a range (low, high) with {smallest:g} <= low <= high; got {value!r}"
+    if not all(isinstance(end, int | float | np.number) for end in pair):
+        raise TypeError(expected)
+    if len(pair) != 2 or not smallest <= pair[0] <= pair[1] < float("inf"):
+        raise ValueError(expected)
+    return pair[0], pair[1]
 
 
-def _check(n_neurons: int, n_stims: int, dt_ms: float, missing: float, kinds: Mapping[str, float]) -> None:
-    if n_neurons < 1 or n_stims < 1:
-        raise ValueError(f"n_neurons and n_stims are at least 1; got {n_neurons} and {n_stims}")
-    if not 0 < dt_ms <= 50:
+def _check(dt_ms: float, missing: float, kinds: Mapping[str, float]) -> None:
+    positive_number("dt_ms", dt_ms)
+    if not dt_ms <= 50:
         raise ValueError(f"dt_ms must lie in (0, 50], the time scale of the receptive fields; got {dt_ms}")
-    if not 0 <= missing < 1:
-        raise ValueError(f"missing is a fraction in [0, 1); got {missing}")
-    if set(kinds) - set(_KINDS) or not sum(kinds.values()) > 0 or min(kinds.values()) < 0:
+    if not isinstance(missing, int | float | np.number) or not 0 <= missing < 1:
+        raise ValueError(f"missing is a fraction in [0, 1); got {missing!r}")
+    if not isinstance(kinds, Mapping) or not all(isinstance(s, int | float | np.number) for s in kinds.values()):
+        raise TypeError(f"kinds is a dict of {', '.join(_KINDS)} and their shares, numbers; got {kinds!r}")
+    if set(kinds) - set(_KINDS) or not 0 < sum(kinds.values()) < float("inf") or min(kinds.values()) < 0:
         raise ValueError(f"kinds maps {', '.join(_KINDS)} to shares that are not all 0; got {dict(kinds)}")
 
 

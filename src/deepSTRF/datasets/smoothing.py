@@ -9,6 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import positive_number
+
+_MOST_BINS = 1_000_000  # a window of more is a mistake of units
+
 __all__ = ["convolved_where_known", "hann_taps", "hanning_smooth", "smooth_where_known"]
 
 
@@ -32,8 +36,10 @@ def hann_taps(window_ms: float, dt_ms: float, unit_gain: bool, stacklevel: int) 
     ValueError
         If `window_ms` or `dt_ms` is not positive.
     """
-    if not (window_ms > 0 and dt_ms > 0):
-        raise ValueError(f"window_ms and dt_ms must be positive, got {window_ms} and {dt_ms}")
+    positive_number("window_ms", window_ms)
+    positive_number("dt_ms", dt_ms)
+    if window_ms / dt_ms > _MOST_BINS:
+        raise ValueError(f"a window of window_ms={window_ms} is more than {_MOST_BINS} bins of dt_ms={dt_ms}")
     length = max(1, int(window_ms // dt_ms))
     length += 1 - length % 2
     taps = np.hanning(length)
@@ -177,4 +183,8 @@ def convolved_where_known(response: Float[Tensor, "*shape T"], taps: np.ndarray)
 def _as_floating(response: Tensor) -> Tensor:
     if not isinstance(response, Tensor):
         raise TypeError(f"the response must be a torch tensor, got {type(response).__name__}; use torch.as_tensor")
+    if response.is_complex():
+        raise TypeError(f"the response is complex ({response.dtype}); responses are real numbers")
+    if response.ndim == 0:
+        raise ValueError("the response must have a time axis, the last one; got a single number")
     return response if response.is_floating_point() else response.to(torch.float32)

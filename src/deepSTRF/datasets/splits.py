@@ -6,14 +6,14 @@ Neighbouring bins of one stimulus are not independent, so that a split by bin wo
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 
+from deepSTRF.datasets.arguments import whole_number
 from deepSTRF.datasets.packed import PackedResponses
-from deepSTRF.datasets.selection import SelectableRecording, _index
+from deepSTRF.datasets.selection import SelectableRecording, _indices
 
 __all__ = ["Split", "SplittableRecording", "holdout", "k_fold", "leave_one_out"]
 
@@ -60,7 +60,7 @@ def holdout(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> Split:
     >>> len(split.train), len(split.val), len(split.test)
     (6, 2, 2)
     """
-    n, k = operator.index(n), operator.index(k)
+    n, k, seed = whole_number("n", n), whole_number("k", k), whole_number("seed", seed, least=0)
     if k < 1:
         raise ValueError(f"holdout needs at least one stimulus per part, got k={k}")
     if n < 2 * k + 1:
@@ -100,7 +100,7 @@ def k_fold(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> list[Split]:
     >>> sorted(s for fold in folds for s in fold.test)
     [0, 1, 2, 3, 4, 5]
     """
-    n, k = operator.index(n), operator.index(k)
+    n, k, seed = whole_number("n", n), whole_number("k", k), whole_number("seed", seed, least=0)
     if not 3 <= k <= n:
         raise ValueError(
             f"k_fold needs 3 to {n} folds of {n} stimuli (one to validate, one to test, the rest to train), got k={k}"
@@ -136,7 +136,7 @@ def leave_one_out(n: SupportsIndex) -> list[Split]:
     >>> leave_one_out(3)[0]
     Split(train=(2,), val=(1,), test=(0,))
     """
-    n = operator.index(n)
+    n = whole_number("n", n)
     if n < 3:
         raise ValueError(f"leave_one_out needs at least 3 stimuli, got {n}")
     splits = []
@@ -185,7 +185,7 @@ class SplittableRecording(SelectableRecording):
         >>> ds.subset([3, 0])
         NeuralDataset(N_neurons=2, selected=2, N_stims=2, dt_ms=5.0)
         """
-        chosen = [_index(s, self.get_S(), "stimulus") for s in stim_indices]
+        chosen = _indices(stim_indices, self.get_S(), "stimulus")
         packed = self._packed()
         part = self._shallow_copy(PackedResponses([packed[s].block for s in chosen], self.N_neurons))
         part.stims = [self.stims[s] for s in chosen]
@@ -264,10 +264,16 @@ class SplittableRecording(SelectableRecording):
         >>> [len(part) for part in ds.split_indices("holdout:1", seed=3)]
         [3, 1, 1]
         """
-        selected = set(range(self.get_S()) if self.S_sel is None else self.S_sel)
-        if protocol in self.protocols:
+        selected = set(range(self.get_S()) if self.S_sel is None else _indices(self.S_sel, self.get_S(), "stimulus"))
+        if isinstance(protocol, str) and protocol in self.protocols:
             named = self.protocols[protocol]
-            beyond = sorted({s for part in Split._fields for s in named[part] if not 0 <= s < self.get_S()})
+            if not isinstance(named, Mapping) or not set(Split._fields) <= set(named):
+                raise ValueError(
+                    f"the split {protocol!r} must be a dict with the stimuli of {', '.join(Split._fields)}, "
+                    f"got {named!r}"
+                )
+            stims = {whole_number(f"a stimulus of the split {protocol!r}", s) for p in Split._fields for s in named[p]}
+            beyond = sorted(s for s in stims if not 0 <= s < self.get_S())
             if beyond:
                 raise ValueError(f"the split {protocol!r} names stimuli {beyond}, but there are {self.get_S()}")
             parts = Split(*(tuple(s for s in named[part] if s in selected) for part in Split._fields))
@@ -275,7 +281,7 @@ class SplittableRecording(SelectableRecording):
                 raise ValueError(f"a part of the split {protocol!r} is empty with the selected stimuli")
             return parts
         kind, _, size = str(protocol).partition(":")
-        if kind != "holdout" or not size.isdecimal():
+        if kind != "holdout" or not size.isdecimal() or len(size) > 9:
             names = ", ".join(map(repr, self.protocols)) or "none"
             raise ValueError(
                 f"there is no split {protocol!r}; named protocols of {type(self).__name__}: {names}; "

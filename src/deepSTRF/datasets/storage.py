@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from deepSTRF.datasets.arguments import check_list
 from deepSTRF.datasets.packed import PackedResponses, has_data
 
 __all__ = ["RecordingStorage"]
@@ -63,7 +64,14 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
 
     @responses.setter
     def responses(self, rows: Any) -> None:
+        check_list("responses", rows, "one entry per stimulus, each a list of (R, T) tensors or a tensor (N, R, T)")
         self._responses = rows if isinstance(rows, MutableSequence) else list(rows)
+        if isinstance(rows, PackedResponses):
+            rows.bins_of = self._bins_of
+
+    def _bins_of(self, stimulus: int) -> int | None:
+        """Bins that a response to a stimulus must have; None, as here, where stimuli have a time axis of their own."""
+        return None
 
     def _packed(self) -> PackedResponses:
         """The packed responses; packs what a subclass filled in."""
@@ -72,7 +80,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
             responses = PackedResponses(responses, self.N_neurons)
             if len(responses) == 0:  # leave the subclass its empty list to fill
                 return responses
-            self._responses = responses
+            self.responses = responses
         if responses.n_neurons != self.N_neurons:
             raise ValueError(
                 f"N_neurons is {self.N_neurons}, but the responses hold {responses.n_neurons} neurons; "

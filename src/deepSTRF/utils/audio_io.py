@@ -11,6 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import positive_number, whole_number
+
+_LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
+
 __all__ = ["load_resampled_mono_wav", "load_wav", "resample"]
 
 
@@ -34,7 +38,9 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no sound file, or is cut off before its samples.
+        If the file is no sound file, is cut off before its samples, or holds samples that are not finite.
+    TypeError
+        If `path` is neither a path nor a file.
 
     Examples
     --------
@@ -47,16 +53,20 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
     """
     import soundfile
 
+    if not isinstance(path, str | PathLike) and not hasattr(path, "read"):
+        raise TypeError(f"expected the path of a sound file or a binary file, got {type(path).__name__}: {path!r}")
     if isinstance(path, str | PathLike):
         with open(path, "rb") as file:  # a missing file is a FileNotFoundError, not a libsndfile message
             return load_wav(file)
     name = getattr(path, "name", "the sound file")
     try:
         samples, fs = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise ValueError(f"{name} can't be read as a sound file: {error}") from error
+    except (soundfile.SoundFileError, TypeError, ValueError, MemoryError) as error:
+        raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {error}") from error
     if samples.shape[0] == 0:
         raise ValueError(f"{name} holds no samples; expected at least one")
+    if fs < 1 or not np.isfinite(samples).all():
+        raise ValueError(f"{name} is damaged: it holds NaN or infinite samples, or a sampling rate of {fs} Hz")
     return torch.from_numpy(np.ascontiguousarray(samples.T)), int(fs)
 
 
@@ -80,8 +90,10 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
 
     Raises
     ------
+    TypeError
+        If a rate is not a number.
     ValueError
-        If a rate is not positive.
+        If a rate is not positive and finite, the rates differ more than 1000-fold, or the waveform is not (C, T).
 
     See Also
     --------
@@ -94,11 +106,16 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
     """
     from scipy.signal import resample_poly
 
-    if not (fs > 0 and target_fs > 0):
-        raise ValueError(f"sampling rates are positive numbers in Hz; got fs={fs}, target_fs={target_fs}")
-    ratio = (Fraction(target_fs) / Fraction(fs)).limit_denominator(100_000)
+    positive_number("fs", fs)
+    positive_number("target_fs", target_fs)
+    if not isinstance(waveform, Tensor) or waveform.ndim != 2:
+        kind = tuple(waveform.shape) if isinstance(waveform, Tensor) else type(waveform).__name__
+        raise ValueError(f"expected a waveform as a tensor (C, T), got {kind}")
+    ratio = (Fraction(float(target_fs)) / Fraction(float(fs))).limit_denominator(100_000)
     if ratio == 1:
         return waveform
+    if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
+        raise ValueError(f"can't resample from fs={fs} to target_fs={target_fs} Hz: more than {_LARGEST_RATIO}-fold")
     resampled: Any = resample_poly(waveform.numpy().astype(np.float64), ratio.numerator, ratio.denominator, axis=-1)
     return torch.from_numpy(resampled.astype(np.float32))
 
@@ -137,8 +154,8 @@ def load_resampled_mono_wav(
     >>> load_resampled_mono_wav(io.BytesIO(file.getvalue()), 48000, target_length=500).shape
     torch.Size([1, 500])
     """
-    if target_length is not None and target_length < 1:
-        raise ValueError(f"target_length is a positive number of samples or None; got {target_length}")
+    if target_length is not None:
+        whole_number("target_length", target_length, least=1)
     waveform, fs = load_wav(path)
     mono = resample(waveform.mean(0, keepdim=True), fs, target_fs)
     if target_length is None:

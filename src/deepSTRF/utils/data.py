@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from deepSTRF.datasets.arguments import check_list, positive_number
 from deepSTRF.datasets.concatenation import concat_neural_datasets
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 from deepSTRF.datasets.packed import ItemResponses
@@ -51,9 +53,10 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ------
     ValueError
         If the batch is empty, or items differ in their keys, the number of neurons, or a dimension of the stimuli other
-        than time.
+        than time; or if a stimulus holds NaN or infinity (looked for on the CPU only, where it costs no waiting).
     TypeError
-        If a stimulus is not a floating point tensor, or stimuli differ in dtype or device.
+        If an item is no dict, a stimulus not a floating point tensor, responses no list of real tensors, or stimuli
+        differ in dtype or device.
 
     Examples
     --------
@@ -68,19 +71,23 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     >>> bool(batch["valid_mask"][1, 1].any())
     False
     """
+    if not isinstance(batch, Sequence):
+        raise TypeError(f"neural_collate takes a list of items, got {type(batch).__name__}")
     if len(batch) == 0:
         raise ValueError("neural_collate needs at least one item, got an empty batch")
-    keys = list(batch[0])
     for index, item in enumerate(batch):
+        if not isinstance(item, Mapping):
+            raise TypeError(f"item {index} must be a dict with {', '.join(_CONTRACT_KEYS)}, got {type(item).__name__}")
         missing = [key for key in _CONTRACT_KEYS if key not in item]
-        if missing or set(item) != set(keys):
+        if missing or set(item) != set(batch[0]):
             raise ValueError(
-                f"item {index} has the keys {sorted(item)}, expected {sorted({*keys, *_CONTRACT_KEYS})} in every item"
+                f"item {index} has the keys {sorted(item)}, expected {sorted({*batch[0], *_CONTRACT_KEYS})} in every "
+                "item"
             )
     stims = _padded_stims([item["stims"] for item in batch])
     responses = _padded_responses([item["responses"] for item in batch], stims)
     collated: dict[str, Any] = {"stims": stims, "responses": responses, "valid_mask": _is_number(responses)}
-    for key in keys:
+    for key in batch[0]:
         if key not in collated:
             collated[key] = [item[key] for item in batch]
     return collated
@@ -106,10 +113,22 @@ def _padded_stims(stims: list[Tensor]) -> Tensor:
     for row, stim in zip(padded, stims, strict=True):
         row[..., : stim.shape[-1]] = stim
         row[..., stim.shape[-1] :] = 0
+    # A sum is quick and finite if all is well; on an accelerator, asking would wait for it.
+    if padded.device.type == "cpu" and not math.isfinite(padded.sum()):
+        for index, stim in enumerate(stims):
+            if not bool(torch.isfinite(stim).all()):
+                raise ValueError(
+                    f"the stimulus of item {index} holds NaN or infinite values; a stimulus is known at every time"
+                )
     return padded
 
 
 def _padded_responses(items: list[Any], like: Tensor) -> Float[Tensor, "B N R T"]:
+    for index, item in enumerate(items):
+        if not isinstance(item, Sequence | Tensor):
+            raise TypeError(
+                f"the responses of item {index} must be a list of tensors (R, T), got {type(item).__name__}"
+            )
     n_neurons = len(items[0])
     if any(len(item) != n_neurons for item in items):
         counts = [len(item) for item in items]
@@ -131,9 +150,13 @@ def _padded_responses(items: list[Any], like: Tensor) -> Float[Tensor, "B N R T"
 def _largest(responses: Sequence[Tensor]) -> tuple[int, int]:
     """Most repeats and most bins of one item."""
     for neuron, response in enumerate(responses):
-        if not isinstance(response, Tensor) or response.ndim != 2:
+        if not isinstance(response, Tensor) or response.ndim != 2 or response.numel() == 0:
             shape = tuple(response.shape) if isinstance(response, Tensor) else type(response).__name__
-            raise ValueError(f"the response of neuron {neuron} must be a tensor (R, T), got {shape}")
+            raise ValueError(f"the response of neuron {neuron} must be a tensor (R, T) that is not empty, got {shape}")
+        if response.is_complex():
+            raise TypeError(
+                f"the response of neuron {neuron} is complex ({response.dtype}); responses are real numbers"
+            )
     if len(responses) == 0:
         return 1, 1
     return max(response.shape[0] for response in responses), max(response.shape[1] for response in responses)
@@ -231,8 +254,8 @@ class ResponseSmoothingTransform(nn.Module):
 
     def __init__(self, dt_ms: float = 1.0, window_size_ms: float = 21.0, unit_gain: bool = False):
         super().__init__()
-        if not (dt_ms > 0 and window_size_ms > 0):
-            raise ValueError(f"dt_ms and window_size_ms must be positive, got {dt_ms} and {window_size_ms}")
+        positive_number("dt_ms", dt_ms)
+        positive_number("window_size_ms", window_size_ms)
         self.dt_ms, self.window_size_ms, self.unit_gain = dt_ms, window_size_ms, unit_gain
 
     def forward(self, responses: Float[Tensor, "*shape T"]) -> Float[Tensor, "*shape T"]:
@@ -275,7 +298,8 @@ def fill_missing_data(stims: Sequence[Tensor], dims: int | Sequence[int], value:
     Raises
     ------
     ValueError
-        If there are no tensors, or they differ in dtype, device, number of dimensions, or a size that is not padded.
+        If there are no tensors, or they differ in dtype, device, number of dimensions, or a size that is not padded; or
+        if `value` is nothing that their dtype can hold.
     TypeError
         If one is not a tensor, or a dimension is not an integer.
     IndexError
@@ -289,6 +313,7 @@ def fill_missing_data(stims: Sequence[Tensor], dims: int | Sequence[int], value:
     <BLANKLINE>
             [[1., 1., 0.]]])
     """
+    check_list("stims", stims, "tensors")
     stims = list(stims)
     if not stims:
         raise ValueError("fill_missing_data needs at least one tensor, got none")
@@ -310,7 +335,10 @@ def fill_missing_data(stims: Sequence[Tensor], dims: int | Sequence[int], value:
                     f"only the dimensions {sorted(padded_dims)} are padded"
                 )
     size = [max(stim.shape[dim] for stim in stims) for dim in range(first.ndim)]
-    stacked = first.new_full((len(stims), *size), value)
+    try:
+        stacked = first.new_full((len(stims), *size), value)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"value must be a number that {first.dtype} can hold, got {value!r}") from error
     for row, stim in zip(stacked, stims, strict=True):
         row[tuple(slice(n) for n in stim.shape)] = stim
     return stacked

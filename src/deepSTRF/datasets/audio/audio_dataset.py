@@ -63,6 +63,10 @@ class AudioNeuralDataset(NeuralDataset):
         """Waveform samples per response bin, rounded; None where ``audio_fs`` is not set."""
         return None if self.audio_fs is None else round(self.audio_fs * self.dt / 1000)
 
+    def _bins_of(self, stimulus: int) -> int | None:
+        frames = self.stims[stimulus].shape[-1]
+        return frames // self.hop if _waveforms(self) and self.hop else frames
+
     def validate(self) -> None:
         """Check the data contract, the number of bands, and that stimuli and responses share their grid.
 

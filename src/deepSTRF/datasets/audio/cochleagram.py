@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import positive_number, whole_number
+
 __all__ = ["band_centres", "causal_cochleagram"]
 
 
@@ -29,13 +31,16 @@ def band_centres(n_bands: int = 34, low_hz: float = 500.0, high_hz: float = 2262
     ------
     ValueError
         If there are fewer than 2 bands, or ``0 < low_hz < high_hz`` does not hold.
+    TypeError
+        If `n_bands` is not an integer or a frequency not a number.
 
     Examples
     --------
     >>> band_centres()[:4].round().tolist()
     [500.0, 561.0, 630.0, 707.0]
     """
-    if n_bands < 2 or not 0 < low_hz < high_hz:
+    n_bands = whole_number("n_bands", n_bands)
+    if n_bands < 2 or not 0 < positive_number("low_hz", low_hz) < positive_number("high_hz", high_hz):
         raise ValueError(
             f"expected at least 2 bands and 0 < low_hz < high_hz; got n_bands={n_bands}, low_hz={low_hz}, "
             f"high_hz={high_hz}"
@@ -96,8 +101,10 @@ def causal_cochleagram(
     Raises
     ------
     ValueError
-        If the waveform is not of shape (1, T_audio), shorter than a hop or not finite, or if a band is so narrow
-        that it holds no frequency of the spectrum.
+        If the waveform is not of shape (1, T_audio), shorter than a hop or not finite, if a band is so narrow
+        that it holds no frequency of the spectrum, or if another argument is out of its range.
+    TypeError
+        If the waveform is not a tensor, `hop` not an integer, or another argument not a number.
 
     References
     ----------
@@ -111,13 +118,22 @@ def causal_cochleagram(
     >>> cochleagram.shape, int(cochleagram[0, :, -1].argmax())  # 4 kHz is 3 octaves, 18 bands, above 500 Hz
     (torch.Size([1, 34, 200]), 18)
     """
+    positive_number("fs", fs)
+    hop = whole_number("hop", hop, least=1)
+    positive_number("window_ms", window_ms)
+    if not np.isfinite(floor_db):
+        raise ValueError(f"floor_db must be a finite level in dB, got {floor_db}")
+    if not isinstance(waveform, Tensor):
+        raise TypeError(f"the waveform must be a torch tensor (1, T_audio), got {type(waveform).__name__}")
     if waveform.ndim != 2 or waveform.shape[0] != 1 or waveform.shape[1] < hop:
         raise ValueError(
             f"expected a waveform (1, T_audio) of at least one hop ({hop} samples); got {tuple(waveform.shape)}"
         )
     if not torch.isfinite(waveform).all():
         raise ValueError("the waveform holds NaN or infinite samples")
-    centres = (band_centres() if centres_hz is None else centres_hz).double().numpy()
+    centres = (band_centres() if centres_hz is None else torch.as_tensor(centres_hz)).double().numpy()
+    if centres.ndim != 1 or len(centres) < 2 or not (centres[0] > 0 and (np.diff(centres) > 0).all()):
+        raise ValueError(f"centres_hz must be at least 2 rising positive frequencies, got {centres_hz}")
     size = max(round(fs * window_ms / 1000), hop)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
     window *= 0.005 * fs / window.sum()  # exactly 1 for a 10 ms window: other lengths keep the meaning of 0 dB

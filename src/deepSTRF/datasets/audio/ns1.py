@@ -16,9 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.arguments import whole_number
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.download import RecordingError, default_cache_dir, download_recording
+from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.utils.audio_io import load_wav, resample
 
@@ -47,10 +49,12 @@ _SOUNDS = tuple(
 _TYPES = {0: "water_sounds", 19: "water_sounds", 3: "ferret_vocalization", 6: "insects_buzzing"} | dict.fromkeys(
     range(8, 12), "human_speech"
 )
+_WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
 _RECORDED_MS = 4995
 _SOUND_MS = 5000
 _TRUE_FS = 48828.125  # the headers say 48 828
 _COCHLEAGRAM_FS = 48000
+_LARGEST_FILE = 2**26  # the largest of the release has 2.4 MB
 
 
 def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
@@ -228,6 +232,9 @@ class NS1Dataset(AudioNeuralDataset):
 def _time_grid(dt_ms: float, fs: int) -> tuple[int, int]:
     """Return the number of whole bins in the recorded time, and the audio samples per bin."""
     advice = "Good values are 1, 2, 2.5, 3, 4, 5, 9, 10, 15, 20, 25, 40, 45, 50."
+    if isinstance(dt_ms, bool) or not isinstance(dt_ms, int | float | np.number):
+        raise TypeError(f"dt_ms must be a number of ms, got {type(dt_ms).__name__}: {dt_ms!r}. {advice}")
+    fs = whole_number("audio_fs", fs, least=1)
     if not 0 < dt_ms <= _RECORDED_MS:
         raise ValueError(f"dt_ms must lie between 0 and {_RECORDED_MS}; got {dt_ms}. {advice}")
     dt = Fraction(dt_ms).limit_denominator(1000)
@@ -255,7 +262,10 @@ def _open_release(folder: Path) -> Iterator[Any]:
         raise FileNotFoundError(f"neither {archive} nor a folder {folder / _SPIKES} is there; {_WHERE}")
     try:
         opened = zipfile.ZipFile(archive)
-    except (zipfile.BadZipFile, OSError) as error:
+        # The other methods unpack whole members, however large, before a byte can be read.
+        if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in opened.infolist()):
+            raise ValueError("a member is compressed in another way than the release is")
+    except Exception as error:  # a damaged list of members fails in many ways
         raise RecordingError(
             f"{archive} is cut off or no zip archive ({error}); delete it and download it again: {_WHERE}"
         ) from error
@@ -268,23 +278,19 @@ def _read_bytes(file: Any) -> bytes:
     if not file.exists():
         raise FileNotFoundError(f"the release is incomplete: {file} is missing; {_WHERE}")
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+        return content
     except Exception as error:  # a damaged archive fails in many ways
         raise RecordingError(f"{file} can't be read ({error}); download the release again: {_WHERE}") from error
 
 
 def _read_mat(file: Any, variable: str) -> Any:
     """Read one variable of a .mat file of the release."""
-    from scipy.io import loadmat
-
-    content = _read_bytes(file)
-    try:
-        return loadmat(io.BytesIO(content), variable_names=[variable])[variable]
-    except Exception as error:  # scipy meets damaged bytes with errors of many types
-        raise RecordingError(
-            f"{file} is cut off, damaged or has no variable {variable!r} ({type(error).__name__}: {error}); download "
-            f"the release again: {_WHERE}"
-        ) from error
+    remedy = f"download the release again: {_WHERE}"
+    return read_mat_variable(_read_bytes(file), variable, name=str(file), remedy=remedy)
 
 
 def _read_metadata(folder: Path) -> list[dict[str, Any]]:
@@ -296,9 +302,11 @@ def _read_metadata(folder: Path) -> list[dict[str, Any]]:
     file = folder / _METADATA
     table = _read_mat(file, "neuron")
     try:
+        if table.size == 0:
+            raise ValueError("it lists no unit")
         return [
             {
-                "path": str(row["path"].item()),
+                "path": _inside(str(row["path"].item())),
                 "cell_id": str(row["path"].item()).removesuffix(".mat"),
                 "area": "A1",
                 "depth_um": float(row["depth"].item()),
@@ -310,8 +318,15 @@ def _read_metadata(folder: Path) -> list[dict[str, Any]]:
             }
             for row in table.ravel()
         ]
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except _WRONG_STRUCTURE as error:
         raise RecordingError(f"{file} is not the NS1 metadata (a struct array of units): {error}") from error
+
+
+def _inside(path: str) -> str:
+    """Return a path below the release; the metadata must not lead elsewhere."""
+    if not path.strip("/. ") or path.startswith("/") or ".." in path.split("/") or not path.isprintable():
+        raise ValueError(f"{path!r} is not the path of a file of the release")
+    return path
 
 
 def _read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]:
@@ -345,7 +360,7 @@ def _read_unit(release: Any, path: str, n_bins: int, dt_ms: float) -> list[Float
         sets = data[0, 0]["set"]
         trials = [[trial["t"].ravel() for trial in sets[0, s]["repeats"].ravel()] for s in range(len(_SOUNDS))]
         return [_bin_spikes(times, n_bins, dt_ms) for times in trials]
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except _WRONG_STRUCTURE as error:
         raise RecordingError(
             f"{file} does not have the structure of an NS1 spike file, data.set(1..20).repeats.t ({error}); download "
             f"the release again"
@@ -357,7 +372,10 @@ def _bin_spikes(times: list[np.ndarray], n_bins: int, dt_ms: float) -> Float[Ten
     if not times:
         raise ValueError("a sound without repeats")
     repeat = np.repeat(np.arange(len(times)), [t.size for t in times])
-    milliseconds = np.concatenate(times).astype(np.float64)
+    milliseconds = np.concatenate(times)
+    if np.iscomplexobj(milliseconds):
+        raise ValueError("spike times are complex numbers")
+    milliseconds = milliseconds.astype(np.float64)
     if not np.isfinite(milliseconds).all():
         raise ValueError("spike times are not finite numbers")
     bins = np.floor(milliseconds / dt_ms)
@@ -375,9 +393,9 @@ def _read_authors_cochleagram(file: Path, n_bands: int, n_bins: int) -> list[Flo
         )
     levels = _read_mat(file, "X_nfht")
     expected = (len(_SOUNDS), n_bands, 1, n_bins)
-    if levels.shape != expected or not np.isfinite(levels).all():
+    if levels.shape != expected or levels.dtype.kind not in "fiu" or not np.isfinite(levels).all():
         raise RecordingError(
-            f"{file}: expected a finite X_nfht of shape {expected}; got {levels.shape}. Download it again from "
-            f"https://github.com/monzilur/DNet"
+            f"{file}: expected finite numbers X_nfht of shape {expected}; got {levels.dtype} {levels.shape}. Download "
+            f"it again from https://github.com/monzilur/DNet"
         )
     return [torch.from_numpy(level.astype(np.float32)).permute(1, 0, 2).contiguous() for level in levels]
