@@ -1,4 +1,4 @@
-"""``deepstrf fit``, ``evaluate``, ``datasets`` and ``models``.
+"""``deepstrf fit``, ``evaluate``, ``datasets`` and ``models``; ``sweep`` has its own module.
 
 The modules that load torch are imported inside the commands, so that ``--help`` answers at once.
 """
@@ -12,6 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from deepSTRF.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +173,6 @@ def models(as_json: bool) -> None:
     from deepSTRF.cli import report
 
     click.echo(report.models_text(as_json))
+
+
+main.add_command(sweep)
