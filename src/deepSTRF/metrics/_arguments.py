@@ -42,7 +42,7 @@ def check_real(name: str, values: object) -> None:
     if not isinstance(values, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor; got {type(values).__name__}: convert it with torch.as_tensor")
     if values.is_complex() or values.dtype == torch.bool:
-        raise TypeError(f"{name} must hold real numbers; got {values.dtype}: convert it with .float()")
+        raise TypeError(f"{name} must hold real numbers, as float32; got {values.dtype}")
     if values.layout != torch.strided:
         raise TypeError(f"{name} must be a dense tensor; got {values.layout}: convert it with .to_dense()")
 
