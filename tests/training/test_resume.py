@@ -17,6 +17,7 @@ from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import poisson_loss
 from deepSTRF.models.audio import Linear
 from deepSTRF.training import Fitter, ResumeError, set_random_seed
+from deepSTRF.training.checkpoint import save_state
 from deepSTRF.training.resume import random_state, resume_path, set_random_state
 from deepSTRF.utils import neural_collate
 
@@ -208,6 +209,19 @@ def test_what_cannot_be_read_back_is_refused_where_it_is(tmp_path):
         fitter.fit()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_the_old_one_is_intact(tmp_path, monkeypatch):
+    save_state({"weight": torch.ones(2)}, tmp_path / "best.pt")
+    real = os.fdopen
+    monkeypatch.setattr(
+        os, "fdopen", lambda handle, mode: (os.close(handle), real(os.open("/dev/full", os.O_WRONLY), mode))[1]
+    )
+    with pytest.raises(OSError, match=r"No space left on device.*best\.pt"):
+        save_state({"weight": torch.zeros(2)}, tmp_path / "best.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].sum() == 2
+
+
 def test_bad_arguments():
     model, train, val = make_model(), make_batches(), make_batches()
     other = torch.optim.SGD(make_model().parameters(), lr=0.1)
@@ -215,6 +229,7 @@ def test_bad_arguments():
         ({"resume": True}, ValueError, "ckpt_path"),
         ({"max_grad_norm": 0.0}, ValueError, "max_grad_norm must be positive"),
         ({"max_epochs": 2.5}, ValueError, "whole number of epochs"),
+        ({"patience": True}, ValueError, "whole number of epochs"),
         ({"optimizer": "adam"}, TypeError, "optimizer must be"),
         ({"scheduler": "cosine"}, TypeError, "scheduler must be"),
         ({"scheduler": torch.optim.lr_scheduler.ExponentialLR(other, 0.9)}, ValueError, "another optimizer"),

@@ -36,6 +36,11 @@ def prepare_checkpoint_path(path: Path) -> None:
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a ``state_dict`` to `path`, so that a crash leaves the old file or the new one, never a part.
 
+    Raises
+    ------
+    OSError
+        If the disk is full or cannot be written; an earlier file is intact then.
+
     Examples
     --------
     >>> import tempfile, torch
@@ -45,16 +50,20 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     ...     load_state(Path(folder) / "best.pt", torch.device("cpu"))
     {'weight': tensor([1., 1.])}
     """
+    content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
+    torch.save(state, content)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
 
 

@@ -184,7 +184,7 @@ class Fitter:
         if mode not in ("max", "min"):
             raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
         for name, number in (("patience", patience), ("max_epochs", max_epochs)):
-            if not isinstance(number, numbers.Integral) or number < 1:
+            if isinstance(number, bool) or not isinstance(number, numbers.Integral) or number < 1:
                 raise ValueError(f"{name} must be a whole number of epochs, at least 1; got {number!r}")
         if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
             raise ValueError(
@@ -446,7 +446,7 @@ class Fitter:
         state = load_training(path, self._identity)
         for name, part in self._training_parts().items():
             part.load_state_dict(state[name])
-        self.history, self.start_epoch = state["history"], len(state["history"])
+        self.history, self.start_epoch = list(state["history"]), len(state["history"])
         self.best_epoch, self.best_score, self._best_state = state["best_epoch"], state["best_score"], state["best"]
         if self.best_epoch is not None and self.ckpt_path is not None:
             save_state(self._best_state, self.ckpt_path)  # a later epoch that was never finished may have written it

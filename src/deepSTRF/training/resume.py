@@ -55,7 +55,8 @@ def load_training(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
         state = load_state(path, torch.device("cpu"))
     except ValueError as error:
         raise ResumeError(f"{error}. Delete it to start again from epoch 0") from error
-    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
+    kinds = {"identity": dict, "history": list, "random": dict, "model": dict, "optimizer": dict, "best": dict}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
         raise ResumeError(f"{path} is not the state of a training; delete it to start again from epoch 0")
     check_identity(state["identity"], own, path)
     return state
