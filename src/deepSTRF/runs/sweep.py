@@ -331,10 +331,10 @@ def run_sweep(
     >>> from pathlib import Path
     >>> from deepSTRF.runs import FitOptions
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     ridge = Run("first", FitOptions(dataset="simulated", model="ridge", dt_ms=10.0))
+    ...     ridge = Run("first", FitOptions(dataset="simulated", model="ridge"))
     ...     outcomes = run_sweep(Sweep(Path(folder), (ridge,)))
-    ...     outcomes[0].status, sorted(path.name for path in Path(folder).glob("*.csv"))
-    ('complete', ['results.csv'])
+    ...     outcomes[0].status, (Path(folder) / "results.csv").exists()
+    ('complete', True)
     """
     found = {run: _complete(run, sweep.out / run.name, "found") for run in sweep.runs if _is_done(run, sweep.out)}
     left = [run for run in sweep.runs if run not in found]
@@ -349,16 +349,13 @@ def run_sweep(
     write_results(list(outcomes.values()), sweep.out)
     if on_start is not None:
         on_start(list(found.values()))
-    try:
-        for outcome in _on_cluster(left, sweep.out, scheduler) if scheduler else _here(left, sweep.out, jobs):
-            outcomes[outcome.run] = outcome
-            for warning in outcome.warnings:
-                warnings.warn(warning)  # once, however many runs say so
-            write_results(list(outcomes.values()), sweep.out)
-            if on_outcome is not None:
-                on_outcome(outcome)
-    finally:
-        write_results(list(outcomes.values()), sweep.out, parquet=True)
+    for outcome in _on_cluster(left, sweep.out, scheduler) if scheduler else _here(left, sweep.out, jobs):
+        outcomes[outcome.run] = outcome
+        write_results(list(outcomes.values()), sweep.out)
+        for warning in outcome.warnings:
+            warnings.warn(warning)  # once, however many runs say so
+        if on_outcome is not None:
+            on_outcome(outcome)
     return list(outcomes.values())
 
 
@@ -438,32 +435,32 @@ def _one_line(error: BaseException) -> str:
 def _here(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Outcome]:
     """In `jobs` processes on this machine."""
     left = dict.fromkeys(runs)
-    for _ in range(WORKER_DEATHS):
-        try:
-            for outcome in _parallel(left, out, jobs):
-                del left[outcome.run]
-                yield outcome
-            return
-        except BrokenProcessPool:  # the system killed a worker, perhaps for its memory, and joblib gave all of them up
-            continue
-    for run in left:  # each alone, so that only the run that kills its worker fails
-        try:
-            yield from _parallel([run], out, jobs)
-        except BrokenProcessPool as error:
-            yield Outcome(run, "failed", error=f"its worker process died: {_one_line(error)}")
-
-
-def _parallel(runs: Iterable[Run], out: Path, jobs: int) -> Iterator[Outcome]:
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(
-            joblib.delayed(do_run)(run, out) for run in list(runs)
-        )
+        for _ in range(WORKER_DEATHS):
+            try:
+                for outcome in _parallel(left, out):
+                    del left[outcome.run]
+                    yield outcome
+                return
+            except BrokenProcessPool:  # the system killed a worker, perhaps for its memory, and joblib gave up on all
+                continue
+        for run in left:  # each alone, so that only one that kills its worker again is lost
+            try:
+                yield from _parallel([run], out)
+            except BrokenProcessPool as error:
+                yield Outcome(run, "failed", error=f"its worker process died: {_one_line(error)}")
+
+
+def _parallel(runs: Iterable[Run], out: Path) -> Iterator[Outcome]:
+    yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(
+        joblib.delayed(do_run)(run, out) for run in list(runs)
+    )
 
 
 def _on_cluster(runs: Sequence[Run], out: Path, scheduler: str) -> Iterator[Outcome]:
     """On the workers of a Dask cluster, which hands the run of a worker that died to another one."""
     try:
-        from distributed import Client
+        from distributed import CancelledError, Client
         from joblib._dask import DaskDistributedBackend
     except ImportError as error:
         raise ImportError("a Dask cluster needs dask and distributed: pip install deepSTRF[cluster]") from error
@@ -488,10 +485,13 @@ def _on_cluster(runs: Sequence[Run], out: Path, scheduler: str) -> Iterator[Outc
 
     if not runs:
         return
-    with Client(scheduler, set_as_default=False) as client, joblib.parallel_config(Backend(client=client)):
-        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(
-            joblib.delayed(do_run)(run, out) for run in runs
-        )
+    try:
+        with Client(scheduler, set_as_default=False) as client, joblib.parallel_config(Backend(client=client)):
+            yield from _parallel(runs, out)
+    except CancelledError as error:
+        raise RunError(
+            f"lost the Dask scheduler at {scheduler}; the runs keep what they have, and the same sweep goes on"
+        ) from error
 
 
 # ---------------------------------------------------------------------- results
@@ -577,7 +577,7 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return sorted(board, key=rank)
 
 
-def write_results(outcomes: Sequence[Outcome], out: Path, *, parquet: bool = False) -> None:
+def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     """Write the table of the runs so far, and the errors of those that failed; what was there is replaced at once."""
     rows = table(outcomes)
     text = io.StringIO()
@@ -591,9 +591,12 @@ def write_results(outcomes: Sequence[Outcome], out: Path, *, parquet: bool = Fal
         _replace(out / ERRORS_FILE, errors.encode())
     else:
         (out / ERRORS_FILE).unlink(missing_ok=True)
-    if parquet:
-        with contextlib.suppress(ImportError):  # as promised: where pyarrow is installed
-            _replace(out / PARQUET_FILE, _parquet(rows))
+    try:
+        content = _parquet(rows)
+    except ImportError:  # as promised, only where pyarrow is installed; then without an old one beside a new table
+        (out / PARQUET_FILE).unlink(missing_ok=True)
+    else:
+        _replace(out / PARQUET_FILE, content)
 
 
 def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
