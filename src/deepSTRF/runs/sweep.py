@@ -349,11 +349,14 @@ def run_sweep(
     write_results(list(outcomes.values()), sweep.out)
     if on_start is not None:
         on_start(list(found.values()))
+    said: set[str] = set()
     for outcome in _on_cluster(left, sweep.out, scheduler) if scheduler else _here(left, sweep.out, jobs):
         outcomes[outcome.run] = outcome
         write_results(list(outcomes.values()), sweep.out)
         for warning in outcome.warnings:
-            warnings.warn(warning)  # once, however many runs say so
+            if warning not in said:  # once, however many runs say so
+                said.add(warning)
+                warnings.warn(warning)
         if on_outcome is not None:
             on_outcome(outcome)
     return list(outcomes.values())
