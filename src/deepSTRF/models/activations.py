@@ -23,6 +23,8 @@ _RAW_OFFSET, _OFFSET = (-1.43, 0.43), (0.0, 1.0)
 class _PerNeuronActivation(Rebuildable):
     """What the activations share: checks, and which of their tensors belong to single neurons."""
 
+    memoryless = True
+
     def __init__(self, num_features: int, non_negative_output: bool) -> None:
         super().__init__()
         self.num_features = positive_int("num_features", num_features)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deepSTRF.models.checks import positive_int
 from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.streaming import NotStreamableError, State, Stream, map_state, step
 
 __all__ = ["NeuralModel"]
 
@@ -68,6 +69,7 @@ class NeuralModel(Rebuildable, ABC):
         self.wav2spec: nn.Module = nn.Identity()
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
+        self._carried: State = None
 
     def _after_init(self) -> None:
         self.validate()
@@ -87,8 +89,100 @@ class NeuralModel(Rebuildable, ABC):
         """
         return self.readout(self.core(self.prefiltering(self.wav2spec(stims))))
 
+    def step(self, stims: Float[Tensor, "B ..."], state: State = None) -> tuple[Float[Tensor, "B N 1 t"], State]:
+        """Predict the next bins of a stimulus, given what is left of the bins before.
+
+        This is :meth:`forward`, cut into pieces: the pieces of a stimulus, one after the other, give the prediction for
+        the whole. Nothing is kept here; the state goes in and out.
+
+        Parameters
+        ----------
+        stims : Tensor
+            The next t bins, t >= 1, in the shape that ``forward`` takes.
+        state : State
+            What the last call returned; None at the onset.
+
+        Returns
+        -------
+        prediction : Tensor
+            ``(B, N, 1, t)``.
+        state : State
+            A tuple of tensors, of a size that does not grow.
+
+        Raises
+        ------
+        NotStreamableError
+            If a part of the model cannot run bin by bin.
+        """
+        self._check_step_is_ours(NeuralModel, "forward", "step")
+        x, states = stims, []
+        slots = (self.wav2spec, self.prefiltering, self.core, self.readout)
+        for slot, past in zip(slots, (None,) * len(slots) if state is None else state, strict=True):
+            x, new = step(slot, x, past)
+            states.append(new)
+        return x, tuple(states)
+
+    def _check_step_is_ours(self, base: type, method: str, counterpart: str) -> None:
+        """Refuse to run bin by bin where a subclass computes something else than its `counterpart` knows of."""
+        cls = type(self)
+        if getattr(cls, method) is not getattr(base, method) and getattr(cls, counterpart) is getattr(
+            base, counterpart
+        ):
+            raise NotStreamableError(
+                f"{cls.__name__} has its own {method}(), so it needs its own {counterpart}() to run bin by bin"
+            )
+
+    def stream(self, batch_size: int = 1) -> Stream:
+        """Return a :class:`~deepSTRF.models.streaming.Stream` that is fed bin by bin. The model is put in eval mode."""
+        return Stream(self, batch_size)
+
+    def forward_chunk(self, stims: Float[Tensor, "B ..."], *, onset: bool) -> Float[Tensor, "B N 1 t"]:
+        """Predict a chunk of a long recording from the state in which the chunk before it left the model.
+
+        With :meth:`detach` between the chunks, a recording of any length trains in bounded memory (truncated
+        backpropagation through time). The Fitter does so for batches that have a key ``onset``, as
+        :class:`deepSTRF.utils.data.ChunkLoader` makes them.
+
+        Parameters
+        ----------
+        stims : Tensor
+            The next bins, in the shape that ``forward`` takes.
+        onset : bool
+            Whether this is the first chunk.
+
+        Raises
+        ------
+        ValueError
+            If the batch has another size than the chunk before.
+        NotStreamableError
+            If a part of the model cannot run bin by bin.
+
+        References
+        ----------
+        Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent network
+        trajectories, https://doi.org/10.1162/neco.1990.2.4.490
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.models.audio import StateNet
+        >>> model = StateNet(n_frequency_bands=34, out_neurons=5).eval()
+        >>> recording = torch.randn(1, 1, 34, 100)
+        >>> chunks = []
+        >>> for t in range(0, 100, 25):
+        ...     chunks.append(model.forward_chunk(recording[..., t : t + 25], onset=t == 0))
+        ...     model.detach()
+        >>> torch.allclose(torch.cat(chunks, -1), model(recording), atol=1e-5)
+        True
+        """
+        if onset:
+            self._carried = None
+        prediction, self._carried = self.step(stims, self._carried)
+        return prediction
+
     def detach(self) -> None:
-        """Cut the state that a stateful model carries between calls off the graph. Nothing to do without a state."""
+        """Cut the state that :meth:`forward_chunk` carries off the graph. Nothing to do without one."""
+        self._carried = map_state(Tensor.detach, self._carried)
 
     def count_trainable_params(self) -> int:
         """Count the parameters that receive gradients.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deepSTRF.models.checks import module_or, positive_int
 from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
+from deepSTRF.models.streaming import State
 
 __all__ = ["LinearReadout", "STRFReadout"]
 
@@ -70,9 +71,14 @@ class STRFReadout(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses."""
-        drive = self.strf(x).squeeze(2)
+        return self.step(x)[0]
+
+    def step(self, x: Float[Tensor, "B C_in F t"], state: State = None) -> tuple[Float[Tensor, "B N 1 t"], State]:
+        """Predict the responses in the next bins; the state is that of ``strf``."""
+        drive, state = self.strf.step(x, state)
+        drive = drive.squeeze(2)
         drive = self.bn(drive, _not_padding(x)) if self.bn.training else self.bn(drive)
-        return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2)
+        return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2), state
 
     def freeze_normalization(self) -> None:
         """Keep the normalisation as it is from now on, in train mode too; its gain and offset can still be learned.
@@ -183,6 +189,8 @@ class LinearReadout(nn.Module):
     >>> readout(torch.randn(2, 70, 1, 100)).shape
     torch.Size([2, 5, 1, 100])
     """
+
+    memoryless = True
 
     def __init__(
         self,

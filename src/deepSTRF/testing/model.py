@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.models import NeuralModel
+from deepSTRF.models.streaming import NotStreamableError, State, map_state
 from deepSTRF.testing.errors import ContractError
 
 __all__ = ["check_model"]
@@ -195,6 +196,42 @@ def _check_batch_independence(case: _Case) -> None:
     )
 
 
+def _check_stream(case: _Case) -> None:
+    """Bin by bin and in pieces of any length the prediction is that of the whole, from a state that does not grow."""
+    n_bins = 2 * case.window + 13
+    stims = case.stimulus(2, n_bins)
+    expected = case.predict(stims)
+    samples_per_bin = stims.shape[-1] // n_bins
+    for lengths in ((1,) * n_bins, (case.window + 2, 1, 3, n_bins - case.window - 6)):
+        try:
+            stream = case.model.stream(batch_size=2)
+            pieces = list(stims.split([length * samples_per_bin for length in lengths], -1))
+            predictions = [stream.step(pieces[0])]
+        except NotStreamableError:
+            return  # as with saving: it works, or says that it can't
+        size = _state_size(stream.state)
+        onset = map_state(torch.zeros_like, stream.state)
+        for piece in pieces[1:]:
+            predictions.append(stream.step(piece))
+            _require(
+                _state_size(stream.state) == size,
+                f"the state must keep its size, it went from {size} to {_state_size(stream.state)} elements",
+            )
+        difference = float((torch.cat(predictions, -1) - expected).abs().max())
+        _require(
+            difference <= 1e-5 * float(1 + expected.abs().max()),
+            f"in pieces of {lengths[0]}, {lengths[1]}, ... bins the prediction differs from the one at once, by "
+            f"{difference:.2g}",
+        )
+        stream.state = onset
+        difference = float((stream.step(pieces[0]) - predictions[0]).abs().max())
+        _require(difference <= 1e-5, f"a state of zeros must be the onset; the prediction differs by {difference:.2g}")
+
+
+def _state_size(state: State) -> int:
+    return state.numel() if isinstance(state, Tensor) else sum(map(_state_size, state))
+
+
 def _check_zero_padding(case: _Case) -> None:
     """A batch padded with silence trains: finite output in train mode."""
     stims = case.stimulus(3, 40)
@@ -355,6 +392,7 @@ _CHECKS: dict[str, Callable[[_Case], None]] = {
     "on stimuli of other lengths": _check_shapes,
     "on stimuli with another future": _check_causality,
     "in other batches": _check_batch_independence,
+    "bin by bin": _check_stream,
     "on zero-padded stimuli": _check_zero_padding,
     "in float64": _check_float64,
     "in the backward pass": _check_gradients,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deepSTRF.models.checks import positive_int
 from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.models.streaming import State, step
 
 __all__ = ["AudioEncodingModel"]
 
@@ -101,8 +102,44 @@ class AudioEncodingModel(NeuralModel):
         """
         return self._from_spectrogram(self.wav2spec(stims))
 
-    def _from_spectrogram(self, spectrogram: Float[Tensor, "B 1 F T"]) -> Float[Tensor, "B N 1 T"]:
-        """Run everything behind ``wav2spec``."""
+    def step(
+        self, stims: Float[Tensor, "B 1 *spectrogram_or_samples"], state: State = None
+    ) -> tuple[Float[Tensor, "B N 1 t"], State]:
+        """Predict the next bins of a stimulus; see :meth:`NeuralModel.step`.
+
+        Parameters
+        ----------
+        stims : Tensor
+            The next t bins ``(B, 1, F, t)``, or t times ``hop`` samples for a model with ``wav2spec``.
+        state : State
+            What the last call returned; None at the onset.
+
+        Raises
+        ------
+        NotStreamableError
+            If a part of the model cannot run bin by bin.
+        ValueError, TypeError
+            As for ``forward``.
+        """
+        for method, counterpart in (("forward", "step"), ("_features", "_step_features")):
+            self._check_step_is_ours(AudioEncodingModel, method, counterpart)
+        front, pre, core, out = (None,) * 4 if state is None else state
+        spectrogram, front = step(self.wav2spec, stims, front)
+        self._check_spectrogram(spectrogram)
+        try:
+            filtered, pre = step(self.prefiltering, spectrogram, pre)
+            features, core = self._step_features(filtered, core)
+            prediction, out = step(self.readout, features, out)
+        except RuntimeError as error:
+            self._explain(spectrogram, error)
+            raise
+        return prediction, (front, pre, core, out)
+
+    def _step_features(self, filtered: Float[Tensor, "B C_in F t"], state: State) -> tuple[Tensor, State]:
+        """Run the core on the next bins; a model that overrides ``_features`` overrides this too."""
+        return step(self.core, filtered, state)
+
+    def _check_spectrogram(self, spectrogram: object) -> None:
         if not isinstance(spectrogram, Tensor):
             raise TypeError(
                 f"expected a tensor of spectrograms (B, 1, {self.F}, T), got {type(spectrogram).__name__}: convert it "
@@ -111,6 +148,10 @@ class AudioEncodingModel(NeuralModel):
         shape = tuple(spectrogram.shape)
         if len(shape) != 4 or shape[1] != 1 or shape[2] != self.F or shape[3] < 1:
             raise ValueError(f"expected spectrograms of shape (B, 1, {self.F}, T) with T >= 1, got {shape}")
+
+    def _from_spectrogram(self, spectrogram: Float[Tensor, "B 1 F T"]) -> Float[Tensor, "B N 1 T"]:
+        """Run everything behind ``wav2spec``."""
+        self._check_spectrogram(spectrogram)
         try:
             return self.readout(self._features(self.prefiltering(spectrogram)))
         except RuntimeError as error:

@@ -12,6 +12,7 @@ from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.locally_connected import FullyConnected1d
 from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.models.streaming import State
 from deepSTRF.registry import ModelCard, register_model
 
 __all__ = ["StateNet"]
@@ -125,9 +126,14 @@ class StateNet(AudioEncodingModel):
         )
 
     def _features(self, filtered: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B H T"]:
+        return self._step_features(filtered, None)[0]
+
+    def _step_features(
+        self, filtered: Float[Tensor, "B C_in F T"], state: State
+    ) -> tuple[Float[Tensor, "B H T"], State]:
         n_stims, _, _, n_bins = filtered.shape
         # All bins of all stimuli pass the encoder as one batch.
         bins = filtered.permute(0, 3, 1, 2).flatten(0, 1)
         encoded = self.encoder_layers(bins).flatten(1).unflatten(0, (n_stims, n_bins))
-        states, _ = self.rnn(encoded)
-        return states.transpose(1, 2)
+        states, state = self.rnn(encoded, state)
+        return states.transpose(1, 2), state

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deepSTRF.models.checks import module_or, positive_int
+from deepSTRF.models.streaming import State, with_past
 
 __all__ = ["CausalSTRFConv"]
 
@@ -59,18 +59,23 @@ class CausalSTRFConv(nn.Module):
         ValueError
             If `x` is not ``(B, C_in, F, T)``, or the kernel gives another shape than it should.
         """
+        return self.step(x)[0]
+
+    def step(self, x: Float[Tensor, "B C_in F t"], state: State = None) -> tuple[Float[Tensor, "B C_out 1 t"], State]:
+        """Convolve the next bins; the state is the window of bins before them."""
         if x.ndim != 4 or x.shape[1:3] != (self.C_in, self.F):
             raise ValueError(
                 f"expected a spectrogram (B, {self.C_in}, {self.F}, T), got a tensor of shape {tuple(x.shape)}"
             )
-        y = self.kernel(functional.pad(x, (self.T - 1, 0)))
+        longer, state = with_past(x, state, self.T - 1)
+        y = self.kernel(longer)
         expected = (x.shape[0], self.C_out, 1, x.shape[3])
         if y.shape != expected:
             raise ValueError(
                 f"the kernel {type(self.kernel).__name__} gives {tuple(y.shape)} where {expected} is needed: it must "
                 f"span all {self.F} bands and {self.T} bins, as Conv2d({self.C_in}, {self.C_out}, {(self.F, self.T)})"
             )
-        return y
+        return y, state
 
     def STRF_weight(self) -> Float[Tensor, "C_out C_in F T"]:
         """Return a copy of the kernel on the CPU; the last time index is the current bin.
