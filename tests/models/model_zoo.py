@@ -1,0 +1,40 @@
+"""A small instance of every registered model, for the tests that run over the whole zoo.
+
+A model that is registered and not listed here fails test_every_registered_model_is_tested.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepSTRF.models import NeuralModel
+from deepSTRF.registry import get_model
+
+
+def spectrograms(batch_size: int, n_bins: int) -> Tensor:
+    return torch.randn(batch_size, 1, 12, n_bins)
+
+
+class Small(NamedTuple):
+    """How to make a model that is quick to check, for any number of neurons and with options; and stimuli for it."""
+
+    make: Callable[..., NeuralModel]
+    stimulus: Callable[[int, int], Tensor] = spectrograms
+
+
+def _bands(name: str, **fixed) -> Small:
+    def make(out_neurons: int = 3, **options) -> NeuralModel:
+        return get_model(name)(n_frequency_bands=12, out_neurons=out_neurons, **fixed, **options)
+
+    return Small(make)
+
+
+ZOO = {
+    "linear": _bands("linear"),
+    "linear-nonlinear": _bands("linear-nonlinear"),
+    "statenet": _bands("statenet"),
+}
+# Models of spectrograms that take a prefiltering.
+PREFILTERED = ("linear", "linear-nonlinear", "statenet")
