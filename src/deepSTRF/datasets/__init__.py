@@ -1,5 +1,6 @@
 """A recording becomes a :class:`NeuralDataset`: stimuli, responses, metadata, and what is missing."""
 
+from deepSTRF.datasets.chunks import ChunkLoader
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["NeuralDataset"]
+__all__ = ["ChunkLoader", "NeuralDataset"]

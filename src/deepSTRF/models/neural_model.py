@@ -141,7 +141,7 @@ class NeuralModel(Rebuildable, ABC):
 
         With :meth:`detach` between the chunks, a recording of any length trains in bounded memory (truncated
         backpropagation through time). The Fitter does so for batches that have a key ``onset``, as
-        :class:`deepSTRF.utils.data.ChunkLoader` makes them.
+        :class:`deepSTRF.datasets.ChunkLoader` makes them.
 
         Parameters
         ----------

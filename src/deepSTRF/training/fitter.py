@@ -332,10 +332,10 @@ class Fitter:
     # ------------------------------------------------------------------ steps to override
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Move a batch to the device and predict its responses."""
+        """Move a batch to the device and predict its responses; one with a key ``onset`` carries the state over."""
         stims = batch["stims"].to(self.device, non_blocking=True)
         responses = batch["responses"].to(self.device, non_blocking=True)
-        pred = self.model(stims)
+        pred = self._predict_chunk(stims, batch["onset"]) if "onset" in batch else self.model(stims)
         expected = (responses.shape[0], responses.shape[1], 1, responses.shape[3])
         if pred.shape != expected:
             raise ValueError(
@@ -451,6 +451,16 @@ class Fitter:
         if self.best_epoch is not None and self.ckpt_path is not None:
             save_state(self._best_state, self.ckpt_path)  # a later epoch that was never finished may have written it
         set_random_state(state["random"], (self.train_loader, self.val_loader))
+
+    def _predict_chunk(self, stims: Tensor, onset: bool) -> Tensor:
+        """A chunk of a long recording, which goes on where the last one ended."""
+        forward_chunk = getattr(self.model, "forward_chunk", None)
+        if forward_chunk is None:
+            raise TypeError(
+                f"the batches are chunks of long recordings, but {type(self.model).__name__} has no method "
+                "forward_chunk(stims, *, onset) that carries its state over; a NeuralModel has"
+            )
+        return forward_chunk(stims, onset=onset)
 
     def _evaluation_loss(self) -> Metric:
         """What is scored as the loss: an overridden `compute_loss` sees all data at once, as any foreign callable."""

@@ -1,0 +1,129 @@
+"""Long recordings in chunks, one after the other, for models that carry their state over."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from deepSTRF.datasets.neural_dataset import NeuralDataset
+
+__all__ = ["ChunkLoader"]
+
+
+class ChunkLoader:
+    """Batches of consecutive chunks: a recording of an hour trains in the memory of a few seconds.
+
+    Give it to the Fitter in place of a DataLoader for training. Stimuli run side by side in groups of `batch_size`,
+    from their onset to their end, and every batch has a key ``onset`` that says whether it is the first of its group. The
+    Fitter then carries the state of the model from chunk to chunk, and cuts the gradient between them (truncated
+    backpropagation through time).
+
+    Validate and test on whole stimuli: scores such as the signal power are defined per stimulus, and evaluation keeps
+    no graph.
+
+    Parameters
+    ----------
+    dataset : NeuralDataset
+        Its selection is honoured.
+    chunk_bins : int
+        Length of a chunk in response bins. A gradient reaches no further into the past.
+    batch_size : int
+        Stimuli side by side. Shorter ones of a group are padded; groups of equal lengths waste nothing.
+    shuffle : bool
+        Draw the order of the stimuli anew in every epoch.
+    generator : torch.Generator, optional
+        Where the order is drawn from; torch's global generator by default.
+
+    Raises
+    ------
+    ValueError
+        If `chunk_bins` or `batch_size` is not positive, or the stimuli do not have a whole number of samples per bin.
+
+    Notes
+    -----
+    A chunk in which no neuron of any stimulus has a response is left out, and the next one counts as an onset.
+
+    References
+    ----------
+    Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent network
+    trajectories, https://doi.org/10.1162/neco.1990.2.4.490
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.datasets import NeuralDataset
+    >>> recording = NeuralDataset.from_arrays([torch.rand(8, 1000)], [torch.rand(2, 1, 1000)], dt_ms=10.0)
+    >>> for batch in ChunkLoader(recording, chunk_bins=400):
+    ...     print(batch["stims"].shape, batch["responses"].shape, batch["onset"])
+    torch.Size([1, 1, 8, 400]) torch.Size([1, 2, 1, 400]) True
+    torch.Size([1, 1, 8, 400]) torch.Size([1, 2, 1, 400]) False
+    torch.Size([1, 1, 8, 200]) torch.Size([1, 2, 1, 200]) False
+    """
+
+    def __init__(
+        self,
+        dataset: NeuralDataset,
+        chunk_bins: SupportsIndex,
+        batch_size: SupportsIndex = 1,
+        *,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.chunk_bins, self.batch_size = operator.index(chunk_bins), operator.index(batch_size)
+        for name, number in (("chunk_bins", self.chunk_bins), ("batch_size", self.batch_size)):
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}")
+        self.shuffle = shuffle
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        from deepSTRF.utils.data import neural_collate
+
+        n_items = len(self.dataset)
+        order = torch.randperm(n_items, generator=self.generator) if self.shuffle else torch.arange(n_items)
+        for group in order.split(self.batch_size):
+            items = [self.dataset[i] for i in group.tolist()]
+            samples = {_samples_per_bin(item) for item in items}
+            if len(samples) > 1:
+                raise ValueError(f"all stimuli must have the same number of samples per bin, got {sorted(samples)}")
+            yield from self._chunks(neural_collate(items), samples.pop())
+
+    def _chunks(self, batch: dict[str, Any], samples_per_bin: int) -> Iterator[dict[str, Any]]:
+        onset = True
+        for start in range(0, batch["responses"].shape[-1], self.chunk_bins):
+            stop = start + self.chunk_bins
+            valid = batch["valid_mask"][..., start:stop]
+            if not valid.any():
+                onset = True
+                continue
+            yield {
+                **batch,
+                "stims": batch["stims"][..., start * samples_per_bin : stop * samples_per_bin],
+                "responses": batch["responses"][..., start:stop],
+                "valid_mask": valid,
+                "onset": onset,
+            }
+            onset = False
+
+
+def _samples_per_bin(item: dict[str, Any]) -> int:
+    """1 for spectrograms and movies, ``hop`` for waveforms."""
+    n_samples = item["stims"].shape[-1]
+    n_bins = max(response.shape[-1] for response in _present(item))
+    if n_samples % n_bins:
+        raise ValueError(
+            f"a stimulus of {n_samples} samples cannot be cut at the {n_bins} bins of its responses: it needs a whole "
+            "number of samples per bin"
+        )
+    return n_samples // n_bins
+
+
+def _present(item: dict[str, Any]) -> list[Tensor]:
+    """Responses of the neurons that heard the stimulus; an item has at least one."""
+    return [response for response, valid in zip(item["responses"], item["valid_mask"], strict=True) if valid]
