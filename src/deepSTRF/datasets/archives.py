@@ -143,6 +143,12 @@ def _tar_members(archive: tarfile.TarFile, strip_components: int) -> Iterator[Me
             raise ValueError(f"{member.name!r} is a link or a device, not a file or a folder")
         content = None if member.isdir() else partial(_content, archive, member)
         yield _parts(member.name)[strip_components:], member.size, content
+    # A compressed archive ends with its checksum, which comes after padding that tarfile leaves unread.
+    stream, padding = cast(IO[bytes], archive.fileobj), 0
+    while block := stream.read(2**20):
+        padding += len(block)
+        if padding > _LARGEST:
+            raise ValueError("it goes on after its end with far more than padding")
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

@@ -1,7 +1,7 @@
-"""Reading .mat files of MATLAB 5 to 7.2, also damaged ones: scipy does it, after the sizes that they state are checked.
+"""Reading .mat files of MATLAB 5 to 7.2, also damaged ones: scipy does it, after their structure is checked.
 
-scipy believes the sizes: a few changed bytes make it fill the memory with empty cells, or nest until the stack is full,
-and otherwise fail with an error of any type.
+scipy believes sizes and types: a few changed bytes make it fill the memory with empty cells, nest until the stack is
+full, read outside of its tables (a crash of Python), and otherwise fail with an error of any type.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from deepSTRF.datasets.download import RecordingError
 __all__ = ["read_mat_variable"]
 
 _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
-_CELL, _STRUCT, _OBJECT, _SPARSE = 1, 2, 3, 5
-_LEAVES = frozenset(range(4, 16))  # text, sparse and the types of numbers
+_CELL, _STRUCT, _OBJECT = 1, 2, 3
+_LEAVES = frozenset((4, *range(6, 16)))  # text and the types of numbers; 5 is sparse, which no recording is
+_VALUES = frozenset((*range(1, 8), 9, 12, 13, 16, 17, 18))  # types of what leaves hold: integers, floats, UTF
 _IS_COMPLEX = 0x0800
-_REAL_LEAVES = _LEAVES - {_SPARSE}
 _USUAL_LEAF = (_MATRIX, _UINT32, 8, _INT32, 8, _INT8, 0)
 _LEAF_START = {order: struct.Struct(order + "14I").unpack_from for order in "<>"}
 _PAIR = {order: struct.Struct(order + "II").unpack_from for order in "<>"}
@@ -67,14 +67,11 @@ def read_mat_variable(content: bytes, variable: str, *, name: str, remedy: str) 
     from scipy.io import loadmat
 
     try:
-        value = loadmat(io.BytesIO(_checked(content, variable)), variable_names=[variable])[variable]
-        if not isinstance(value, np.ndarray):
-            raise ValueError(f"the variable is a {type(value).__name__}, expected an array")
+        return loadmat(io.BytesIO(_checked(content, variable)), variable_names=[variable])[variable]
     except Exception as error:  # scipy meets damaged bytes with errors of many types
         raise RecordingError(
             f"{name} is cut off, damaged or has no variable {variable!r} ({type(error).__name__}: {error}); {remedy}"
         ) from error
-    return value
 
 
 def _checked(content: bytes, variable: str) -> bytes:
@@ -153,10 +150,14 @@ def _check_matrix(data: bytes, at: int, stop: int, order: str, depth: int) -> in
     if at + 56 <= stop:
         # Most of a recording are leaves with two dimensions and no name: one look at them instead of seven.
         words = _LEAF_START[order](data, at)
-        if words[:1] + words[2:4] + words[6:8] + words[10:12] == _USUAL_LEAF and words[4] & 0x8FF in _REAL_LEAVES:
+        if (
+            words[:1] + words[2:4] + words[6:8] + words[10:12] == _USUAL_LEAF
+            and words[4] & (_IS_COMPLEX | 0xFF) in _LEAVES
+        ):
             short = words[12] >> 16
             end = at + 56 + (0 if short else words[13] + -words[13] % 8)
-            if short <= 4 and end == at + 8 + words[1] <= stop:
+            kind = words[12] & 0xFFFF if short else words[12]
+            if kind in _VALUES and short <= 4 and end == at + 8 + words[1] <= stop:
                 return end
     kind, start, stop, following = _tag(data, at, stop, order)
     if kind != _MATRIX:
@@ -166,8 +167,10 @@ def _check_matrix(data: bytes, at: int, stop: int, order: str, depth: int) -> in
     flags, size, _, at = _header(data, start, stop, order)
     matlab_class = flags & 0xFF
     if matlab_class in _LEAVES:
-        for _ in range((3 if matlab_class == _SPARSE else 1) + bool(flags & _IS_COMPLEX)):
-            *_, at = _tag(data, at, stop, order)
+        for _ in range(1 + bool(flags & _IS_COMPLEX)):
+            kind, *_, at = _tag(data, at, stop, order)
+            if kind not in _VALUES:  # scipy looks it up in a table without asking whether it is there, and crashes
+                raise ValueError(f"values of the unknown type {kind}")
     elif matlab_class in (_CELL, _STRUCT, _OBJECT):
         if depth == _DEEPEST:
             raise ValueError(f"it is nested deeper than {_DEEPEST} levels")

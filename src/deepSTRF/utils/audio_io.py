@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from os import PathLike
 from typing import Any, BinaryIO
@@ -16,6 +17,17 @@ from deepSTRF.datasets.arguments import positive_number, whole_number
 _LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
 
 __all__ = ["load_resampled_mono_wav", "load_wav", "resample"]
+
+
+class _Bytes(io.BytesIO):
+    """The bytes of a file; what a damaged header says lies before their start is at their start.
+
+    libsndfile calls this back and can't hear an exception: Python would print its traceback and go on.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
+        return super().seek(max(start + offset, 0))
 
 
 def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"], int]:
@@ -60,7 +72,7 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
             return load_wav(file)
     name = getattr(path, "name", "the sound file")
     try:
-        samples, fs = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, fs = soundfile.read(_Bytes(path.read()), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, ValueError, MemoryError) as error:
         raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {error}") from error
     if samples.shape[0] == 0:
@@ -104,8 +116,6 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
     >>> resample(torch.zeros(1, 3125), 48828.125, 48000).shape
     torch.Size([1, 3072])
     """
-    from scipy.signal import resample_poly
-
     positive_number("fs", fs)
     positive_number("target_fs", target_fs)
     if not isinstance(waveform, Tensor) or waveform.ndim != 2:
@@ -116,6 +126,8 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
         return waveform
     if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
         raise ValueError(f"can't resample from fs={fs} to target_fs={target_fs} Hz: more than {_LARGEST_RATIO}-fold")
+    from scipy.signal import resample_poly
+
     resampled: Any = resample_poly(waveform.numpy().astype(np.float64), ratio.numerator, ratio.denominator, axis=-1)
     return torch.from_numpy(resampled.astype(np.float32))
 
