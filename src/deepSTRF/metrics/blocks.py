@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
+from deepSTRF.metrics._arguments import check_responses
+
 # Elements of a block for each CPU thread, 4 MB as float64: the measured optimum. Larger ones leave the cache; smaller
 # ones cost calls, and many short parallel regions, which suffer most where other processes want the same cores.
 BLOCK_ELEMENTS = 2**19
@@ -379,12 +381,20 @@ def average_repeats(
     Tensor
         ``(B, N, 1, T)`` in the dtype of ``responses`` (float32 if that is an integer).
 
+    Raises
+    ------
+    TypeError
+        If ``responses`` is not a tensor of real numbers or ``mask`` is not a bool tensor.
+    ValueError
+        For shapes or devices that do not fit.
+
     Examples
     --------
     >>> import torch
     >>> average_repeats(torch.tensor([[[[1.0, 2.0], [3.0, torch.nan]]]]))
     tensor([[[[2., 2.]]]])
     """
+    mask = check_responses(responses, mask)
     batch, neurons, repeats, bins = responses.shape
     dtype = responses.dtype if responses.is_floating_point() else torch.float32
     result = torch.empty(batch, neurons, 1, bins, dtype=dtype, device=responses.device)
