@@ -215,7 +215,7 @@ def _gradients(model: AudioEncodingModel, stimulus: Float[Tensor, "1 1 F T"]) ->
             for first in range(0, model.O, NEURONS_PER_PASS):
                 neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
                 copies = stimulus.to(reference).repeat(len(neurons), 1, 1, 1).requires_grad_()
-                last = model._from_spectrogram(copies)[:, :, 0, -1]
+                last = model._from_frames(copies)[:, :, 0, -1]
                 # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
                 # leaves no gradients on the parameters.
                 (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)

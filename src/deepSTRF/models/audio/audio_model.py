@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import torch
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.models.checks import positive_int
-from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.streaming import State, step
+from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["AudioEncodingModel"]
 
 
-class AudioEncodingModel(NeuralModel):
+class AudioEncodingModel(FrameModel):
     """Base class of models that take spectrograms ``(B, 1, F, T)``.
 
     Parameters
@@ -55,6 +55,8 @@ class AudioEncodingModel(NeuralModel):
     torch.Size([2, 5, 1, 100])
     """
 
+    _stimuli: ClassVar[str] = "spectrograms"
+
     def __init__(
         self,
         n_frequency_bands: int,
@@ -77,105 +79,9 @@ class AudioEncodingModel(NeuralModel):
                 raise ValueError(f"wav2spec.out_channels is {bands}, but n_frequency_bands is {self.F}")
             self.wav2spec = wav2spec
 
-    def forward(self, stims: Float[Tensor, "B 1 *spectrogram_or_samples"]) -> Float[Tensor, "B N 1 T"]:
-        """Predict the response of every neuron.
-
-        Parameters
-        ----------
-        stims : Tensor
-            Spectrograms ``(B, 1, F, T)``, or waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``, in the dtype
-            and on the device of the parameters. Values are not looked at, which would wait for the device: a NaN makes
-            the responses NaN that depend on it (in train mode all of them, by the batch normalisation). Data sets
-            refuse it, and the Fitter stops at the loss that comes of it.
-
-        Returns
-        -------
-        Tensor
-            ``(B, N, 1, T)``.
-
-        Raises
-        ------
-        ValueError
-            If a spectrogram has another shape, or is on another device.
-        TypeError
-            If it is no tensor, or of another dtype.
-        """
-        return self._from_spectrogram(self.wav2spec(stims))
-
-    def step(
-        self, stims: Float[Tensor, "B 1 *spectrogram_or_samples"], state: State = None
-    ) -> tuple[Float[Tensor, "B N 1 t"], State]:
-        """Predict the next bins of a stimulus; see :meth:`NeuralModel.step`.
-
-        Parameters
-        ----------
-        stims : Tensor
-            The next t bins ``(B, 1, F, t)``, or t times ``hop`` samples for a model with ``wav2spec``.
-        state : State
-            What the last call returned; None at the onset.
-
-        Raises
-        ------
-        NotStreamableError
-            If a part of the model cannot run bin by bin.
-        ValueError, TypeError
-            As for ``forward``.
-        """
-        for method, counterpart in (("forward", "step"), ("_features", "_step_features")):
-            self._check_step_is_ours(AudioEncodingModel, method, counterpart)
-        front, pre, core, out = (None,) * 4 if state is None else state
-        spectrogram, front = step(self.wav2spec, stims, front)
-        self._check_spectrogram(spectrogram)
-        try:
-            filtered, pre = step(self.prefiltering, spectrogram, pre)
-            features, core = self._step_features(filtered, core)
-            prediction, out = step(self.readout, features, out)
-        except RuntimeError as error:
-            self._explain(spectrogram, error)
-            raise
-        return prediction, (front, pre, core, out)
-
-    def _step_features(self, filtered: Float[Tensor, "B C_in F t"], state: State) -> tuple[Tensor, State]:
-        """Run the core on the next bins; a model that overrides ``_features`` overrides this too."""
-        return step(self.core, filtered, state)
-
-    def _check_spectrogram(self, spectrogram: object) -> None:
-        if not isinstance(spectrogram, Tensor):
-            raise TypeError(
-                f"expected a tensor of spectrograms (B, 1, {self.F}, T), got {type(spectrogram).__name__}: convert it "
-                "with torch.as_tensor"
-            )
-        shape = tuple(spectrogram.shape)
-        if len(shape) != 4 or shape[1] != 1 or shape[2] != self.F or shape[3] < 1:
-            raise ValueError(f"expected spectrograms of shape (B, 1, {self.F}, T) with T >= 1, got {shape}")
-
-    def _from_spectrogram(self, spectrogram: Float[Tensor, "B 1 F T"]) -> Float[Tensor, "B N 1 T"]:
-        """Run everything behind ``wav2spec``."""
-        self._check_spectrogram(spectrogram)
-        try:
-            return self.readout(self._features(self.prefiltering(spectrogram)))
-        except RuntimeError as error:
-            # Only now, because parts of a model may well convert what they get.
-            self._explain(spectrogram, error)
-            raise
-
-    def _explain(self, spectrogram: Tensor, error: RuntimeError) -> None:
-        """Raise what the user can understand where torch failed for a dtype or a device."""
-        parameter = next((p for p in self.parameters() if p.is_floating_point()), spectrogram)
-        if spectrogram.dtype != parameter.dtype and not torch.is_autocast_enabled(spectrogram.device.type):
-            raise TypeError(
-                f"the spectrograms are {spectrogram.dtype}, but the model computes in {parameter.dtype}: convert one, "
-                f"as stims.to({parameter.dtype})"
-            ) from error
-        if spectrogram.device != parameter.device:
-            raise ValueError(
-                f"the spectrograms are on {spectrogram.device}, but the model is on {parameter.device}: move one, as "
-                f"stims.to({str(parameter.device)!r})"
-            ) from error
-
-    def _features(self, filtered: Float[Tensor, "B C_in F T"]) -> Tensor:
-        """Run the core; a model whose core is several modules overrides this."""
-        return self.core(filtered)
+    @property
+    def _frame(self) -> tuple[int, ...]:
+        return 1, self.F
 
     def validate(self) -> None:
         """Check the slots and sizes; runs by itself at the end of every construction.
@@ -188,15 +94,6 @@ class AudioEncodingModel(NeuralModel):
         super().validate()
         for name in ("F", "T", "C_in"):
             positive_int(name, getattr(self, name, None))
-
-    def _probe(self) -> Tensor | None:
-        """A deterministic spectrogram, long enough to fill the window twice."""
-        if not isinstance(self.wav2spec, nn.Identity):
-            return None  # how many samples make a bin is the front end's business
-        reference = next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1))
-        n_bins = 2 * self.T + 8
-        grid = torch.arange(2 * self.F * n_bins, dtype=torch.float64).reshape(2, 1, self.F, n_bins)
-        return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(reference)
 
     def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N 1 F T"]:
         """Gradient of *minus* the response at the last bin, at silence (a zero spectrogram).
@@ -225,21 +122,7 @@ class AudioEncodingModel(NeuralModel):
         >>> Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).STRF_gradmap().shape
         torch.Size([3, 1, 8, 5])
         """
-        n_bins = self.T if T is None else positive_int("T", T)
-        modes = {module: module.training for module in self.modules()}
-        reference = next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1))
-        # cuDNN refuses the backward pass of a recurrent layer in eval mode.
-        with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            silence = reference.new_zeros(self.O, 1, self.F, n_bins).requires_grad_()
-            try:
-                self.eval()
-                last = self._from_spectrogram(silence)[:, :, 0, -1]
-                # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
-                (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
-            finally:
-                for module, mode in modes.items():
-                    module.training = mode
-        return gradient
+        return self._gradient_at_silence(T)
 
 
 def _out_channels(slot: str, module: object) -> int:

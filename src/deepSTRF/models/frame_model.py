@@ -1,0 +1,169 @@
+"""What the models of spectrograms and of movies share: a stimulus is a sequence of frames, one per bin."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.checks import positive_int
+from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.models.streaming import State, step
+
+__all__ = ["FrameModel"]
+
+
+class FrameModel(NeuralModel):
+    """Base of the models whose stimulus, behind ``wav2spec``, has one frame per bin: ``(B, *frame, T)``.
+
+    It checks stimuli, explains errors that torch raises for a dtype or a device, runs bin by bin, and takes gradients
+    at silence. A subclass says what a frame is; a model whose core is several modules overrides ``_features`` and
+    ``_step_features``.
+
+    Attributes
+    ----------
+    T : int
+        Window in bins that the model looks at; recurrent models see further.
+    """
+
+    T: int
+    _stimuli: ClassVar[str]  # what to call them in messages
+
+    @property
+    @abstractmethod
+    def _frame(self) -> tuple[int, ...]:
+        """Channels and sizes of a frame."""
+
+    def forward(self, stims: Float[Tensor, "B ..."]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the response of every neuron.
+
+        Parameters
+        ----------
+        stims : Tensor
+            Spectrograms ``(B, 1, F, T)``, waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``, or movies
+            ``(B, C, H, W, T)``, in the dtype and on the device of the parameters. Values are not looked at, which would
+            wait for the device: a NaN makes the responses NaN that depend on it (in train mode all of them, by the
+            batch normalisation). Data sets refuse it, and the Fitter stops at the loss that comes of it.
+
+        Returns
+        -------
+        Tensor
+            ``(B, N, 1, T)``.
+
+        Raises
+        ------
+        ValueError
+            If a stimulus has another shape, or is on another device.
+        TypeError
+            If it is no tensor, or of another dtype.
+        """
+        return self._from_frames(self.wav2spec(stims))
+
+    def step(self, stims: Float[Tensor, "B ..."], state: State = None) -> tuple[Float[Tensor, "B N 1 t"], State]:
+        """Predict the next bins of a stimulus; see :meth:`NeuralModel.step`.
+
+        Parameters
+        ----------
+        stims : Tensor
+            The next t bins, in the shape that ``forward`` takes; t times ``hop`` samples for a model with ``wav2spec``.
+        state : State
+            What the last call returned; None at the onset.
+
+        Raises
+        ------
+        NotStreamableError
+            If a part of the model cannot run bin by bin.
+        ValueError, TypeError
+            As for ``forward``.
+        """
+        for method, counterpart in (("forward", "step"), ("_features", "_step_features")):
+            self._check_step_is_ours(FrameModel, method, counterpart)
+        front, pre, core, out = (None,) * 4 if state is None else state
+        frames, front = step(self.wav2spec, stims, front)
+        self._check_frames(frames)
+        try:
+            filtered, pre = step(self.prefiltering, frames, pre)
+            features, core = self._step_features(filtered, core)
+            prediction, out = step(self.readout, features, out)
+        except RuntimeError as error:
+            self._explain(frames, error)
+            raise
+        return prediction, (front, pre, core, out)
+
+    def _features(self, filtered: Float[Tensor, "B ... T"]) -> Tensor:
+        """Run the core; a model whose core is several modules overrides this."""
+        return self.core(filtered)
+
+    def _step_features(self, filtered: Float[Tensor, "B ... t"], state: State) -> tuple[Tensor, State]:
+        """Run the core on the next bins; a model that overrides ``_features`` overrides this too."""
+        return step(self.core, filtered, state)
+
+    def _from_frames(self, frames: Float[Tensor, "B ... T"]) -> Float[Tensor, "B N 1 T"]:
+        """Run everything behind ``wav2spec``."""
+        self._check_frames(frames)
+        try:
+            return self.readout(self._features(self.prefiltering(frames)))
+        except RuntimeError as error:
+            # Only now, because parts of a model may well convert what they get.
+            self._explain(frames, error)
+            raise
+
+    def _check_frames(self, frames: object) -> None:
+        expected = f"(B, {', '.join(map(str, self._frame))}, T)"
+        if not isinstance(frames, Tensor):
+            raise TypeError(
+                f"expected a tensor of {self._stimuli} {expected}, got {type(frames).__name__}: convert it with "
+                "torch.as_tensor"
+            )
+        shape = tuple(frames.shape)
+        if len(shape) != len(self._frame) + 2 or shape[1:-1] != self._frame or shape[-1] < 1:
+            raise ValueError(f"expected {self._stimuli} of shape {expected} with T >= 1, got {shape}")
+
+    def _explain(self, frames: Tensor, error: RuntimeError) -> None:
+        """Raise what the user can understand where torch failed for a dtype or a device."""
+        parameter = self._reference(frames)
+        if frames.dtype != parameter.dtype and not torch.is_autocast_enabled(frames.device.type):
+            raise TypeError(
+                f"the {self._stimuli} are {frames.dtype}, but the model computes in {parameter.dtype}: convert one, "
+                f"as stims.to({parameter.dtype})"
+            ) from error
+        if frames.device != parameter.device:
+            raise ValueError(
+                f"the {self._stimuli} are on {frames.device}, but the model is on {parameter.device}: move one, as "
+                f"stims.to({str(parameter.device)!r})"
+            ) from error
+
+    def _reference(self, default: Tensor | None = None) -> Tensor:
+        """A parameter, for dtype and device."""
+        return next(
+            (p for p in self.parameters() if p.is_floating_point()), torch.zeros(1) if default is None else default
+        )
+
+    def _probe(self) -> Tensor | None:
+        """A deterministic stimulus, long enough to fill the window twice."""
+        if not isinstance(self.wav2spec, nn.Identity):
+            return None  # how many samples make a bin is the front end's business
+        shape = (2, *self._frame, 2 * self.T + 8)
+        grid = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
+        return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(self._reference())
+
+    def _gradient_at_silence(self, T: int | None) -> Float[Tensor, "N ... T"]:
+        """Gradient of minus every neuron's last bin at a stimulus of zeros; the model is left exactly as found."""
+        n_bins = self.T if T is None else positive_int("T", T)
+        modes = {module: module.training for module in self.modules()}
+        # cuDNN refuses the backward pass of a recurrent layer in eval mode.
+        with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
+            try:
+                self.eval()
+                last = self._from_frames(silence)[:, :, 0, -1]
+                # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
+                (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
+            finally:
+                for module, mode in modes.items():
+                    module.training = mode
+        return gradient
