@@ -14,7 +14,7 @@ from deepSTRF.datasets.arguments import check_list
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["fill_from_arrays"]
+__all__ = ["as_spectrograms", "fill_from_arrays"]
 
 
 def fill_from_arrays(
@@ -38,14 +38,14 @@ def fill_from_arrays(
     TypeError, ValueError
         If an array has a wrong type, shape or length; the message names stimulus and neuron.
     """
-    check_list("stims", stims, "one array (F, T) per stimulus")
+    check_list("stims", stims, "one array per stimulus, time last")
     check_list("responses", responses, "one entry per stimulus, each an array (N, R, T) or a list of (R, T) arrays")
     n_stims = len(stims)
     if n_stims == 0:
         raise ValueError("from_arrays needs at least one stimulus, got none")
     if len(responses) != n_stims:
         raise ValueError(f"responses must have one entry per stimulus: {len(responses)} responses, {n_stims} stimuli")
-    dataset.stims = [_stimulus(stim, f"stims[{s}]") for s, stim in enumerate(stims)]
+    dataset._fill_stims([_tensor(stim, f"stims[{s}]") for s, stim in enumerate(stims)])
     n_neurons = _count(responses[0], "responses[0]")
     rows = []
     for s, entry in enumerate(responses):
@@ -57,11 +57,26 @@ def fill_from_arrays(
     dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
     dataset.nrn_meta = _metadata(nrn_meta, n_neurons, "nrn_meta")
     dataset.responses = rows
-    bands = {stim.shape[-2] for stim in dataset.stims}
+
+
+def as_spectrograms(stims: Sequence[Tensor]) -> list[Tensor]:
+    """Bring spectrograms (F, T_s) or (1, F, T_s) to the latter form.
+
+    Raises
+    ------
+    ValueError
+        If one has another shape, or they differ in their number of bands.
+    """
+    spectrograms = [values[None] if values.ndim == 2 else values for values in stims]
+    for index, values in enumerate(spectrograms):
+        if values.ndim != 3 or values.shape[0] != 1:
+            raise ValueError(
+                f"stims[{index}] must be a spectrogram of shape (F, T) or (1, F, T), got {tuple(values.shape)}"
+            )
+    bands = {values.shape[1] for values in spectrograms}
     if len(bands) > 1:
         raise ValueError(f"all spectrograms must have the same number of bands, got {sorted(bands)}")
-    if hasattr(dataset, "F"):
-        dataset.F = bands.pop()
+    return spectrograms
 
 
 def _metadata(metadata: Any, count: int, name: str) -> list[dict[str, Any]]:
@@ -88,15 +103,6 @@ def _tensor(array: Any, where: str) -> Tensor:
     if values.is_complex():
         raise TypeError(f"{where} is complex; real numbers are expected")
     return values.to(torch.float32)
-
-
-def _stimulus(stim: Any, where: str) -> Tensor:
-    values = _tensor(stim, where)
-    if values.ndim == 2:
-        values = values[None]
-    if values.ndim != 3 or values.shape[0] != 1:
-        raise ValueError(f"{where} must be a spectrogram of shape (F, T) or (1, F, T), got {tuple(values.shape)}")
-    return values
 
 
 def _count(entry: Any, where: str) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF.datasets.concatenation import concat_neural_datasets
-from deepSTRF.datasets.importers import fill_from_arrays
+from deepSTRF.datasets.importers import as_spectrograms, fill_from_arrays
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
@@ -171,12 +171,13 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
         nrn_meta: Sequence[dict[str, Any]] | None = None,
         path: str = "arrays",
     ) -> Self:
-        """Make a data set from spectrograms and responses in memory; everything is copied.
+        """Make a data set from stimuli and responses in memory; everything is copied.
 
         Parameters
         ----------
         stims : sequence of array
-            Per stimulus (F, T_s) or (1, F, T_s), NumPy or torch. Durations may differ.
+            Per stimulus a spectrogram (F, T_s) or (1, F, T_s), NumPy or torch; movies (H, W, T_s) for a
+            :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ.
         responses : sequence
             Per stimulus an array (N, R, T_s), NaN where there is no data; or a list with one entry per neuron:
             (R, T_s), or (T_s,) for one repeat, or None for no data.
@@ -190,7 +191,7 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
         Returns
         -------
         NeuralDataset
-            Of the class that this is called on, validated. An ``AudioNeuralDataset`` has its ``F`` set.
+            Of the class that this is called on, validated, with the sizes of its stimuli set (``F``; ``H``, ``W``).
 
         Raises
         ------
@@ -213,6 +214,10 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
         fill_from_arrays(dataset, stims, responses, stim_meta, nrn_meta)
         dataset.validate()
         return dataset
+
+    def _fill_stims(self, stims: list[Tensor]) -> None:
+        """Keep the arrays that ``from_arrays`` was given as stimuli; spectrograms, unless a subclass takes others."""
+        self.stims = as_spectrograms(stims)
 
     def _concat_check_compat(self, other: NeuralDataset) -> None:
         """Raise if `other` cannot be concatenated with this data set; a subclass adds its own checks."""

@@ -6,6 +6,7 @@ are accumulated in float64, one stimulus at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
 
@@ -69,14 +70,20 @@ class PreprocessableRecording(RecordingStorage):
         >>> stats["mean"].shape, bool(ds.stims[0].mean(-1).abs().max() < 1e-5)
         (torch.Size([1, 4, 1]), True)
         """
+        return self._standardize(stim_indices, eps, (-2,) if per_band else (), per_band)
+
+    def _standardize(
+        self, stim_indices: Iterable[SupportsIndex] | None, eps: float, own_axes: tuple[int, ...], per_band: bool
+    ) -> dict[str, Any]:
+        """Standardise, each place along `own_axes` with a mean and a deviation of its own."""
         positive_number("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         stims = [self.stims[s] for s in chosen]
         sizes = {stim.shape[:-1] for stim in self.stims}
         if len(sizes) > 1:
             raise ValueError(f"stimuli can differ in time only to be standardised, got the shapes {sorted(sizes)} x T")
-        axes = [axis for axis in range(stims[0].ndim) if not per_band or axis != stims[0].ndim - 2]
-        count = sum(stim.numel() for stim in stims) // (stims[0].shape[-2] if per_band else 1)
+        axes = [axis for axis in range(-stims[0].ndim, 0) if axis not in own_axes]
+        count = sum(stim.numel() for stim in stims) // math.prod(stims[0].shape[axis] for axis in own_axes)
         total = torch.zeros([], dtype=torch.float64, device=stims[0].device)
         for stim in stims:
             total = total + stim.sum(axes, keepdim=True, dtype=torch.float64)
@@ -85,7 +92,7 @@ class PreprocessableRecording(RecordingStorage):
         for stim in stims:
             squares += (stim.double() - mean).square().sum(axes, keepdim=True)
         std = (squares / max(count - 1, 1)).sqrt().clamp(min=eps)
-        if not per_band:
+        if not own_axes:
             mean, std = mean.reshape(()), std.reshape(())
         # in half precision the smallest deviation would be rounded to 0
         mean, std = mean.to(stims[0].dtype), std.to(stims[0].dtype).clamp(min=torch.finfo(stims[0].dtype).tiny)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
@@ -62,6 +63,10 @@ class AudioNeuralDataset(NeuralDataset):
     def hop(self) -> int | None:
         """Waveform samples per response bin, rounded; None where ``audio_fs`` is not set."""
         return None if self.audio_fs is None else round(self.audio_fs * self.dt / 1000)
+
+    def _fill_stims(self, stims: list[Tensor]) -> None:
+        super()._fill_stims(stims)
+        self.F = self.stims[0].shape[1]
 
     def _bins_of(self, stimulus: int) -> int | None:
         frames = self.stims[stimulus].shape[-1]
