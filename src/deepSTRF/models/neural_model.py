@@ -70,6 +70,8 @@ class NeuralModel(Rebuildable, ABC):
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
         self._carried: State = None
+        # Names of the modules that freeze() holds, with those of their parameters that it switched off.
+        self._frozen: dict[str, list[str]] = {}
 
     def _after_init(self) -> None:
         self.validate()
@@ -183,6 +185,66 @@ class NeuralModel(Rebuildable, ABC):
     def detach(self) -> None:
         """Cut the state that :meth:`forward_chunk` carries off the graph. Nothing to do without one."""
         self._carried = map_state(Tensor.detach, self._carried)
+
+    def freeze(self, *slots: str) -> None:
+        """Stop training parts of the model: their parameters, and in train mode too their statistics and dropout.
+
+        Parameters
+        ----------
+        *slots : str
+            ``"wav2spec"``, ``"prefiltering"``, ``"core"`` (all that is in none of the other slots, such as the ``rnn``
+            of StateNet), ``"readout"``, or the name of any module in them. By default everything but the readout.
+
+        Raises
+        ------
+        ValueError
+            If there is no such part; the message lists those there are.
+
+        Notes
+        -----
+        Freeze before the optimizer is made: the Fitter gives it the parameters that train. A saved model does not
+        remember that it was frozen.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.audio import StateNet
+        >>> model = StateNet(n_frequency_bands=34, out_neurons=1)
+        >>> model.freeze()
+        >>> model.count_trainable_params()  # the readout: 70 weights, a bias, 2 of the activation
+        73
+        >>> model.unfreeze("rnn")
+        >>> model.count_trainable_params()
+        29893
+        """
+        from deepSTRF.models.transfer import freeze
+
+        freeze(self, slots)
+
+    def unfreeze(self, *slots: str) -> None:
+        """Train parts again that :meth:`freeze` has stopped; by default all of them.
+
+        Parameters
+        ----------
+        *slots : str
+            As for :meth:`freeze`. Parameters that did not train before they were frozen stay so.
+
+        Raises
+        ------
+        ValueError
+            If there is no such part.
+        """
+        from deepSTRF.models.transfer import unfreeze
+
+        unfreeze(self, slots)
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set the mode of all parts but the frozen ones, which stay in eval mode."""
+        super().train(mode)
+        if self._frozen:
+            from deepSTRF.models.transfer import hold_frozen
+
+            hold_frozen(self)
+        return self
 
     def count_trainable_params(self) -> int:
         """Count the parameters that receive gradients.

@@ -368,6 +368,9 @@ def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mappi
     probe = model._probe()
     if probe is None:
         return
+    trains = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    for name, parameter in copy.named_parameters():
+        parameter.requires_grad_(trains[name])  # on which torch's choice of a matrix product, and the last bit, depend
     expected = _eval_output(model, probe)
     got = _eval_output(copy.to(probe.device), probe)
     if expected.shape != got.shape or not torch.equal(torch.nan_to_num(expected), torch.nan_to_num(got)):

@@ -22,17 +22,19 @@ def checked_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer
     0.001
     """
     optimizer = DEFAULT if optimizer is None else optimizer
+    own = {id(parameter): parameter for parameter in model.parameters() if parameter.requires_grad}
     if not isinstance(optimizer, torch.optim.Optimizer):
         if not callable(optimizer):
             raise TypeError(
                 "optimizer must be a torch.optim.Optimizer or a function of the parameters, such as "
                 f"functools.partial(torch.optim.AdamW, lr=1e-3); got {optimizer!r}"
             )
-        optimizer = optimizer(model.parameters())
-    own = {id(parameter) for parameter in model.parameters()}
+        if not own:
+            raise ValueError(f"nothing would be trained: the model {type(model).__name__} has no parameters that train")
+        optimizer = optimizer(list(own.values()))
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise ValueError(
-            "the optimizer holds none of the model's parameters, so nothing would be trained; make it from them: "
+            "the optimizer holds none of the model's parameters that train, so nothing would be; make it from them: "
             "optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3)"
         )
     return optimizer

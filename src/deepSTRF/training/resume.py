@@ -139,8 +139,12 @@ def describe(value: Any) -> str:
 
 
 def describe_model(model: nn.Module) -> str:
-    """Modules with their options, and every tensor with its shape."""
-    tensors = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
+    """Modules with their options, and every tensor with its shape and whether it is frozen."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    tensors = [
+        f"{name} {tuple(tensor.shape)} {tensor.dtype}{' frozen' if name in frozen else ''}"
+        for name, tensor in model.state_dict().items()
+    ]
     return "\n".join([repr(model), *tensors])
 
 

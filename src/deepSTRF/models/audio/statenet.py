@@ -132,8 +132,9 @@ class StateNet(AudioEncodingModel):
         self, filtered: Float[Tensor, "B C_in F T"], state: State
     ) -> tuple[Float[Tensor, "B H T"], State]:
         n_stims, _, _, n_bins = filtered.shape
-        # All bins of all stimuli pass the encoder as one batch.
-        bins = filtered.permute(0, 3, 1, 2).flatten(0, 1)
-        encoded = self.encoder_layers(bins).flatten(1).unflatten(0, (n_stims, n_bins))
-        states, state = self.rnn(encoded, state)
+        # All bins of all stimuli pass the encoder as one batch; time first, as the recurrent layers read it. In another
+        # order, torch picks another product, and other last bits, depending on whether the weights train.
+        bins = filtered.permute(3, 0, 1, 2).flatten(0, 1)
+        encoded = self.encoder_layers(bins).flatten(1).unflatten(0, (n_bins, n_stims))
+        states, state = self.rnn(encoded.transpose(0, 1), state)
         return states.transpose(1, 2), state
