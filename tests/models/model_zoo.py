@@ -35,6 +35,7 @@ ZOO = {
     "linear": _bands("linear"),
     "linear-nonlinear": _bands("linear-nonlinear"),
     "statenet": _bands("statenet"),
+    "transformer": _bands("transformer", embedding_dim=8, context_window=6),
 }
 # Models of spectrograms that take a prefiltering.
-PREFILTERED = ("linear", "linear-nonlinear", "statenet")
+PREFILTERED = ("linear", "linear-nonlinear", "statenet", "transformer")

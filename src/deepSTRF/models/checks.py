@@ -9,7 +9,25 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["module_or", "positive_int", "positive_number"]
+__all__ = ["dropout_rate", "module_or", "positive_int", "positive_number"]
+
+
+def dropout_rate(name: str, value: object) -> float:
+    """Return `value` as a Python float.
+
+    Raises
+    ------
+    ValueError
+        If it is no number in [0, 1); the message names it.
+
+    Examples
+    --------
+    >>> dropout_rate("dropout", 0)
+    0.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return float(value)
 
 
 def module_or(name: str, module: nn.Module | None, default: Callable[[], nn.Module]) -> nn.Module:

@@ -67,10 +67,9 @@ class SinusoidalPositionalEncoding(nn.Module):
         if x.ndim != 3 or x.shape[2] != self.d_model:
             raise ValueError(f"expected x of shape (B, L, {self.d_model}), got {tuple(x.shape)}")
         start = torch.zeros((), dtype=torch.long, device=x.device) if state is None else state
-        # Half precision has no whole numbers beyond a few hundred.
-        frequencies = self.div_term.to(torch.promote_types(self.div_term.dtype, torch.float32))
-        positions = (start + torch.arange(x.shape[1], device=x.device)).to(frequencies.dtype)
-        phases = positions[:, None] * frequencies
+        # In double precision: half has no whole numbers beyond a few hundred, and in single the phase of a stream that
+        # has run for an hour is off by a tenth of a radian.
+        phases = (start + torch.arange(x.shape[1], device=x.device)).double()[:, None] * self.div_term.double()
         code = torch.stack([phases.sin(), phases.cos()], -1).flatten(-2)
         return x + code.to(x.dtype), start + x.shape[1]
 
