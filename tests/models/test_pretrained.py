@@ -185,6 +185,77 @@ def test_saving_refuses_models_that_were_changed_after_construction(tmp_path):
         wider.save_pretrained(tmp_path)
 
 
+class Bands(Rebuildable):
+    """A front end of the user's own: bands are the mean sizes of stretches of a bin of 24 samples."""
+
+    memoryless = True
+    out_channels = 12
+    hop = 24
+
+    def __init__(self, gain=1.0, inner=None):
+        super().__init__()
+        self.gain, self.inner = gain, inner
+        self.register_buffer("window", torch.hann_window(2), persistent=False)
+
+    def forward(self, wave):
+        wave = wave if self.inner is None else self.inner(wave)
+        return self.gain * (self.window * wave.unflatten(-1, (-1, 12, 2)).square()).mean(-1).transpose(-1, -2)
+
+
+class BandsWithoutHop(Bands):
+    hop = None
+
+
+@pytest.mark.parametrize("front_end", [Bands(2.0), BandsWithoutHop(2.0), Bands(inner=nn.Tanh())])
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_models_of_waveforms_are_saved_with_their_front_end(tmp_path, front_end, precision):
+    model = StateNet(12, out_neurons=3, wav2spec=front_end).to(precision).eval()
+    again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path))
+    wave = torch.randn(2, 1, 24 * 9, dtype=precision)
+    assert torch.equal(model(wave), again(wave))
+
+
+@pytest.mark.parametrize("front_end", [Bands, BandsWithoutHop])
+def test_saving_refuses_a_front_end_that_was_changed_after_construction(tmp_path, front_end):
+    model = Linear(12, wav2spec=front_end())
+    model.wav2spec.gain = 2.0
+    with pytest.raises(ValueError, match=r"predicts something else|its wav2spec has gain=2.0, a copy 1.0"):
+        model.save_pretrained(tmp_path)
+    replaced = Linear(12, wav2spec=front_end())
+    replaced.wav2spec = front_end(inner=nn.Tanh())
+    with pytest.raises(ValueError, match="make another structure"):
+        replaced.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_refuses_a_slot_that_looks_the_same_and_is_another(tmp_path):
+    model = Linear(12, prefiltering=Gain(2.0))
+    model.prefiltering = Gain(3.0)
+    with pytest.raises(ValueError, match="predicts something else"):
+        model.save_pretrained(tmp_path)
+
+
+def test_saving_refuses_hooks_that_change_the_prediction(tmp_path):
+    model = _used(Linear(12, out_neurons=2))
+    looks = model.readout.activation.register_forward_hook(lambda module, args, output: None)
+    _assert_same(model, Linear.from_pretrained(model.save_pretrained(tmp_path / "looks")))
+    looks.remove()
+    model.readout.activation.register_forward_pre_hook(lambda module, args: (2 * args[0],))
+    with pytest.raises(ValueError, match="predicts something else"):
+        model.save_pretrained(tmp_path / "doubles")
+    unknown = Linear(12, wav2spec=BandsWithoutHop())  # no stimulus is known that would show what the hook does
+    unknown.wav2spec.register_forward_hook(lambda module, args, output: 2 * output)
+    with pytest.raises(ValueError, match="its wav2spec has hooks"):
+        unknown.save_pretrained(tmp_path / "unknown")
+
+
+def test_weights_that_are_nan_are_compared_too(tmp_path):
+    model = Linear(12, prefiltering=Gain(2.0))
+    with torch.no_grad():
+        model.readout.strf.kernel.bias.fill_(torch.nan)
+    assert Linear.from_pretrained(model.save_pretrained(tmp_path))(torch.randn(1, 1, 12, 5)).isnan().all()
+
+
 def test_a_plain_module_cannot_be_saved(tmp_path):
     with pytest.raises(AttributeError, match="_init_kwargs"):
         hub.save_pretrained_to_dir(nn.Linear(2, 2), tmp_path)
@@ -287,41 +358,90 @@ def test_a_config_cannot_name_arbitrary_code(tmp_path, path):
     Linear.from_pretrained(folder, extra_kwargs={"output_activation": nn.ReLU()})
 
 
-def test_published_checkpoints_of_the_earlier_release_load(tmp_path):
-    """The layout of urancon/deepSTRF-statenet-gru-ns1: exactly these keys, these tensors."""
-    torch.manual_seed(0)
-    tensors = {
-        "encoder_layers.0.weights": torch.rand(7, 7, 10),
-        "encoder_layers.0.biases": torch.rand(7, 10),
-        "encoder_layers.1.ln.weight": torch.ones(7),
-        "encoder_layers.1.ln.bias": torch.zeros(7),
-        "rnn.weight_ih_l0": torch.randn(210, 70),
-        "rnn.weight_hh_l0": torch.randn(210, 70),
-        "rnn.bias_ih_l0": torch.randn(210),
-        "rnn.bias_hh_l0": torch.randn(210),
-        "readout.fc.weight": torch.randn(119, 70),
-        "readout.fc.bias": torch.randn(119),
-        "readout.activation._raw_beta": torch.full((119,), 5.5),
-        "readout.activation._raw_b": torch.full((119,), -4.0),
+# The layout of the published urancon/deepSTRF-statenet-gru-ns1, and with another recurrent layer: exactly these
+# keys, these tensors, these shapes.
+PUBLISHED_CONFIG = {
+    "_model_class": "StateNet",
+    "connectivity": "LC",
+    "hidden_channels": 7,
+    "kernel_size": 7,
+    "n_frequency_bands": 34,
+    "out_neurons": 119,
+    "output_activation": None,
+    "prefiltering": None,
+    "rnn_type": "GRU",
+    "stride": 3,
+    "temporal_window_size": 1,
+}
+
+
+def _published_checkpoint(folder, rnn_type):
+    n_gates = {"GRU": 3, "LSTM": 4, "RNN": 1}[rnn_type]
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "encoder_layers.0.weights": (7, 7, 10),
+        "encoder_layers.0.biases": (7, 10),
+        "encoder_layers.1.ln.weight": (7,),
+        "encoder_layers.1.ln.bias": (7,),
+        "rnn.weight_ih_l0": (70 * n_gates, 70),
+        "rnn.weight_hh_l0": (70 * n_gates, 70),
+        "rnn.bias_ih_l0": (70 * n_gates,),
+        "rnn.bias_hh_l0": (70 * n_gates,),
+        "readout.fc.weight": (119, 70),
+        "readout.fc.bias": (119,),
+        "readout.activation._raw_beta": (119,),
+        "readout.activation._raw_b": (119,),
     }
-    save_file(tensors, tmp_path / "model.safetensors")
-    config = {
-        "_model_class": "StateNet",
-        "connectivity": "LC",
-        "hidden_channels": 7,
-        "kernel_size": 7,
-        "n_frequency_bands": 34,
-        "out_neurons": 119,
-        "output_activation": None,
-        "prefiltering": None,
-        "rnn_type": "GRU",
-        "stride": 3,
-        "temporal_window_size": 1,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    model = StateNet.from_pretrained(tmp_path)
-    assert all(torch.equal(tensors[name], value) for name, value in model.state_dict().items())
-    assert model(torch.randn(1, 1, 34, 20)).shape == (1, 119, 1, 20)
-    del config["_model_class"]
+    tensors = {name: 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(PUBLISHED_CONFIG | {"rnn_type": rnn_type}))
+    return tensors
+
+
+def _by_hand(tensors, rnn_type, x):
+    """StateNet's equations for one spectrogram (34, T), bin by bin, in float64."""
+    w = {name: tensor.double() for name, tensor in tensors.items()}
+    hidden = cell = torch.zeros(70, dtype=torch.float64)
+    predictions = []
+    for frame in x.double().unbind(-1):
+        local = torch.stack([frame[3 * place : 3 * place + 7] for place in range(10)], -1)  # (K, L)
+        local = (w["encoder_layers.0.weights"] * local).sum(1) + w["encoder_layers.0.biases"]  # (C, L)
+        local = (local - local.mean(0)) / torch.sqrt(local.var(0, correction=0) + 1e-5)
+        local = local * w["encoder_layers.1.ln.weight"][:, None] + w["encoder_layers.1.ln.bias"][:, None]
+        drive = w["rnn.weight_ih_l0"] @ torch.sigmoid(local).flatten() + w["rnn.bias_ih_l0"]
+        recurrent = w["rnn.weight_hh_l0"] @ hidden + w["rnn.bias_hh_l0"]
+        if rnn_type == "GRU":
+            (reset, update), new = torch.sigmoid((drive + recurrent)[:140]).split(70), drive[140:]
+            new = torch.tanh(new + reset * recurrent[140:])
+            hidden = (1 - update) * new + update * hidden
+        elif rnn_type == "LSTM":
+            into, forget, candidate, out = (drive + recurrent).split(70)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(candidate)
+            hidden = torch.sigmoid(out) * torch.tanh(cell)
+        else:
+            hidden = torch.tanh(drive + recurrent)
+        beta = torch.log1p(torch.exp(w["readout.activation._raw_beta"]))
+        y = w["readout.fc.weight"] @ hidden + w["readout.fc.bias"]
+        y = torch.log1p(torch.exp(beta * y)) / beta + torch.log1p(torch.exp(w["readout.activation._raw_b"]))
+        predictions.append(y)
+    return torch.stack(predictions, -1)
+
+
+@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM", "RNN"])
+def test_published_checkpoints_of_the_earlier_release_load(tmp_path, rnn_type):
+    tensors = _published_checkpoint(tmp_path, rnn_type)
+    model = NeuralModel.from_pretrained(tmp_path)
+    assert type(model) is StateNet
+    assert model.state_dict().keys() == tensors.keys()
+    x = 2 * torch.randn(2, 1, 34, 20, dtype=torch.float64)
+    with torch.no_grad():
+        expected = torch.stack([_by_hand(tensors, rnn_type, stimulus[0]) for stimulus in x])
+        torch.testing.assert_close(model.double()(x)[:, :, 0], expected, atol=1e-9, rtol=1e-9)
+
+
+def test_a_published_configuration_without_its_class_loads_as_the_class_that_is_asked(tmp_path):
+    _published_checkpoint(tmp_path, "GRU")
+    model = NeuralModel.from_pretrained(tmp_path)
+    config = {name: value for name, value in PUBLISHED_CONFIG.items() if name != "_model_class"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     _assert_same(model, StateNet.from_pretrained(tmp_path))

@@ -145,9 +145,12 @@ class FrameModel(NeuralModel):
 
     def _probe(self) -> Tensor | None:
         """A deterministic stimulus, long enough to fill the window twice."""
+        shape: tuple[int, ...] = (2, *self._frame, 2 * self.T + 8)
         if not isinstance(self.wav2spec, nn.Identity):
-            return None  # how many samples make a bin is the front end's business
-        shape = (2, *self._frame, 2 * self.T + 8)
+            hop = getattr(self.wav2spec, "hop", None)
+            if hop is None:  # how many samples make a bin is the front end's business
+                return None
+            shape = 2, 1, shape[-1] * hop
         grid = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
         return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(self._reference())
 

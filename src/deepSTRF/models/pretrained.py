@@ -6,20 +6,19 @@ of this library, of :mod:`torch.nn`'s activations, or ones that the caller has i
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.models.configuration import CONFIG_FILE, class_to_build, config_of, make, rebuilt
 from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = [
     "CONFIG_FILE",
@@ -30,31 +29,9 @@ __all__ = [
     "save_pretrained_to_dir",
 ]
 
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 METADATA_FILE = "metadata.json"
 MODEL_CARD_FILE = "README.md"
-
-# Modules of torch.nn that may be an argument, with the attributes that are all they were made with.
-_TORCH_MODULES: dict[str, tuple[str, ...]] = {
-    "CELU": ("alpha", "inplace"),
-    "ELU": ("alpha", "inplace"),
-    "GELU": ("approximate",),
-    "Hardsigmoid": ("inplace",),
-    "Hardtanh": ("min_val", "max_val", "inplace"),
-    "Identity": (),
-    "LeakyReLU": ("negative_slope", "inplace"),
-    "LogSigmoid": (),
-    "PReLU": ("num_parameters",),
-    "ReLU": ("inplace",),
-    "ReLU6": ("inplace",),
-    "SELU": ("inplace",),
-    "SiLU": ("inplace",),
-    "Sigmoid": (),
-    "Softplus": ("beta", "threshold"),
-    "Softsign": (),
-    "Tanh": (),
-}
 
 M = TypeVar("M", bound=NeuralModel)
 
@@ -69,8 +46,9 @@ def save_pretrained_to_dir(
     """Save a model so that it reloads to identical outputs, or refuse with the reason.
 
     Before anything is written, a copy is made from the configuration and the weights and compared with the model:
-    its structure and, for a model of spectrograms, its output on a probe stimulus, bit by bit. Each file is written
-    under a temporary name and then renamed.
+    its structure and, bit by bit, its output on a probe stimulus. (Only where a front end does not say how many samples
+    make a bin, in an attribute ``hop``, the settings of all parts are compared instead.) Each file is written under a
+    temporary name and then renamed.
 
     Parameters
     ----------
@@ -107,7 +85,7 @@ def save_pretrained_to_dir(
         raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
     if model_card is not None and not isinstance(model_card, str):
         raise TypeError(f"model_card must be text, got {type(model_card).__name__}")
-    config = _config_of(model)
+    config = config_of(model)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise ValueError("cannot save a model on the meta device: it has no weights")
     # Copies, because safetensors refuses tensors that share memory.
@@ -185,18 +163,18 @@ def load_pretrained_from_dir(
     saved_as = config.pop("_model_class", cls.__name__)
     if not isinstance(saved_as, str):
         raise ValueError(f"{folder / CONFIG_FILE} is damaged: _model_class must be a name, got {saved_as!r}")
-    model_class = _class_to_build(cls, saved_as)
+    model_class = class_to_build(cls, saved_as)
     overrides = dict(extra_kwargs or {})
     try:
         with torch.device("meta"):
-            sketch = _make(model_class, config, overrides, folder)
+            sketch = make(model_class, config, overrides, folder)
     except ValueError:
         pass  # also where a constructor needs numbers; what is wrong, the real one will say
     else:  # without memory: a damaged size must not ask for all there is
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model itself will warn
             _load_weights(sketch, weights, strict, folder)
-    model = _make(model_class, config, overrides, folder)
+    model = make(model_class, config, overrides, folder)
     _load_weights(model, weights, strict, folder)
     try:
         model = model.to(map_location)
@@ -212,116 +190,7 @@ def _folder(directory: str | os.PathLike[str]) -> Path:
     return Path(directory)
 
 
-# --- configuration ---------------------------------------------------------------------------------------------------
-
-
-def _config_of(model: nn.Module) -> dict[str, Any]:
-    if not isinstance(model, Rebuildable):
-        raise AttributeError(
-            f"{type(model).__name__} has no _init_kwargs: only subclasses of deepSTRF.models.NeuralModel can be saved"
-        )
-    return {"_model_class": type(model).__name__, **_described_arguments(model, type(model).__name__)}
-
-
-def _described_arguments(module: Rebuildable, owner: str) -> dict[str, Any]:
-    """All constructor arguments of a recorded module in a form for JSON; ValueError for one that has none."""
-    for name, kind in module._init_unsaved.items():
-        raise ValueError(f"{owner} cannot be saved: its argument {name} ({kind}) cannot be written to {CONFIG_FILE}")
-    arguments = dict(module._init_kwargs)
-    for name, value in module._init_modules.items():
-        arguments[name] = _described(value, f"{owner}: its argument {name}")
-    return arguments
-
-
-def _described(module: nn.Module, where: str) -> dict[str, Any]:
-    kind = type(module)
-    if getattr(nn, kind.__name__, None) is kind and kind.__name__ in _TORCH_MODULES:
-        kwargs = {name: getattr(module, name) for name in _TORCH_MODULES[kind.__name__]}
-        return {"_module": f"torch.nn.{kind.__name__}", "kwargs": kwargs}
-    if isinstance(module, Rebuildable):
-        return {"_module": _path(kind), "kwargs": _described_arguments(module, where)}
-    raise ValueError(
-        f"cannot save {where} is a {kind.__module__}.{kind.__qualname__}, which cannot be made again from a file. "
-        f"Can be: torch.nn's {', '.join(_TORCH_MODULES)}, and subclasses of deepSTRF.models.rebuildable.Rebuildable"
-    )
-
-
-def _rebuilt(value: Any) -> Any:
-    """Undo :func:`_described`; other values pass."""
-    if not (isinstance(value, dict) and "_module" in value):
-        return value
-    path, kwargs = value["_module"], value.get("kwargs", {})
-    if not isinstance(path, str) or not isinstance(kwargs, dict):
-        raise ValueError(f"damaged module entry in {CONFIG_FILE}: {value!r}")
-    prefix, _, name = path.rpartition(".")
-    kind: type | None
-    if prefix == "torch.nn" and name in _TORCH_MODULES:
-        kind = getattr(nn, name)
-    else:
-        if prefix.startswith("deepSTRF.models.") and all(part.isidentifier() for part in prefix.split(".")):
-            # The only imports that a file can cause: modules of this package.
-            _import_if_there(prefix)
-        kind = next((cls for cls in _subclasses(Rebuildable) if _path(cls) == path), None)
-    if kind is None:
-        raise ValueError(
-            f"{CONFIG_FILE} names the module {path!r}, which is not known here: import it before loading, or pass the "
-            "argument in extra_kwargs"
-        )
-    return kind(**{key: _rebuilt(argument) for key, argument in kwargs.items()})
-
-
-def _import_if_there(module: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{CONFIG_FILE} names the module {module!r}, which this version does not have") from error
-
-
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _subclasses(cls: type) -> Iterator[type]:
-    children: list[type] = cls.__subclasses__()
-    for child in reversed(children):  # a class that was defined again is meant, not its old version
-        yield child
-        yield from _subclasses(child)
-
-
-def _class_to_build(cls: type[M], saved_as: str) -> type[M]:
-    # Imports all models of the library, so that they can be found by name; they in turn import this module.
-    from deepSTRF.models.audio import AudioEncodingModel
-
-    if cls.__name__ == saved_as:
-        return cls
-    if cls not in (NeuralModel, AudioEncodingModel):
-        warnings.warn(
-            f"this model was saved as {saved_as!r}; it is loaded as {cls.__name__!r}", UserWarning, stacklevel=4
-        )
-        return cls
-    known: dict[str, type] = {}
-    for candidate in _subclasses(cls):
-        known.setdefault(candidate.__name__, candidate)
-    if saved_as not in known:
-        raise ValueError(
-            f"the model was saved as {saved_as!r}, a class that is not known here; there are: "
-            f"{', '.join(sorted(known))}. Import the module that defines it first"
-        )
-    return known[saved_as]
-
-
-def _make(model_class: type[M], config: Mapping[str, Any], overrides: Mapping[str, Any], folder: Path) -> M:
-    try:
-        # Overridden modules are not even looked up: they may be the reason for overriding.
-        kwargs = {name: _rebuilt(value) for name, value in config.items() if name not in overrides}
-        return model_class(**kwargs, **overrides)
-    except (ImportError, OSError):  # an optional part that is not installed, and says so
-        raise
-    except Exception as error:  # a constructor may raise anything for what it was never meant to get
-        raise ValueError(
-            f"{model_class.__name__} cannot be made from {folder / CONFIG_FILE} with the arguments "
-            f"{sorted({*config, *overrides})}: {error}"
-        ) from error
+# --- weights ---------------------------------------------------------------------------------------------------------
 
 
 def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool, where: object) -> None:
@@ -336,12 +205,26 @@ def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool,
         problems = model.load_state_dict(dict(weights), strict=strict, assign=True)
     except RuntimeError as error:
         raise ValueError(f"the weights in {where} do not fit the model of {CONFIG_FILE}: {error}") from error
+    _set_precision_of_unsaved(model)
     if problems.missing_keys or problems.unexpected_keys:
         warnings.warn(
             f"loaded with strict=False: missing {problems.missing_keys}, unexpected {problems.unexpected_keys}",
             UserWarning,
             stacklevel=4,
         )
+
+
+def _set_precision_of_unsaved(model: nn.Module) -> None:
+    """Give the buffers that are not saved, such as windows, the precision of a model that has only one."""
+    precisions = {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()}
+    if len(precisions) != 1:
+        return
+    (precision,) = precisions
+    for module in model.modules():
+        for name in module._non_persistent_buffers_set:
+            buffer = module._buffers[name]
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[name] = buffer.to(precision)
 
 
 # --- the check before saving -----------------------------------------------------------------------------------------
@@ -355,7 +238,7 @@ def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mappi
     through_json = json.loads(_json(dict(config), "the configuration"))
     del through_json["_model_class"]
     with torch.random.fork_rng(devices=[]):  # the copy draws initial values; the caller's stream goes on untouched
-        copy = type(model)(**{name: _rebuilt(value) for name, value in through_json.items()})
+        copy = type(model)(**{name: rebuilt(value) for name, value in through_json.items()})
     if repr(copy) != repr(model):
         raise ValueError(
             f"cannot save this {type(model).__name__}: its constructor arguments make another structure. {reason}.\n"
@@ -365,16 +248,41 @@ def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mappi
         _load_weights(copy, weights, True, "the model")
     except ValueError as error:
         raise ValueError(f"cannot save this {type(model).__name__}. {reason}. {error}") from error
-    probe = model._probe()
-    if probe is None:
-        return
     trains = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     for name, parameter in copy.named_parameters():
         parameter.requires_grad_(trains[name])  # on which torch's choice of a matrix product, and the last bit, depend
-    expected = _eval_output(model, probe)
-    got = _eval_output(copy.to(probe.device), probe)
-    if expected.shape != got.shape or not torch.equal(torch.nan_to_num(expected), torch.nan_to_num(got)):
+    probe = model._probe()
+    if probe is None:
+        _check_same_settings(model, copy, reason)
+    elif not _same(_eval_output(model, probe), _eval_output(copy.to(probe.device), probe)):
         raise ValueError(f"cannot save this {type(model).__name__}: a reloaded copy predicts something else. {reason}")
+
+
+def _same(expected: Tensor, got: Tensor) -> bool:
+    """Equal to the last bit; NaN is equal to NaN."""
+    if expected.shape != got.shape or expected.dtype != got.dtype:
+        return False
+    return bool(((expected == got) | (expected.isnan() & got.isnan())).all())
+
+
+def _check_same_settings(model: nn.Module, copy: nn.Module, reason: str) -> None:
+    """Where no stimulus is known to compare outputs: refuse hooks, and numbers and texts that differ."""
+    for (name, module), (_, remade) in zip(model.named_modules(), copy.named_modules(), strict=True):
+        part = f"its {name}" if name else "it"
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(f"cannot save this {type(model).__name__}: {part} has hooks. {reason}")
+        for setting, value in vars(remade).items():
+            own = getattr(module, setting, None)
+            if (
+                setting.startswith("_")
+                or setting == "training"
+                or not isinstance(value, (bool, int, float, str, tuple))
+            ):
+                continue
+            if own != value:
+                raise ValueError(
+                    f"cannot save this {type(model).__name__}: {part} has {setting}={own!r}, a copy {value!r}. {reason}"
+                )
 
 
 def _eval_output(model: nn.Module, probe: Tensor) -> Tensor:
