@@ -19,8 +19,8 @@ class ChunkLoader:
     """Batches of consecutive chunks: a recording of an hour trains in the memory of a few seconds.
 
     Give it to the Fitter in place of a DataLoader for training. Stimuli run side by side in groups of `batch_size`,
-    from their onset to their end, and every batch has a key ``onset`` that says whether it is the first of its group. The
-    Fitter then carries the state of the model from chunk to chunk, and cuts the gradient between them (truncated
+    from their onset to their end, and every batch has a key ``onset`` that says whether it is the first of its group.
+    The Fitter then carries the state of the model from chunk to chunk, and cuts the gradient between them (truncated
     backpropagation through time).
 
     Validate and test on whole stimuli: scores such as the signal power are defined per stimulus, and evaluation keeps
