@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -80,7 +80,7 @@ def recognise(metric: Metric) -> Recognised | None:
         if metric.args:
             return None
         function, keywords = metric.func, dict(metric.keywords)
-    if function not in _MEASURES:
+    if not isinstance(function, Hashable) or function not in _MEASURES:
         return None
     reduction = keywords.pop("reduction", _default_reduction(function))
     check_choice("reduction", reduction, REDUCTIONS)

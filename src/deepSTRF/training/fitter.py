@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,27 @@ from torch import Tensor, nn
 from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.running import recognise
+from deepSTRF.training.arguments import (
+    check_arguments,
+    check_batch,
+    check_loader,
+    check_loss,
+    check_prediction,
+    checked_device,
+)
 from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, remove_leftovers, save_state
 from deepSTRF.training.optimizers import checked_optimizer, checked_scheduler
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.resume import (
     check_plain,
+    damage_named,
     identity,
     load_training,
     random_state,
     resume_path,
     set_random_state,
 )
-from deepSTRF.training.scoring import PassScores
+from deepSTRF.training.scoring import PassScores, as_score
 from deepSTRF.training.scoring import pad_and_cat as _pad_and_cat  # noqa: F401  the name that 0.1.0 showed
 
 __all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
@@ -128,9 +136,13 @@ class Fitter:
     Raises
     ------
     ValueError
-        For a bad `mode`, `patience`, `max_epochs` or `max_grad_norm`, a metric called ``loss``, an empty loader or a
-        generator, an optimizer that holds none of the model's parameters, a scheduler of another optimizer, `resume`
-        without `ckpt_path`, and predictions that don't match the responses.
+        For a bad `mode`, `patience`, `max_epochs` or `max_grad_norm`, a metric called ``loss``, a `device` that is not
+        there, an optimizer that holds none of the model's parameters, a scheduler of another optimizer, and `resume`
+        without `ckpt_path`. When work begins, for an empty loader, an iterator that would be used up after one epoch,
+        batches without ``stims`` or ``responses``, predictions that don't match the responses, and a loss that is more
+        than one number or depends on no parameter.
+    TypeError
+        For a model, function, path or device that is none, and what should be a tensor but isn't.
 
     Notes
     -----
@@ -181,20 +193,19 @@ class Fitter:
         restore_best: bool = False,
         resume: bool = False,
     ) -> None:
-        if mode not in ("max", "min"):
-            raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
-        for name, number in (("patience", patience), ("max_epochs", max_epochs)):
-            if isinstance(number, bool) or not isinstance(number, numbers.Integral) or number < 1:
-                raise ValueError(f"{name} must be a whole number of epochs, at least 1; got {number!r}")
-        if max_grad_norm is not None and not 0 < max_grad_norm < math.inf:
-            raise ValueError(
-                f"max_grad_norm must be positive and finite, got {max_grad_norm}; leave it out to not clip"
-            )
-        if resume and ckpt_path is None:
-            raise ValueError("resume=True needs a ckpt_path: the state of the training is kept beside it")
-        if val_metrics is not None and "loss" in val_metrics:
-            raise ValueError("a metric cannot be called 'loss': it would hide the loss in the epoch dict; rename it")
-        self.device = torch.device(device)
+        check_arguments(
+            model=model,
+            loss_fn=loss_fn,
+            val_metrics=val_metrics,
+            log_fn=log_fn,
+            mode=mode,
+            patience=patience,
+            max_epochs=max_epochs,
+            max_grad_norm=max_grad_norm,
+            ckpt_path=ckpt_path,
+            resume=resume,
+        )
+        self.device = checked_device(device)
         self.model = model.to(self.device)
         self.train_loader = train_loader
         self.val_loader = val_loader
@@ -292,11 +303,7 @@ class Fitter:
         psth = average_repeats(responses) if self._loss_is_running() else None
         scores.update(pred.detach(), responses, psth)
         loss = self.compute_loss(pred, responses if psth is None else psth)
-        if loss.ndim:
-            raise ValueError(
-                f"the training loss must be a single number, got shape {tuple(loss.shape)}; give the loss a reduction, "
-                "such as functools.partial(mse_loss, reduction='mean')"
-            )
+        check_loss(loss)
         loss.backward()
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
@@ -333,15 +340,9 @@ class Fitter:
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Move a batch to the device and predict its responses; one with a key ``onset`` carries the state over."""
-        stims = batch["stims"].to(self.device, non_blocking=True)
-        responses = batch["responses"].to(self.device, non_blocking=True)
+        stims, responses = (tensor.to(self.device, non_blocking=True) for tensor in check_batch(batch))
         pred = self._predict_chunk(stims, batch["onset"]) if "onset" in batch else self.model(stims)
-        expected = (responses.shape[0], responses.shape[1], 1, responses.shape[3])
-        if pred.shape != expected:
-            raise ValueError(
-                f"the model predicts {tuple(pred.shape)} where the responses {tuple(responses.shape)} = (B, N, R, T) "
-                f"need {expected}; build it with out_neurons={responses.shape[1]} and one output per response bin"
-            )
+        check_prediction(pred, responses)
         return pred, responses
 
     def compute_loss(self, pred: Tensor, responses: Tensor) -> Tensor:
@@ -393,17 +394,11 @@ class Fitter:
         self.history, self.best_epoch, self.best_score = [], None, math.nan
         self.start_epoch, self.stopped = 0, False
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
-            if isinstance(loader, Generator) and self.max_epochs > 1:
-                raise ValueError(
-                    f"{name} is a generator, which is used up after one epoch; give a DataLoader or a list of batches"
-                )
-            if isinstance(loader, Sized) and len(loader) == 0:
-                raise ValueError(f"{name} is empty: it has no batch. Does the data set's selection match any stimulus?")
+            check_loader(name, loader, self.max_epochs)
         if self.ckpt_path is not None:
             prepare_checkpoint_path(self.ckpt_path)
         if self.track_per_cell_best:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
-
         if self._resume_path is not None:
             self._load_training(self._resume_path)
 
@@ -444,13 +439,16 @@ class Fitter:
         if not path.exists():
             return
         state = load_training(path, self._identity)
-        for name, part in self._training_parts().items():
-            part.load_state_dict(state[name])
+        with damage_named(path):
+            if state["best_epoch"] is not None:
+                self.model.load_state_dict(state["best"])  # is it whole? It is restored at the end
+            for name, part in self._training_parts().items():
+                part.load_state_dict(state[name])
+            set_random_state(state["random"], (self.train_loader, self.val_loader))
         self.history, self.start_epoch = list(state["history"]), len(state["history"])
         self.best_epoch, self.best_score, self._best_state = state["best_epoch"], state["best_score"], state["best"]
         if self.best_epoch is not None and self.ckpt_path is not None:
             save_state(self._best_state, self.ckpt_path)  # a later epoch that was never finished may have written it
-        set_random_state(state["random"], (self.train_loader, self.val_loader))
 
     def _predict_chunk(self, stims: Tensor, onset: bool) -> Tensor:
         """A chunk of a long recording, which goes on where the last one ended."""
@@ -476,7 +474,7 @@ class Fitter:
             raise UnknownMonitorError(
                 f"monitor {self.monitor!r} is not in the epoch dict, whose keys are {sorted(epoch_dict)}"
             )
-        return epoch_dict[self.monitor]
+        return as_score(f"monitor {self.monitor!r}", epoch_dict[self.monitor])
 
 
 def _default_val_metrics() -> dict[str, Metric]:

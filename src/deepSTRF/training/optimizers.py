@@ -31,7 +31,11 @@ def checked_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer
             )
         if not own:
             raise ValueError(f"nothing would be trained: the model {type(model).__name__} has no parameters that train")
-        optimizer = optimizer(list(own.values()))
+        made, optimizer = optimizer, optimizer(list(own.values()))
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(
+                f"the function optimizer={made!r} must return a torch.optim.Optimizer, but gave {optimizer!r}"
+            )
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise ValueError(
             "the optimizer holds none of the model's parameters that train, so nothing would be; make it from them: "
@@ -57,7 +61,11 @@ def checked_scheduler(scheduler: Any, optimizer: torch.optim.Optimizer, mode: st
             raise TypeError(
                 f"scheduler must be one of torch.optim.lr_scheduler or a function of the optimizer, got {scheduler!r}"
             )
-        scheduler = scheduler(optimizer)
+        made, scheduler = scheduler, scheduler(optimizer)
+        if not isinstance(scheduler, kinds):
+            raise TypeError(
+                f"the function scheduler={made!r} must return one of torch.optim.lr_scheduler, but gave {scheduler!r}"
+            )
     if scheduler.optimizer is not optimizer:
         raise ValueError(
             "the scheduler belongs to another optimizer than the Fitter's; give optimizer= together with it"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import hashlib
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "ResumeError",
     "check_identity",
     "check_plain",
+    "damage_named",
     "describe",
     "describe_model",
     "fingerprint",
@@ -49,17 +51,50 @@ def load_training(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
     Raises
     ------
     ResumeError
-        If the file is damaged, or one of the descriptions in `own` differs from the saved one.
+        If the file is damaged, or one of the descriptions in `own` differs from the saved one. What is in it for the
+        parts of the training is only known when they load it, within :func:`damage_named`.
     """
     try:
         state = load_state(path, torch.device("cpu"))
     except ValueError as error:
         raise ResumeError(f"{error}. Delete it to start again from epoch 0") from error
-    kinds = {"identity": dict, "history": list, "random": dict, "model": dict, "optimizer": dict, "best": dict}
-    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in kinds.items()):
+    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
         raise ResumeError(f"{path} is not the state of a training; delete it to start again from epoch 0")
     check_identity(state["identity"], own, path)
+    with damage_named(path):
+        epochs = [row["epoch"] for row in state["history"]]
+        if epochs != list(range(len(epochs))) or state["best_epoch"] not in (None, *epochs):
+            raise ValueError(f"epochs {epochs}, the best of them {state['best_epoch']}")
+        state["best_score"] = float(state["best_score"])
     return state
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what a state with missing or impossible entries causes into an error that names the file.
+
+    Raises
+    ------
+    ResumeError
+        For a missing key, and values of another type, size or range.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> with damage_named(Path("best.pt.resume")):
+    ...     {}["model"]
+    Traceback (most recent call last):
+        ...
+    deepSTRF.training.resume.ResumeError: best.pt.resume is damaged (KeyError: 'model'). Delete it to start again from \
+epoch 0
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ResumeError(
+            f"{path} is damaged ({type(error).__name__}: {reason}). Delete it to start again from epoch 0"
+        ) from error
 
 
 def check_identity(saved: Mapping[str, str], own: Mapping[str, str], path: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deepSTRF.metrics.running import RunningScores, recognise
 
-__all__ = ["PassScores", "pad_and_cat"]
+__all__ = ["PassScores", "as_score", "pad_and_cat"]
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,7 +28,7 @@ class PassScores:
     Parameters
     ----------
     metrics : dict of str to callable
-        ``(pred, responses) -> tensor``.
+        ``(pred, responses) -> tensor``, NumPy array or number.
 
     Examples
     --------
@@ -57,15 +59,55 @@ class PassScores:
 
     @torch.no_grad()
     def compute(self) -> dict[str, Any]:
-        """Return the value of every metric, in the order in which they were given."""
+        """Return the value of every metric, in the order in which they were given.
+
+        Raises
+        ------
+        ValueError
+            If there was no batch.
+        TypeError
+            If a metric gave something else than a tensor, an array or a number.
+        """
         values: dict[str, Any] = {}
         if self.running is not None:
             values |= self.running.compute()
         if self.own:
             pred = pad_and_cat([pred for pred, _ in self.kept])
             responses = pad_and_cat([responses for _, responses in self.kept])
-            values |= {name: metric(pred, responses) for name, metric in self.own.items()}
+            values |= {
+                name: as_score(f"the value of metric {name!r}", metric(pred, responses))
+                for name, metric in self.own.items()
+            }
         return {name: values[name] for name in self.metrics}
+
+
+def as_score(what: str, value: Any) -> Tensor | float:
+    """Return a score as a number or a tensor on the CPU; NumPy's arrays become tensors.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, with `what` it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_score("the monitor", np.array([0.25, 0.5]))
+    tensor([0.2500, 0.5000], dtype=torch.float64)
+    >>> as_score("the monitor", "high")
+    Traceback (most recent call last):
+        ...
+    TypeError: the monitor must be a number, or a tensor or array with one number per neuron; got 'high'
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.as_tensor(np.ascontiguousarray(value))
+    if isinstance(value, Tensor) and not value.is_complex():
+        return value.detach().cpu()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, numbers.Real):
+        return value  # type: ignore[return-value]
+    raise TypeError(f"{what} must be a number, or a tensor or array with one number per neuron; got {value!r:.60}")
 
 
 def pad_and_cat(tensors: list[Tensor]) -> Tensor:
