@@ -32,10 +32,13 @@ def _bands(name: str, **fixed) -> Small:
 
 
 ZOO = {
+    "convnet2d": _bands("convnet2d", kernel_size=(3, 4), c_hidden=3, n_hidden=4),
+    "dnet": _bands("dnet", temporal_window_size=5, n_hidden=4),
     "linear": _bands("linear"),
     "linear-nonlinear": _bands("linear-nonlinear"),
+    "nrf": _bands("nrf", temporal_window_size=5, n_hidden=4),
     "statenet": _bands("statenet"),
     "transformer": _bands("transformer", embedding_dim=8, context_window=6),
 }
 # Models of spectrograms that take a prefiltering.
-PREFILTERED = ("linear", "linear-nonlinear", "statenet", "transformer")
+PREFILTERED = ("convnet2d", "dnet", "linear", "linear-nonlinear", "nrf", "statenet", "transformer")

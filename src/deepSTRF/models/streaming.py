@@ -22,7 +22,7 @@ from deepSTRF.models.checks import positive_int
 if TYPE_CHECKING:
     from deepSTRF.models.neural_model import NeuralModel
 
-__all__ = ["NotStreamableError", "State", "Stream", "map_state", "step", "with_past"]
+__all__ = ["NotStreamableError", "State", "Stream", "map_state", "step", "with_held_past", "with_past"]
 
 State = Any  # None, a Tensor, or a tuple of states
 
@@ -110,6 +110,26 @@ def with_past(x: Float[Tensor, "*shape T"], past: Tensor | None, n_bins: int) ->
     longer = functional.pad(x, (n_bins, 0)) if past is None else torch.cat([past, x], -1)
     # A copy, so that the state does not hold on to a chunk of any length.
     return longer, longer[..., longer.shape[-1] - n_bins :].clone()
+
+
+def with_held_past(x: Float[Tensor, "*shape T"], state: State, n_bins: int) -> tuple[Tensor, State]:
+    """As :func:`with_past`, but before the onset the first bin was held ("replicate" padding).
+
+    The state is the past, and whether there was one: a number, so that a state of zeros is the onset.
+
+    Examples
+    --------
+    >>> import torch
+    >>> longer, state = with_held_past(torch.tensor([1.0, 2.0, 3.0]), None, 2)
+    >>> longer, state
+    (tensor([1., 1., 1., 2., 3.]), (tensor([2., 3.]), tensor(1.)))
+    """
+    past = x[..., :1].expand(*x.shape[:-1], n_bins)
+    if state is not None:
+        kept, has_begun = state
+        past = torch.where(has_begun > 0, kept, past)
+    longer = torch.cat([past, x], -1)
+    return longer, (longer[..., longer.shape[-1] - n_bins :].clone(), x.new_ones(()))
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:

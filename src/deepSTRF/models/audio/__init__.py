@@ -1,8 +1,20 @@
 """Models of auditory neurons."""
 
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.audio.convnet import ConvNet2D
+from deepSTRF.models.audio.dnet import DNet
 from deepSTRF.models.audio.linear import Linear, LinearNonlinear
+from deepSTRF.models.audio.nrf import NetworkReceptiveField
 from deepSTRF.models.audio.statenet import StateNet
 from deepSTRF.models.audio.transformer import Transformer
 
-__all__ = ["AudioEncodingModel", "Linear", "LinearNonlinear", "StateNet", "Transformer"]
+__all__ = [
+    "AudioEncodingModel",
+    "ConvNet2D",
+    "DNet",
+    "Linear",
+    "LinearNonlinear",
+    "NetworkReceptiveField",
+    "StateNet",
+    "Transformer",
+]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -49,8 +47,8 @@ class SinusoidalPositionalEncoding(nn.Module):
         self.d_model = positive_int("d_model", d_model)
         if self.d_model % 2:
             raise ValueError(f"d_model must be even, for a sine and a cosine of every frequency; got {d_model}")
-        exponents = torch.arange(0, self.d_model, 2) / self.d_model
-        self.register_buffer("div_term", torch.exp(-math.log(10_000.0) * exponents))
+        frequencies = [10_000.0 ** (-i / self.d_model) for i in range(0, self.d_model, 2)]
+        self.register_buffer("div_term", torch.tensor(frequencies))
 
     def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Add the codes of positions 0 to L - 1.

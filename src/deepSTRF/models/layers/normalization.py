@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deepSTRF.models.checks import positive_int
+from deepSTRF.models.streaming import NotStreamableError, State
 
 __all__ = ["CausalLayerNorm", "PaddedBatchNorm1d"]
 
@@ -61,6 +62,21 @@ class CausalLayerNorm(nn.Module):
                 f"expected axis {self.dim} to have length {length}, got a tensor of shape {tuple(x.shape)}"
             )
         return self.ln(x.transpose(self.dim, -1)).transpose(self.dim, -1)
+
+    def step(self, x: Float[Tensor, "*shape t"], state: State = None) -> tuple[Float[Tensor, "*shape t"], State]:
+        """Normalise the next bins; nothing is remembered.
+
+        Raises
+        ------
+        NotStreamableError
+            If the axis is the last one, which is time.
+        """
+        if self.dim in (-1, x.ndim - 1):
+            raise NotStreamableError(
+                f"CausalLayerNorm(dim={self.dim}) normalises a tensor of shape {tuple(x.shape)} over time, so it "
+                "cannot run bin by bin: normalise over channels, dim=1"
+            )
+        return self(x), ()
 
     def extra_repr(self) -> str:
         """Name the axis."""

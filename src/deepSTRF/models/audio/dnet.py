@@ -1,0 +1,99 @@
+"""The dynamic network: shared receptive fields whose units have a memory."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.audio.nrf import hidden_receptive_field
+from deepSTRF.models.checks import dropout_rate, positive_int, positive_number
+from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
+from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.registry import ModelCard, register_model
+
+__all__ = ["DNet"]
+
+
+@register_model(
+    ModelCard(
+        name="dnet",
+        summary="A hidden layer of shared receptive fields, each with its own decaying memory",
+        paper="Rahman et al. (2019), https://doi.org/10.1371/journal.pcbi.1006618",
+    )
+)
+class DNet(AudioEncodingModel):
+    """A network with one hidden layer whose units integrate over time, each with its own learnt time constant.
+
+    H hidden units, each with a spectro-temporal receptive field, are normalised over units at every bin and pass a
+    sigmoid; what they hold decays exponentially, over at most seven times `init_tau`. A linear layer reads the neurons
+    from them.
+
+    Parameters
+    ----------
+    n_frequency_bands : int
+        Bands F.
+    temporal_window_size : int
+        Window T in bins of the receptive fields; the units remember longer.
+    n_hidden : int
+        Number of hidden units H.
+    init_tau : float
+        Time constant around which the units start, in bins, more than 1.
+    decay_input : bool
+        Scale the integral so that a constant stays constant, see
+        :class:`~deepSTRF.models.layers.LearnableExponentialDecay`.
+    out_neurons : int
+        Number of neurons N.
+    output_activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``; the identity by default.
+    prefiltering, wav2spec : torch.nn.Module, optional
+        See :class:`AudioEncodingModel`.
+    kernel : torch.nn.Module, optional
+        Receptive fields of the hidden units, see :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+    dropout : float
+        Probability with which a hidden unit is silenced in training, per unit and bin.
+
+    References
+    ----------
+    Rahman, Willmore, King & Harper (2019), A dynamic network model of temporal receptive fields in primary auditory
+    cortex, https://doi.org/10.1371/journal.pcbi.1006618
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = DNet(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
+    >>> model(torch.randn(2, 1, 34, 100)).shape
+    torch.Size([2, 119, 1, 100])
+    >>> model.count_trainable_params()
+    8699
+    """
+
+    def __init__(
+        self,
+        n_frequency_bands: int = 34,
+        temporal_window_size: int = 9,
+        n_hidden: int = 20,
+        init_tau: float = 2.0,
+        decay_input: bool = True,
+        out_neurons: int = 1,
+        output_activation: nn.Module | None = None,
+        prefiltering: nn.Module | None = None,
+        kernel: nn.Module | None = None,
+        wav2spec: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
+        n_hidden = positive_int("n_hidden", n_hidden)
+        memory = max(1, round(7 * positive_number("init_tau", init_tau)))
+        self.core: nn.Sequential = nn.Sequential(
+            CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
+            CausalLayerNorm(n_hidden, dim=1),
+            nn.Sigmoid(),
+            LearnableExponentialDecay(n_hidden, memory, init_tau=init_tau, decay_input=decay_input),
+            nn.Dropout(dropout_rate("dropout", dropout)),
+        )
+        self.readout: LinearReadout = LinearReadout(n_hidden, self.O, activation=output_activation)
+
+    def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:
+        """Return the receptive field of a hidden unit, as :meth:`NetworkReceptiveField.STRFs`."""
+        return hidden_receptive_field(self.core, hidden_idx, polarity)

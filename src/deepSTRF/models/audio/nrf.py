@@ -1,0 +1,126 @@
+"""The network receptive field: a population of receptive fields that all neurons share."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.checks import dropout_rate, positive_int
+from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
+from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.registry import ModelCard, register_model
+
+__all__ = ["NetworkReceptiveField"]
+
+
+@register_model(
+    ModelCard(
+        name="nrf",
+        summary="A hidden layer of receptive fields that all neurons share",
+        paper="Harper et al. (2016), https://doi.org/10.1371/journal.pcbi.1005113",
+    )
+)
+class NetworkReceptiveField(AudioEncodingModel):
+    """A feed-forward network with one hidden layer over the recent spectrogram.
+
+    H hidden units, each with a spectro-temporal receptive field, are normalised over units at every bin and pass a
+    tanh; a linear layer reads the neurons from them.
+
+    Parameters
+    ----------
+    n_frequency_bands : int
+        Bands F.
+    temporal_window_size : int
+        Window T in bins.
+    n_hidden : int
+        Number of hidden units H.
+    out_neurons : int
+        Number of neurons N.
+    output_activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
+    prefiltering, wav2spec : torch.nn.Module, optional
+        See :class:`AudioEncodingModel`.
+    kernel : torch.nn.Module, optional
+        Receptive fields of the hidden units, see :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+    dropout : float
+        Probability with which a hidden unit is silenced in training, per unit and bin.
+
+    References
+    ----------
+    Harper, Schoppe, Willmore, Cui, Schnupp & King (2016), Network receptive field modeling reveals extensive
+    integration and multi-feature selectivity in auditory cortical neurons,
+    https://doi.org/10.1371/journal.pcbi.1005113
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = NetworkReceptiveField(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
+    >>> model(torch.randn(2, 1, 34, 100)).shape
+    torch.Size([2, 119, 1, 100])
+    >>> model.count_trainable_params()
+    8917
+    """
+
+    def __init__(
+        self,
+        n_frequency_bands: int = 34,
+        temporal_window_size: int = 9,
+        n_hidden: int = 20,
+        out_neurons: int = 1,
+        output_activation: nn.Module | None = None,
+        prefiltering: nn.Module | None = None,
+        kernel: nn.Module | None = None,
+        wav2spec: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
+        n_hidden = positive_int("n_hidden", n_hidden)
+        self.core: nn.Sequential = nn.Sequential(
+            CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
+            CausalLayerNorm(n_hidden, dim=1),
+            nn.Tanh(),
+            nn.Dropout(dropout_rate("dropout", dropout)),
+        )
+        self.readout: LinearReadout = LinearReadout(
+            n_hidden,
+            self.O,
+            activation=ParametricSoftplus(self.O) if output_activation is None else output_activation,
+        )
+
+    def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:
+        """Return the receptive field of a hidden unit, as it is stored, before the normalisation.
+
+        Parameters
+        ----------
+        hidden_idx : int
+            Which unit, from 0.
+        polarity : {'ON', 'OFF'}
+            Which channel of a prefiltering with two; ignored without one.
+
+        Returns
+        -------
+        Tensor
+            ``(F, T)``; the last time index is the current bin.
+
+        Raises
+        ------
+        IndexError
+            If there is no such unit.
+        ValueError
+            If `polarity` is another value.
+        """
+        return hidden_receptive_field(self.core, hidden_idx, polarity)
+
+
+def hidden_receptive_field(core: nn.Sequential, hidden_idx: int, polarity: str) -> Float[Tensor, "F T"]:
+    """Kernel of one unit of the :class:`CausalSTRFConv` that a core begins with."""
+    weight = cast(CausalSTRFConv, core[0]).STRF_weight()
+    if not 0 <= hidden_idx < len(weight):
+        raise IndexError(f"hidden_idx must be from 0 to {len(weight) - 1}, got {hidden_idx}")
+    if polarity not in ("ON", "OFF"):
+        raise ValueError(f"polarity must be 'ON' or 'OFF', got {polarity!r}")
+    return weight[hidden_idx, 1 if polarity == "OFF" and weight.shape[1] > 1 else 0]
