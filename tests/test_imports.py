@@ -18,7 +18,8 @@ NAMES = {
                          "signal_power", "noise_power", "snr"],
     "deepSTRF.models": ["NeuralModel"],
     "deepSTRF.models.audio": ["AudioEncodingModel", "Linear", "LinearNonlinear", "StateNet"],
-    "deepSTRF.training": ["Fitter", "set_random_seed"],
+    "deepSTRF.training": ["Fitter", "auto_config", "cross_validate", "fit_multi_seed", "set_random_seed",
+                          "slug_from_config"],
     "deepSTRF.training.fitter": ["_pad_and_cat", "_default_val_metrics", "_to_scalar", "_format_epoch"],
     "deepSTRF.utils": ["concat_neural_datasets", "hanning_smooth", "neural_collate", "ResponseSmoothingTransform",
                        "plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid"],
@@ -50,7 +51,8 @@ def loaded_by(statement):
 def test_the_fitter_loads_nothing_heavy_beside_torch():
     torch_alone = loaded_by("import torch")
     extra = loaded_by("from deepSTRF.training import Fitter") - torch_alone
-    heavy = {"scipy", "matplotlib", "soundfile", "pooch", "torchmetrics", "safetensors", "tqdm", "deepSTRF.datasets"}
+    heavy = {"scipy", "matplotlib", "soundfile", "pooch", "torchmetrics", "safetensors", "tqdm", "joblib",
+             "deepSTRF.datasets"}  # fmt: skip
     assert not extra & heavy
     assert "deepSTRF.training.fitter" in extra
 

@@ -1,7 +1,22 @@
-"""The opt-in training loop and what belongs to it: seeds, early stopping, checkpoints."""
+"""The opt-in training loop and what belongs to it: seeds, folds, early stopping, checkpoints."""
 
+from deepSTRF.training.config import auto_config, slug_from_config
+from deepSTRF.training.cross_validation import cross_validate
 from deepSTRF.training.fitter import Fitter, NonFiniteLossError, UnknownMonitorError
+from deepSTRF.training.multi_seed import fit_multi_seed
+from deepSTRF.training.repeated import AllFitsFailedError
 from deepSTRF.training.resume import ResumeError
 from deepSTRF.training.seed import set_random_seed
 
-__all__ = ["Fitter", "NonFiniteLossError", "ResumeError", "UnknownMonitorError", "set_random_seed"]
+__all__ = [
+    "AllFitsFailedError",
+    "Fitter",
+    "NonFiniteLossError",
+    "ResumeError",
+    "UnknownMonitorError",
+    "auto_config",
+    "cross_validate",
+    "fit_multi_seed",
+    "set_random_seed",
+    "slug_from_config",
+]

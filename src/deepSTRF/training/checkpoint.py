@@ -6,14 +6,17 @@ import contextlib
 import io
 import os
 import pickle
+import struct
 import tempfile
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "save_state"]
+__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "replace_file", "save_state"]
 
 
 def prepare_checkpoint_path(path: Path) -> None:
@@ -52,12 +55,24 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """
     content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
     torch.save(state, content)
+    replace_file(content.getbuffer(), path)
+
+
+def replace_file(content: bytes | memoryview, path: Path) -> None:
+    """Write a whole file, so that a crash leaves the old one or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or cannot be written; an earlier file is intact then.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp lets the owner only
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -85,6 +100,10 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """
     content = io.BytesIO(path.read_bytes())
     try:
+        with zipfile.ZipFile(content) as archive:  # torch reads past the checksums: a flipped bit would be a weight
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"its part {damaged} is not what was written")
+        content.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of another protocol, which are refused right after
             return torch.load(content, map_location=device, weights_only=True)
@@ -96,7 +115,12 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
         LookupError,
         AttributeError,
         TypeError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
         pickle.UnpicklingError,
     ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch would advise to run the code in it
+            reason = "it holds more than numbers, text and tensors"
         raise ValueError(f"{path} is damaged, or no file that deepSTRF wrote ({reason})") from error

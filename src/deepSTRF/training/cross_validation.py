@@ -1,0 +1,297 @@
+"""The same training on several splits of the stimuli: how much a score owes to the data it is measured on."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.training.fitter import Epoch, Fitter, _detach_state, _to_scalar
+from deepSTRF.training.repeated import (
+    Failure,
+    checked_arguments,
+    checked_seeds,
+    fit_each,
+    kwargs_of_one_fit,
+    score_arrays,
+    warn_of_failures,
+)
+from deepSTRF.training.scoring import PassScores
+from deepSTRF.training.seed import set_random_seed
+
+if TYPE_CHECKING:  # a Fitter needs no data sets
+    from deepSTRF.datasets import NeuralDataset
+    from deepSTRF.datasets.splits import Split
+
+__all__ = ["cross_validate"]
+
+
+class _Fit(NamedTuple):
+    """What is left of one fold; predictions are those of its test stimuli."""
+
+    history: list[Epoch]
+    scores: dict[str, Epoch]
+    predictions: list[Tensor]
+
+
+def cross_validate(
+    model_factory: Callable[[int], nn.Module],
+    dataset: NeuralDataset,
+    *,
+    folds: int | str | Sequence[Any] = 5,
+    batch_size: int = 1,
+    standardize: bool = True,
+    fitter_kwargs: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    n_jobs: int = 1,
+) -> dict[str, Any]:
+    """Predict every stimulus by a model that never saw it, and score each neuron on all of these predictions.
+
+    Every fold trains a new model on its training stimuli, stops it early on its validation stimuli, and predicts its
+    test stimuli. All folds start from the same seed, so that they differ in their data only; for the spread over seeds
+    there is :func:`fit_multi_seed`.
+
+    Parameters
+    ----------
+    model_factory : callable
+        ``seed -> model``, called once per fold with `seed`.
+    dataset : NeuralDataset
+        Left as it is. Selected neurons and stimuli are honoured; stimuli without a response take no part.
+    folds : int, 'leave-one-out' or sequence
+        Number of folds, drawn by `seed` (:func:`~deepSTRF.datasets.splits.k_fold`); each stimulus alone; or the test
+        stimuli of each fold, as lists of indices. The test stimuli of the next fold validate, and all others train. Or
+        complete :class:`~deepSTRF.datasets.splits.Split` of training, validation and test stimuli. No stimulus may be
+        tested twice; one that is in no test part is never predicted.
+    batch_size : int
+        Stimuli per batch; the training stimuli are shuffled.
+    standardize : bool
+        In each fold, subtract the mean of its training stimuli from all stimuli and divide by their standard deviation,
+        one number each over all bands, as ``deepstrf fit`` does.
+    fitter_kwargs : dict, optional
+        Arguments of :class:`Fitter` other than model and loaders. `optimizer` and `scheduler` must be functions,
+        such as ``functools.partial(torch.optim.AdamW, lr=3e-3)``. ``ckpt_path="best.pt"`` becomes ``best_fold<k>.pt``.
+        Training is silent unless there is a `log_fn`.
+    seed : int
+        Of the folds, and of initialisation and batch order in each of them.
+    n_jobs : int
+        Number of worker processes, -1 for one per core. Each has one torch thread, so that the numbers are bit for bit
+        those of ``n_jobs=1`` after ``torch.set_num_threads(1)``; with 1, the folds run here with the threads that torch
+        has. Every fold gets its own copy of the data set then; a worker begins with torch's own defaults.
+
+    Returns
+    -------
+    dict
+        ``predictions``
+            One entry per stimulus of `dataset`: (N, T_s) on the CPU; None for a stimulus that was in no test part, or
+            in that of a fold that failed.
+        ``pooled_<metric>``
+            ``loss`` and every metric of all these predictions together: tensor (N,), or a number.
+        ``folds``
+            List of ``Split`` of stimulus indices, the first axis of the arrays below.
+        ``per_fold_<part>_<metric>``
+            Tensor (folds, N) for the parts ``val`` and ``test``; (folds, 1) for scalars, NaN for a fold that failed.
+        ``mean_<part>_<metric>``, ``std_<part>_<metric>``
+            Tensor (N,) or (1,): mean and population standard deviation over folds, where defined.
+        ``per_fold_histories``
+            What ``Fitter.fit`` returned; empty for a fold that failed.
+        ``failures``
+            Dict of fold to traceback.
+
+    Raises
+    ------
+    ValueError
+        For folds that overlap, are empty or name stimuli without responses, too few stimuli, an impossible seed, or a
+        bad entry of `fitter_kwargs`; nothing has been trained then.
+    TypeError
+        For an optimizer or scheduler of one model, and for what cannot be copied to a worker; likewise.
+    UnknownMonitorError
+        A KeyError: the monitor is not a validation score; nothing has been trained then.
+    AllFitsFailedError
+        If no fold is left.
+
+    Warns
+    -----
+    UserWarning
+        If folds failed, with their reasons; the others are not affected.
+
+    Examples
+    --------
+    >>> from deepSTRF.datasets.simulated import SimulatedDataset
+    >>> from deepSTRF.models.audio import Linear
+    >>> from deepSTRF.training import cross_validate
+    >>> dataset = SimulatedDataset(n_neurons=4, n_stims=6, duration_s=1.0)
+    >>> def model(seed):
+    ...     return Linear(n_frequency_bands=dataset.F, temporal_window_size=10, out_neurons=4)
+    >>> result = cross_validate(model, dataset, folds=3, fitter_kwargs={"max_epochs": 2})
+    >>> len(result["predictions"]), result["predictions"][0].shape == (4, dataset.stims[0].shape[-1])
+    (6, True)
+    >>> result["pooled_cc"].shape, result["per_fold_test_cc"].shape
+    (torch.Size([4]), torch.Size([3, 4]))
+    """
+    from deepSTRF.datasets.arguments import whole_number
+
+    options = checked_arguments(fitter_kwargs, "cross_validate", n_jobs)
+    (seed,) = checked_seeds([seed])
+    splits = _checked_folds(folds, dataset, seed)
+    recording = dataset.subset(range(dataset.get_S()))
+    recording.I = dataset._selection().neurons.tolist()  # a selection of stimuli hides the neurons that heard none
+    fit_fold = functools.partial(
+        _fit_fold,
+        model_factory=model_factory,
+        recording=recording,
+        splits=splits,
+        batch_size=whole_number("batch_size", batch_size, least=1),
+        standardize=standardize,
+        fitter_kwargs=fitter_kwargs,
+        seed=seed,
+    )
+    histories: list[list[Epoch]] = [[] for _ in splits]
+    rows: list[dict[str, Epoch] | None] = [None] * len(splits)
+    failures: dict[int, str] = {}
+    predictions: list[Tensor | None] = [None] * dataset.get_S()
+    for k, fit in fit_each(fit_fold, range(len(splits)), n_jobs, "fold"):
+        if isinstance(fit, Failure):
+            failures[k] = fit.text
+            continue
+        histories[k], rows[k] = fit.history, fit.scores
+        for stimulus, prediction in zip(splits[k].test, fit.predictions, strict=True):
+            predictions[stimulus] = prediction
+    failures = dict(sorted(failures.items()))
+    warn_of_failures(failures, "fold")
+    metrics = {"loss": options.loss_fn, **options.val_metrics}
+    return {
+        "predictions": predictions,
+        **{f"pooled_{name}": value for name, value in _pooled_scores(metrics, predictions, recording).items()},
+        "folds": splits,
+        **score_arrays(rows, "fold"),
+        "per_fold_histories": histories,
+        "failures": failures,
+    }
+
+
+def _fit_fold(
+    k: int,
+    *,
+    model_factory: Callable[[int], nn.Module],
+    recording: NeuralDataset,
+    splits: Sequence[Split],
+    batch_size: int,
+    standardize: bool,
+    fitter_kwargs: Mapping[str, Any] | None,
+    seed: int,
+) -> _Fit:
+    from torch.utils.data import DataLoader
+
+    from deepSTRF.utils.data import neural_collate
+
+    own = recording.subset(range(recording.get_S()))  # that others are not standardised with it
+    if standardize:
+        own.standardize_stims(splits[k].train, per_band=False)
+    train, val, test = (own.subset(part) for part in splits[k])
+    set_random_seed(seed)
+    model = model_factory(seed)
+    train_loader = DataLoader(train, batch_size, shuffle=True, collate_fn=neural_collate)
+    val_loader = DataLoader(val, batch_size, collate_fn=neural_collate)
+    test_loader = DataLoader(test, 1, collate_fn=neural_collate)  # nothing is padded, so predictions have their length
+    fitter = Fitter(model, train_loader, val_loader, **kwargs_of_one_fit(fitter_kwargs, f"fold{k}"))
+    history = fitter.fit()
+    scores = {"val": fitter.evaluate(val_loader), "test": fitter.evaluate(test_loader)}
+    return _Fit(history, scores, _predictions(fitter, test_loader))
+
+
+def _predictions(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Tensor]:
+    """Per stimulus (N, T_s); the fit has left the model in eval mode."""
+    predictions = []
+    with torch.no_grad():
+        for batch in loader:
+            predictions.append(fitter.forward(batch)[0][0, :, 0].cpu())
+            _detach_state(fitter.model)
+    return predictions
+
+
+def _pooled_scores(
+    metrics: Mapping[str, Any], predictions: Sequence[Tensor | None], recording: NeuralDataset
+) -> dict[str, Any]:
+    from deepSTRF.utils.data import neural_collate
+
+    known = [(s, prediction) for s, prediction in enumerate(predictions) if prediction is not None]
+    recorded = recording.subset([s for s, _ in known])
+    scores = PassScores(metrics)
+    for i, (_, prediction) in enumerate(known):
+        scores.update(prediction[None, :, None], neural_collate([recorded[i]])["responses"].cpu())
+    values = scores.compute()
+    return {**values, "loss": _to_scalar(values["loss"])}
+
+
+# ---------------------------------------------------------------------- folds
+
+
+def _checked_folds(folds: int | str | Sequence[Any], dataset: NeuralDataset, seed: int) -> list[Split]:
+    from deepSTRF.datasets.splits import Split, k_fold, leave_one_out
+
+    usable: list[int] = dataset._selection().stims
+    if not usable:
+        raise ValueError(f"there is nothing to cross-validate: {dataset._why_empty()}")
+    if isinstance(folds, (str, SupportsIndex)):
+        if isinstance(folds, SupportsIndex):
+            drawn = k_fold(len(usable), folds, seed)
+        elif folds == "leave-one-out":
+            drawn = leave_one_out(len(usable))
+        else:
+            raise ValueError(f"folds must be a number, 'leave-one-out' or a list, got {folds!r}")
+        return [Split(*(tuple(usable[i] for i in part) for part in split)) for split in drawn]
+    entries = list(folds)
+    if all(isinstance(entry, Split) for entry in entries):
+        splits = [Split(*(_stimuli(part) for part in entry)) for entry in entries]
+    else:
+        splits = _splits_of_tests([_stimuli(entry) for entry in entries], usable)
+    _check_splits(splits, set(usable))
+    return splits
+
+
+def _stimuli(indices: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(s) for s in indices)
+    except TypeError as error:
+        raise TypeError(
+            f"a fold must be a list of stimulus indices or a Split of three such, got {indices!r}"
+        ) from error
+
+
+def _splits_of_tests(tests: list[tuple[int, ...]], usable: list[int]) -> list[Split]:
+    """Each part is tested once, and the next one validates, as in :func:`~deepSTRF.datasets.splits.k_fold`."""
+    from deepSTRF.datasets.splits import Split
+
+    if len(tests) < 2:
+        raise ValueError(f"{len(tests)} list of test stimuli leaves none that validates; give at least two, or a Split")
+    splits = []
+    for k, test in enumerate(tests):
+        val = tests[(k + 1) % len(tests)]
+        splits.append(Split(tuple(s for s in usable if s not in {*val, *test}), val, test))
+    return splits
+
+
+def _check_splits(splits: list[Split], usable: set[int]) -> None:
+    if not splits:
+        raise ValueError("folds is an empty list")
+    for k, split in enumerate(splits):
+        stimuli = [s for part in split for s in part]
+        if not all(split):
+            empty = ", ".join(name for name, part in split._asdict().items() if not part)
+            raise ValueError(f"fold {k} has no stimuli for: {empty}")
+        if len(set(stimuli)) < len(stimuli):
+            twice = sorted({s for s in stimuli if stimuli.count(s) > 1})
+            raise ValueError(f"fold {k} has the stimuli {twice} more than once; its parts must not overlap")
+        if not usable.issuperset(stimuli):
+            raise ValueError(
+                f"fold {k} has the stimuli {sorted(set(stimuli) - usable)}, which are not in the data set, not "
+                "selected, or have no response of the selected neurons"
+            )
+    tested = [s for split in splits for s in split.test]
+    if len(set(tested)) < len(tested):
+        twice = sorted({s for s in tested if tested.count(s) > 1})
+        raise ValueError(f"the stimuli {twice} are in the test part of more than one fold; each is predicted once")

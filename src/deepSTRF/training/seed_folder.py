@@ -1,0 +1,70 @@
+"""What :func:`deepSTRF.training.fit_multi_seed` writes: a folder for each seed, and a summary of all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from deepSTRF.training.checkpoint import replace_file, save_state
+from deepSTRF.training.loggers.percentiles import plain, summarise
+
+__all__ = ["is_per_neuron", "write_seed", "write_summary"]
+
+
+def write_seed(
+    folder: Path,
+    history: Iterable[Mapping[str, Any]],
+    scores: Mapping[str, Mapping[str, Any]],
+    state: dict[str, Tensor],
+) -> None:
+    """Write ``history.json``, ``final.json``, ``final_neurons.pt`` and ``best.pt`` of one seed, each atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_state(state, folder / "best.pt")
+    _write_json([_summarised(row) for row in history], folder / "history.json")
+    _write_json({part: _summarised(values) for part, values in scores.items()}, folder / "final.json")
+    neurons = {
+        part: {name: value for name, value in values.items() if is_per_neuron(value)} for part, values in scores.items()
+    }
+    save_state(neurons, folder / "final_neurons.pt")
+
+
+def write_summary(
+    folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, Tensor], scalars: Collection[str]
+) -> None:
+    """Write ``summary.json`` and ``summary_neurons.pt`` of all seeds, each atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    facts : dict
+        What JSON can hold.
+    arrays : dict of Tensor
+        ``per_seed_...`` (seeds, N), ``mean_...`` and ``std_...`` (N,).
+    scalars : collection of str
+        Names of the arrays that hold a single number where others hold one per neuron.
+    """
+    entries: dict[str, Any] = {}
+    for name, values in arrays.items():
+        short = float if name in scalars else summarise
+        entries[name] = [short(row) for row in values] if name.startswith("per_seed_") else short(values)
+    save_state({name: values for name, values in arrays.items() if name not in scalars}, folder / "summary_neurons.pt")
+    _write_json({**facts, **entries}, folder / "summary.json")
+
+
+def is_per_neuron(value: Any) -> bool:
+    """Whether a score has an axis for the neurons."""
+    return isinstance(value, Tensor) and value.ndim > 0
+
+
+def _write_json(value: Any, path: Path) -> None:
+    """NaN and infinity become null; what JSON doesn't know, put into an epoch by a ``log_fn``, becomes text."""
+    replace_file(json.dumps(plain(value), indent=1, allow_nan=False, default=str).encode() + b"\n", path)
+
+
+def _summarised(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: summarise(value) for name, value in values.items()}
