@@ -32,6 +32,7 @@ from deepSTRF.training.optimizers import checked_optimizer, checked_scheduler
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.resume import (
     check_plain,
+    check_whole,
     damage_named,
     identity,
     load_training,
@@ -443,6 +444,7 @@ class Fitter:
             if state["best_epoch"] is not None:
                 self.model.load_state_dict(state["best"])  # is it whole? It is restored at the end
             for name, part in self._training_parts().items():
+                check_whole(state[name], part.state_dict(), name)
                 part.load_state_dict(state[name])
             set_random_state(state["random"], (self.train_loader, self.val_loader))
         self.history, self.start_epoch = list(state["history"]), len(state["history"])

@@ -22,6 +22,7 @@ __all__ = [
     "ResumeError",
     "check_identity",
     "check_plain",
+    "check_whole",
     "damage_named",
     "describe",
     "describe_model",
@@ -60,13 +61,40 @@ def load_training(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
         raise ResumeError(f"{error}. Delete it to start again from epoch 0") from error
     if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
         raise ResumeError(f"{path} is not the state of a training; delete it to start again from epoch 0")
-    check_identity(state["identity"], own, path)
+    check_identity({str(name): str(text) for name, text in state["identity"].items()}, own, path)
     with damage_named(path):
         epochs = [row["epoch"] for row in state["history"]]
         if epochs != list(range(len(epochs))) or state["best_epoch"] not in (None, *epochs):
             raise ValueError(f"epochs {epochs}, the best of them {state['best_epoch']}")
         state["best_score"] = float(state["best_score"])
     return state
+
+
+def check_whole(saved: Any, own: Any, where: str) -> None:
+    """Refuse a saved ``state_dict`` that lacks an entry which `own`, that of the same object, has.
+
+    torch's optimizers and schedulers take such a state without a word, and go on with other numbers or fail later.
+
+    Raises
+    ------
+    KeyError
+        Naming the entry.
+
+    Examples
+    --------
+    >>> check_whole({"param_groups": [{}]}, {"param_groups": [{"lr": 0.001}]}, "optimizer")
+    Traceback (most recent call last):
+        ...
+    KeyError: "optimizer['param_groups'][0]['lr']"
+    """
+    if isinstance(own, Mapping):
+        for name, entry in own.items():
+            if name not in saved:
+                raise KeyError(f"{where}[{name!r}]")
+            check_whole(saved[name], entry, f"{where}[{name!r}]")
+    elif isinstance(own, list):
+        for i, (before, now) in enumerate(zip(saved, own, strict=False)):
+            check_whole(before, now, f"{where}[{i}]")
 
 
 @contextlib.contextmanager
