@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "save_state"]
+__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "replace_file", "save_state"]
 
 
 def prepare_checkpoint_path(path: Path) -> None:
@@ -55,12 +55,24 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """
     content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
     torch.save(state, content)
+    replace_file(content.getbuffer(), path)
+
+
+def replace_file(content: bytes | memoryview, path: Path) -> None:
+    """Write a whole file, so that a crash leaves the old one or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or cannot be written; an earlier file is intact then.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp lets the owner only
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
