@@ -143,14 +143,17 @@ class FrameModel(NeuralModel):
             (p for p in self.parameters() if p.is_floating_point()), torch.zeros(1) if default is None else default
         )
 
+    def _stimulus_shape(self, n_stims: int, n_bins: int) -> tuple[int, ...] | None:
+        if isinstance(self.wav2spec, nn.Identity):
+            return n_stims, *self._frame, n_bins
+        hop = getattr(self.wav2spec, "hop", None)
+        return None if hop is None else (n_stims, 1, n_bins * hop)
+
     def _probe(self) -> Tensor | None:
         """A deterministic stimulus, long enough to fill the window twice."""
-        shape: tuple[int, ...] = (2, *self._frame, 2 * self.T + 8)
-        if not isinstance(self.wav2spec, nn.Identity):
-            hop = getattr(self.wav2spec, "hop", None)
-            if hop is None:  # how many samples make a bin is the front end's business
-                return None
-            shape = 2, 1, shape[-1] * hop
+        shape = self._stimulus_shape(2, 2 * self.T + 8)
+        if shape is None:
+            return None
         grid = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
         return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(self._reference())
 

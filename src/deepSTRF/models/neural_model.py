@@ -275,6 +275,10 @@ class NeuralModel(Rebuildable, ABC):
             if not isinstance(module, nn.Module):
                 raise TypeError(f"{type(self).__name__}.{slot} must be a torch.nn.Module, got {type(module).__name__}")
 
+    def _stimulus_shape(self, n_stims: int, n_bins: int) -> tuple[int, ...] | None:
+        """Return the shape of `n_stims` stimuli of `n_bins` bins; None where it is not known."""
+        return None
+
     def _probe(self) -> Tensor | None:
         """Return a stimulus on which a reloaded copy is compared with the original; None: no comparison."""
         return None

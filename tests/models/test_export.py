@@ -1,0 +1,216 @@
+"""The frame-by-frame graph of a model, in PyTorch and in ONNX Runtime, computes what the model computes."""
+
+import copy
+import sys
+
+import pytest
+import torch
+from model_zoo import ZOO
+from torch import nn
+
+from deepSTRF.models import NeuralModel
+from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet
+from deepSTRF.models.export import NotExportableError, export_onnx, export_step
+from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.models.streaming import NotStreamableError
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'deepSTRF[export]'")
+
+N_FRAMES = 50
+
+
+class Frames(nn.Module):
+    """A front end: bands are the means of stretches of a bin of 24 samples."""
+
+    memoryless = True
+    out_channels = 12
+    hop = 24
+
+    def forward(self, wave):
+        return wave.unflatten(-1, (-1, 12, 2)).mean(-1).transpose(-1, -2)
+
+
+def small_statenet(**options):
+    return StateNet(12, out_neurons=3, **options)
+
+
+def spectrograms(batch_size, n_bins):
+    return torch.randn(batch_size, 1, 12, n_bins)
+
+
+VARIANTS = {
+    "lstm": lambda: small_statenet(rnn_type="LSTM"),
+    "rnn": lambda: small_statenet(rnn_type="RNN", connectivity="CONV"),
+    "window of one bin": lambda: Linear(12, 1, 3, output_activation=nn.Softplus()),
+}
+CASES = {name: (lambda name=name: ZOO[name].make()) for name in sorted(ZOO)} | VARIANTS
+
+
+def streamed(run, inputs, stims):
+    """Predictions of a graph that is fed bin by bin, its state handed on."""
+    frame, *state = inputs
+    predictions = []
+    for piece in stims.split(frame.shape[-1], -1):
+        prediction, *state = run(piece, *state)
+        predictions.append(prediction)
+    return torch.cat(predictions, -1)
+
+
+def in_onnxruntime(path):
+    """The graph in a file as a function of tensors, and zeros as its inputs."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    dtypes = {"tensor(float)": torch.float32, "tensor(double)": torch.float64, "tensor(int64)": torch.int64}
+    inputs = [torch.zeros(entry.shape, dtype=dtypes[entry.type]) for entry in session.get_inputs()]
+
+    def run(*tensors):
+        arrays = {entry.name: tensor.numpy() for entry, tensor in zip(session.get_inputs(), tensors, strict=True)}
+        return [torch.from_numpy(array) for array in session.run(None, arrays)]
+
+    return session, run, inputs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_onnx_runtime_predicts_as_the_model_does(name, tmp_path):
+    torch.manual_seed(0)
+    model = CASES[name]().eval()
+    stims = (ZOO[name].stimulus if name in ZOO else spectrograms)(2, N_FRAMES)
+    with torch.no_grad():
+        expected = model(stims)
+    _, run, inputs = in_onnxruntime(export_onnx(model, tmp_path / "model.onnx", batch_size=2))
+    torch.testing.assert_close(streamed(run, inputs, stims), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_names_shapes_and_metadata_of_an_onnx_file(tmp_path):
+    path = export_onnx(
+        small_statenet(rnn_type="LSTM"), tmp_path / "new" / "model.onnx", metadata={"dt_ms": 5, "by": "me"}
+    )
+    assert path == tmp_path / "new" / "model.onnx"
+    assert [entry.name for entry in path.parent.iterdir()] == ["model.onnx"]  # the weights are in it
+    session, _, _ = in_onnxruntime(path)
+    assert [(entry.name, entry.shape) for entry in session.get_inputs()] == [
+        ("frame", [1, 1, 12, 1]),
+        ("state_0", [1, 1, 14]),
+        ("state_1", [1, 1, 14]),
+    ]
+    assert [(entry.name, entry.shape) for entry in session.get_outputs()] == [
+        ("prediction", [1, 3, 1, 1]),
+        ("new_state_0", [1, 1, 14]),
+        ("new_state_1", [1, 1, 14]),
+    ]
+    assert session.get_modelmeta().custom_metadata_map == {
+        "dt_ms": "5",
+        "by": "me",
+        "model_class": "StateNet",
+        "out_neurons": "3",
+        "samples_per_bin": "1",
+        "deepSTRF_version": "0.2.0",
+    }
+
+
+def test_a_model_of_waveforms_takes_the_samples_of_a_bin(tmp_path):
+    model = Linear(12, 4, 3, wav2spec=Frames()).eval()
+    wave = torch.randn(1, 1, 24 * N_FRAMES)
+    session, run, inputs = in_onnxruntime(export_onnx(model, tmp_path / "model.onnx"))
+    assert inputs[0].shape == (1, 1, 24)
+    assert session.get_modelmeta().custom_metadata_map["samples_per_bin"] == "24"
+    torch.testing.assert_close(streamed(run, inputs, wave), model(wave).detach(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM"])
+def test_a_graph_of_pytorch_predicts_as_the_model_does_also_when_saved(tmp_path, rnn_type, precision):
+    model = small_statenet(rnn_type=rnn_type).to(precision).eval()
+    stims = spectrograms(2, N_FRAMES).to(precision)
+    torch.export.save(export_step(model, batch_size=2), tmp_path / "model.pt2")
+    program = torch.export.load(tmp_path / "model.pt2")
+    got = streamed(program.module(), program.example_inputs[0], stims)
+    torch.testing.assert_close(got, model(stims).detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_is_left_as_it_is(tmp_path):
+    model = small_statenet().train()
+    before = copy.deepcopy(model.state_dict())
+    export_onnx(model, tmp_path / "model.onnx")
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    model(spectrograms(2, 5)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+class Branches(AudioEncodingModel):
+    """Its step looks at values."""
+
+    def __init__(self):
+        super().__init__(12, 1, 2)
+        self.readout = LinearReadout(12, 2)
+
+    def _features(self, filtered):
+        return self._step_features(filtered, None)[0]
+
+    def _step_features(self, filtered, state):
+        if filtered.sum() > 0:
+            filtered = -filtered
+        return filtered.squeeze(1), ()
+
+
+class Counts(Branches):
+    """Its step keeps something between calls."""
+
+    calls = 0
+
+    def _step_features(self, filtered, state):
+        self.calls += 1
+        return self.calls * filtered.squeeze(1), ()
+
+
+@pytest.mark.parametrize("export", [export_step, lambda model: export_onnx(model, "never-written.onnx")])
+def test_what_cannot_be_exported_is_refused_with_the_reason(export):
+    with pytest.raises(NotExportableError, match="PyTorch cannot export this Branches"):
+        export(Branches())
+    with pytest.raises(NotExportableError, match="predicts something else than the model"):
+        export(Counts())
+
+    class NoStep(Linear):
+        def forward(self, stims):
+            return 2 * super().forward(stims)
+
+    with pytest.raises(NotStreamableError, match="needs its own step"):
+        export(NoStep(12))
+
+    class NoHop(Frames):
+        hop = None
+
+    with pytest.raises(ValueError, match="in an attribute hop"):
+        export(Linear(12, wav2spec=NoHop()))
+
+    class Bare(NeuralModel):
+        def __init__(self):
+            super().__init__()
+            self.readout = nn.ReLU()
+
+    with pytest.raises(ValueError, match="not known what one bin of a stimulus is for this Bare"):
+        export(Bare())
+    with pytest.raises(TypeError, match="must be a NeuralModel, got ReLU"):
+        export(nn.ReLU())
+
+
+def test_bad_arguments_are_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="batch_size must be a positive int"):
+        export_step(Linear(12), batch_size=0)
+    with pytest.raises(ValueError, match="metadata cannot be written as JSON"):
+        export_onnx(Linear(12), tmp_path / "model.onnx", metadata={"cc": torch.ones(2)})
+    with pytest.raises(ValueError, match=r"the model is in torch\.float64, but ONNX Runtime"):
+        export_onnx(Linear(12).double(), tmp_path / "model.onnx")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        export_onnx(Linear(12), tmp_path / "file" / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"pip install 'deepSTRF\[export\]'"):
+        export_onnx(Linear(12), tmp_path / "model.onnx")
