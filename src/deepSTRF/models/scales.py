@@ -1,45 +1,65 @@
-"""Frequency scales of hearing: mel, equivalent rectangular bandwidths (ERB), and place on the cochlea (Greenwood).
+"""Frequency scales of hearing: mel, ERB rate, and position on the cochlea, each with its exact inverse.
 
-Every function takes a number or a tensor and gives the same back; each scale has an exact inverse.
+All functions take a number, an array or a tensor, and return the same; lists become arrays. What has no value, such as
+the logarithm of a negative number, is NaN.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+import math
+import numbers
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ERB_bandwidth", "ERB_to_Hz", "Greenwood", "Hz_to_ERB", "Hz_to_mel", "inverse_Greenwood", "mel_to_Hz"]
+__all__ = [
+    "ERB_bandwidth",
+    "ERB_to_Hz",
+    "Greenwood",
+    "Hz_to_ERB",
+    "Hz_to_mel",
+    "inverse_Greenwood",
+    "mel_to_Hz",
+]
 
-X = TypeVar("X", float, Tensor)
+V = TypeVar("V", float, np.ndarray, Tensor)
 
-# f = A (10^(2.1 x) + k), x from apex (0) to base (1): (A, k)
-_GREENWOOD = {"human": (165.4, -0.88), "mouse": (712.6, 0.40)}
+# Scale in Hz and offset of Greenwood's function.
+_COCHLEAE = {"human": (165.4, -0.88), "mouse": (712.6, 0.40)}
+_STEEPNESS = 2.1
 
 
-def Hz_to_mel(f: X) -> X:
-    """Pitch in mel, ``2595 log10(1 + f / 700)``, of a frequency in Hz.
+def Hz_to_mel(frequency: V) -> V:
+    """Pitch in mel of a frequency in Hz: 2595 · log10(1 + f / 700).
 
     References
     ----------
-    O'Shaughnessy (1987), Speech Communication: Human and Machine, Addison-Wesley
+    O'Shaughnessy (1987), Speech communication: human and machine, Addison-Wesley.
 
     Examples
     --------
-    >>> round(Hz_to_mel(1000.0), 1), round(mel_to_Hz(Hz_to_mel(440.0)), 6)
-    (1000.0, 440.0)
+    >>> round(Hz_to_mel(1000.0), 2)
+    999.99
     """
-    return 2595.0 * _log10(1.0 + f / 700.0)
+    return 2595 / math.log(10) * _log1p(_plain(frequency) / 700)
 
 
-def mel_to_Hz(mel: X) -> X:
-    """Frequency in Hz of a pitch in mel: the inverse of :func:`Hz_to_mel`."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+def mel_to_Hz(mel: V) -> V:
+    """Frequency in Hz of a pitch in mel; the inverse of :func:`Hz_to_mel`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mel_to_Hz(Hz_to_mel(torch.tensor([500.0, 20_000.0])))
+    tensor([  500., 20000.])
+    """
+    return 700 * _expm1(_plain(mel) * (math.log(10) / 2595))
 
 
-def Hz_to_ERB(f: X) -> X:
-    """Number of equivalent rectangular bandwidths below a frequency in Hz, ``21.4 log10(0.00437 f + 1)``.
+def Hz_to_ERB(frequency: V) -> V:
+    """Number of auditory filters (ERB) below a frequency in Hz: 21.4 · log10(1 + 0.00437 f).
 
     References
     ----------
@@ -48,81 +68,103 @@ def Hz_to_ERB(f: X) -> X:
 
     Examples
     --------
-    >>> round(Hz_to_ERB(1000.0), 2), round(ERB_to_Hz(Hz_to_ERB(440.0)), 6)
-    (15.62, 440.0)
+    >>> round(Hz_to_ERB(1000.0), 2)
+    15.62
     """
-    return 21.4 * _log10(0.00437 * f + 1.0)
+    return 21.4 / math.log(10) * _log1p(_plain(frequency) * 0.00437)
 
 
-def ERB_to_Hz(erb: X) -> X:
-    """Frequency in Hz of an ERB number: the inverse of :func:`Hz_to_ERB`."""
-    return (10.0 ** (erb / 21.4) - 1.0) / 0.00437
+def ERB_to_Hz(rate: V) -> V:
+    """Frequency in Hz below which there are so many auditory filters; the inverse of :func:`Hz_to_ERB`.
+
+    Examples
+    --------
+    >>> round(ERB_to_Hz(Hz_to_ERB(1000.0)), 9)
+    1000.0
+    """
+    return _expm1(_plain(rate) * (math.log(10) / 21.4)) / 0.00437
 
 
-def ERB_bandwidth(f: X) -> X:
-    """Equivalent rectangular bandwidth in Hz of the auditory filter at a frequency in Hz, ``24.7 (0.00437 f + 1)``.
+def ERB_bandwidth(frequency: V) -> V:
+    """Equivalent rectangular bandwidth in Hz of the auditory filter at a frequency in Hz: 24.7 · (1 + 0.00437 f).
 
     References
     ----------
-    Glasberg & Moore (1990), https://doi.org/10.1016/0378-5955(90)90170-T
+    Glasberg & Moore (1990), Derivation of auditory filter shapes from notched-noise data,
+    https://doi.org/10.1016/0378-5955(90)90170-T
 
     Examples
     --------
     >>> round(ERB_bandwidth(1000.0), 1)
     132.6
     """
-    return 24.7 * (0.00437 * f + 1.0)
+    return 24.7 * (1 + _plain(frequency) * 0.00437)
 
 
-def Greenwood(x: X, species: str = "human") -> X:
-    """Characteristic frequency in Hz at a place on the cochlea, from the apex (0) to the base (1).
+def Greenwood(position: V, species: str = "human") -> V:
+    """Best frequency in Hz at a relative position on the cochlea, 0 at the apex and 1 at the base.
 
-    Parameters
-    ----------
-    x : float or Tensor
-        Distance from the apex, as a fraction of the length.
-    species : {'human', 'mouse'}
-        Human: ``165.4 (10^(2.1 x) - 0.88)``; mouse: ``712.6 (10^(2.1 x) + 0.40)``.
+    A · (10^(2.1 x) + k), with A = 165.4 Hz and k = -0.88 for humans, A = 712.6 Hz and k = 0.40 for mice.
 
     Raises
     ------
     NotImplementedError
-        If the species is another one.
+        If `species` is neither 'human' nor 'mouse'.
 
     References
     ----------
-    Greenwood (1990), A cochlear frequency-position function for several species, 29 years later,
+    Greenwood (1990), A cochlear frequency-position function for several species—29 years later,
     https://doi.org/10.1121/1.399052
 
     Examples
     --------
-    >>> round(Greenwood(0.0), 1), round(Greenwood(1.0)), round(inverse_Greenwood(Greenwood(0.5)), 6)
-    (19.8, 20677, 0.5)
+    >>> round(Greenwood(0.5), 1)
+    1710.3
     """
-    scale, offset = _constants(species)
-    return scale * (10.0 ** (2.1 * x) + offset)
+    scale, offset = _cochlea(species)
+    return scale * (_expm1(_plain(position) * (_STEEPNESS * math.log(10))) + (1 + offset))
 
 
-def inverse_Greenwood(f: X, species: str = "human") -> X:
-    """Place on the cochlea of a frequency in Hz: the inverse of :func:`Greenwood`.
+def inverse_Greenwood(frequency: V, species: str = "human") -> V:
+    """Relative position on the cochlea of a best frequency in Hz; the inverse of :func:`Greenwood`.
 
     Raises
     ------
     NotImplementedError
-        If the species is another one.
+        If `species` is neither 'human' nor 'mouse'.
+
+    Examples
+    --------
+    >>> round(inverse_Greenwood(Greenwood(0.5, "mouse"), "mouse"), 9)
+    0.5
     """
-    scale, offset = _constants(species)
-    return _log10(f / scale - offset) / 2.1
+    scale, offset = _cochlea(species)
+    return _log1p(_plain(frequency) / scale - (1 + offset)) / (_STEEPNESS * math.log(10))
 
 
-def _constants(species: str) -> tuple[float, float]:
-    if species not in list(_GREENWOOD):  # a list, for values that cannot be hashed
-        raise NotImplementedError(f"there is no Greenwood function of {species!r}; there are: {', '.join(_GREENWOOD)}")
-    return _GREENWOOD[species]
+def _cochlea(species: str) -> tuple[float, float]:
+    if species not in list(_COCHLEAE):  # a list, for values that cannot be hashed
+        raise NotImplementedError(f"there is no cochlea of species {species!r}; there are 'human' and 'mouse'")
+    return _COCHLEAE[species]
 
 
-def _log10(x: X) -> X:
-    # Of a number, through a tensor too: beyond its domain the result is NaN, not an error of math.log10.
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value
+    return float(value) if isinstance(value, numbers.Real) else np.asarray(value, dtype=np.float64)
+
+
+# log(1 + x) and exp(x) - 1 in one go: small values keep their precision both ways.
+def _log1p(x: Any) -> Any:
     if isinstance(x, Tensor):
-        return torch.log10(x)
-    return float(torch.log10(torch.tensor(x, dtype=torch.float64)))
+        return torch.log1p(x)
+    if isinstance(x, float):
+        return math.log1p(x) if x > -1 else math.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.log1p(x)
+
+
+def _expm1(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return torch.expm1(x)
+    return math.expm1(x) if isinstance(x, float) else np.expm1(x)
