@@ -13,7 +13,7 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
 from deepSTRF.registry import dataset_cards
-from deepSTRF.runs.recipes import RECIPES
+from deepSTRF.runs.recipes import get_recipe, recipe_names
 
 
 class RegistryTable(Directive):
@@ -24,7 +24,7 @@ class RegistryTable(Directive):
         if kind == "datasets":
             rows = [asdict(card) for card in dataset_cards().values()]
         elif kind == "models":
-            rows = [asdict(recipe.card) | {"defaults": _settings(recipe)} for recipe in RECIPES.values()]
+            rows = [asdict(recipe.card) | {"defaults": _settings(recipe)} for recipe in map(get_recipe, recipe_names())]
         else:
             raise self.error(f"registry-table knows datasets and models, not {kind!r}")
         columns = list(rows[0])

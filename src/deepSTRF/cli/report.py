@@ -15,7 +15,7 @@ from deepSTRF.registry import dataset_cards
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.fit import Recording, RunResult
 from deepSTRF.runs.folder import plain
-from deepSTRF.runs.recipes import RECIPES
+from deepSTRF.runs.recipes import get_recipe, recipe_names
 from deepSTRF.training.fitter import Fitter, _to_scalar
 
 __all__ = [
@@ -137,7 +137,8 @@ def datasets_text(as_json: bool) -> str:
 def models_text(as_json: bool) -> str:
     """The models of the command line, with the defaults of their recipes."""
     entries = {}
-    for name, recipe in RECIPES.items():
+    for name in recipe_names():
+        recipe = get_recipe(name)
         settings = "closed form" if recipe.settings is None else dataclasses.asdict(recipe.settings)
         entries[name] = {**dataclasses.asdict(recipe.card), "defaults": settings}
     return json.dumps(list(entries.values()), indent=1) if as_json else _listing(entries)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.metrics import mse_loss, poisson_loss
+from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.models.ridge import fit_ridge
 from deepSTRF.models.warm_start import start_from_ridge
@@ -27,10 +29,21 @@ from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
 
-__all__ = ["RECIPES", "RIDGE_CARD", "Recipe", "Settings", "fit_model", "get_recipe", "monitor_mode", "resolve_settings"]
+__all__ = [
+    "RECIPES",
+    "RIDGE_CARD",
+    "Recipe",
+    "Settings",
+    "fit_model",
+    "get_recipe",
+    "monitor_mode",
+    "recipe_names",
+    "resolve_settings",
+]
 
 WINDOW_MS = 150.0
 
+Build = Callable[[AudioNeuralDataset, AudioNeuralDataset, float], AudioEncodingModel]
 EpochCallback = Callable[[Fitter, dict[str, Any]], None]
 
 RIDGE_CARD = ModelCard(
@@ -45,7 +58,12 @@ MONITORS = ("val_cc_norm", "val_cc", "val_loss")
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of a recipe; see :class:`deepSTRF.runs.FitOptions`."""
+    """Numbers of a recipe; see :class:`deepSTRF.runs.FitOptions`.
+
+    ``window_ms`` is the length of the receptive fields where a model has them. ``noise`` is the standard deviation of
+    the white noise that is added to the standardised training stimuli, new in every step: an augmentation that is worth
+    most where few sounds are recorded.
+    """
 
     epochs: int = 200
     patience: int = 20
@@ -55,6 +73,7 @@ class Settings:
     loss: str = "mse"
     monitor: str = "val_cc_norm"
     window_ms: float = WINDOW_MS
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,7 @@ class Recipe:
 
     card: ModelCard
     settings: Settings | None
-    build: Callable[[AudioNeuralDataset, AudioNeuralDataset, float], AudioEncodingModel]
+    build: Build
     per_cell_best: bool = False
     fast_nonlinearity: float = 1.0
 
@@ -90,11 +109,17 @@ def get_recipe(name: str) -> Recipe:
     UnknownNameError
         If there is none; the message lists the names.
     """
-    if name not in RECIPES:
-        close = difflib.get_close_matches(name, list(RECIPES), n=1)
+    names = recipe_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownNameError(f"there is no model {name!r}; there are: {', '.join(RECIPES)}.{hint}")
-    return RECIPES[name]
+        raise UnknownNameError(f"there is no model {name!r}; there are: {', '.join(names)}.{hint}")
+    return RECIPES.get(name) or Recipe(model_cards()[name], Settings(), _network(name))
+
+
+def recipe_names() -> list[str]:
+    """Names of everything that can be fitted: the recipes, then registered models that have none of their own."""
+    return [*RECIPES, *(name for name in model_cards() if name not in RECIPES)]
 
 
 def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
@@ -170,7 +195,7 @@ def fit_model(
         ckpt_path=checkpoint,
         resume=True,
     )
-    fitter.on_epoch = on_epoch
+    fitter.on_epoch, fitter.noise = on_epoch, settings.noise
     history = fitter.fit()
     if fitter.stopped:
         raise Interrupted(f"stopped after epoch {history[-1]['epoch']}")
@@ -178,9 +203,18 @@ def fit_model(
 
 
 class RecipeFitter(Fitter):
-    """Reports every epoch together with itself, so that a progress line can show the best score so far."""
+    """Reports every epoch together with itself, so that a progress line can show the best score so far; adds noise."""
 
     on_epoch: EpochCallback
+    noise: float
+
+    def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Predict a batch; in training, of stimuli to which noise was added."""
+        if self.noise and self.model.training:
+            stims = batch["stims"]
+            # padding stays silent, so that batch normalisation still knows it
+            batch = {**batch, "stims": stims + self.noise * torch.randn_like(stims) * (stims != 0)}
+        return super().forward(batch)
 
     def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
         """Pass the epoch on."""
@@ -221,23 +255,47 @@ def _linear_nonlinear(train: AudioNeuralDataset, val: AudioNeuralDataset, window
     return model
 
 
-def _statenet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
-    model = get_model("statenet")(n_frequency_bands=train.F, out_neurons=train.N_neurons)
-    # Start at each neuron's mean response, which the first epochs would otherwise be spent on.
+def _network(name: str, *, windowed: bool = False, soft_rectifier: bool = False, **options: Any) -> Build:
+    """How to build a model in which neurons share a core: `options` of its class that differ from its defaults.
+
+    `windowed` ones have receptive fields of the recipe's window; `soft_rectifier` is for those whose class ends in the
+    identity.
+    """
+
+    def build(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
+        shape = _shape(train, window_ms)
+        if not windowed:
+            del shape["temporal_window_size"]
+        if soft_rectifier:
+            shape["output_activation"] = ParametricSoftplus(train.N_neurons)
+        model = get_model(name)(**shape, **options)
+        _start_at_mean_response(model, train)
+        return model
+
+    return build
+
+
+def _start_at_mean_response(model: AudioEncodingModel, train: AudioNeuralDataset) -> None:
+    """Let a linear readout begin at each neuron's mean response, which the first epochs would be spent on."""
+    layers = [module for module in model.readout.modules() if isinstance(module, nn.Linear)]
+    if not layers or layers[-1].bias is None:
+        return
     averaged = train.averaged()
     batch = neural_collate([averaged[i] for i in range(len(averaged))])
     with torch.no_grad():
-        model.readout.fc.bias.copy_(batch["responses"].nanmean((0, 2, 3)).nan_to_num(0.0))
-    return model
+        layers[-1].bias.copy_(batch["responses"].nanmean((0, 2, 3)).nan_to_num(0.0))
 
 
-def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, int]:
+def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, Any]:
     return {
         "n_frequency_bands": train.F,
         "temporal_window_size": max(1, round(window_ms / train.dt)),
         "out_neurons": train.N_neurons,
     }
 
+
+# Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
+_REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
 
 RECIPES = {
     "ridge": Recipe(RIDGE_CARD, None, _ridge),
@@ -248,5 +306,10 @@ RECIPES = {
         _linear_nonlinear,
         fast_nonlinearity=20.0,
     ),
-    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=50, patience=10, lr=3e-3), _statenet),
+    "nrf": Recipe(model_cards()["nrf"], _REGULARISED, _network("nrf", windowed=True, n_hidden=50)),
+    "dnet": Recipe(
+        model_cards()["dnet"], _REGULARISED, _network("dnet", windowed=True, soft_rectifier=True, n_hidden=50)
+    ),
+    "convnet2d": Recipe(model_cards()["convnet2d"], _REGULARISED, _network("convnet2d")),
+    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=50, patience=10, lr=3e-3), _network("statenet")),
 }
