@@ -1,0 +1,171 @@
+"""What the front ends share: checks of waveforms and settings, and compressive nonlinearities."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.streaming import State
+
+__all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "cube_root", "floored_log"]
+
+
+class WaveformFrontEnd(Rebuildable, ABC):
+    """Base of the front ends: a waveform ``(B, 1, T_audio)`` becomes a spectrogram ``(B, 1, F, T_audio / hop)``.
+
+    Causal to the sample: frame t depends on the samples before ``(t + 1) * hop`` only, and silence precedes the sound.
+    A subclass computes the next frames, given what is left of the samples before, in ``_frames``.
+
+    Parameters
+    ----------
+    audio_fs : float
+        Sampling rate in Hz.
+    hop_ms : float
+        Length of a bin in ms. In samples it is rounded; choose a sampling rate at which there is nothing to round,
+        because stimulus and response drift apart otherwise.
+    out_channels : int
+        Number of bands F.
+
+    Attributes
+    ----------
+    out_channels : int
+        Number of bands F.
+    hop : int
+        Samples per bin.
+    audio_fs : float
+        Sampling rate in Hz.
+    """
+
+    def __init__(self, audio_fs: float, hop_ms: float, out_channels: int) -> None:
+        super().__init__()
+        positive_number("audio_fs", audio_fs)
+        self.audio_fs = audio_fs
+        self.hop = self._samples("hop_ms", hop_ms)
+        self.out_channels = positive_int("the number of bands", out_channels)
+
+    @property
+    @abstractmethod
+    def centres_hz(self) -> Float[Tensor, " F"]:
+        """Centre frequencies of the bands in Hz."""
+
+    @abstractmethod
+    def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
+        """Compute the frames of the next samples, a multiple of ``hop``."""
+
+    def forward(self, waveform: Float[Tensor, "B 1 samples"]) -> Float[Tensor, "B 1 F T"]:
+        """Compute the spectrogram.
+
+        Parameters
+        ----------
+        waveform : Tensor
+            ``(B, 1, T_audio)``, T_audio a multiple of ``hop``.
+
+        Returns
+        -------
+        Tensor
+            ``(B, 1, F, T_audio / hop)``.
+
+        Raises
+        ------
+        ValueError
+            If the waveform has another shape, or is on another device than the front end.
+        TypeError
+            If it is no tensor, or of another dtype.
+        """
+        return self.step(waveform)[0]
+
+    def step(
+        self, waveform: Float[Tensor, "B 1 samples"], state: State = None
+    ) -> tuple[Float[Tensor, "B 1 F t"], State]:
+        """Compute the frames of the next samples, given what is left of the samples before.
+
+        Parameters
+        ----------
+        waveform : Tensor
+            The next samples ``(B, 1, t * hop)``.
+        state : State
+            What the last call returned; None at the onset.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for ``forward``.
+        """
+        self._check_waveform(waveform)
+        frames, state = self._frames(waveform, state)
+        return frames.unsqueeze(1), state
+
+    def extra_repr(self) -> str:
+        """Name the settings."""
+        return ", ".join(f"{name}={value!r}" for name, value in self._init_kwargs.items())
+
+    def _samples(self, name: str, milliseconds: float) -> int:
+        """Round a duration to samples, at least one."""
+        samples = round(float(self.audio_fs) * positive_number(name, milliseconds) / 1000)
+        if samples < 1:
+            raise ValueError(f"{name}={milliseconds} is less than one sample at audio_fs={self.audio_fs}")
+        return samples
+
+    def _check_waveform(self, waveform: object) -> None:
+        if not isinstance(waveform, Tensor):
+            raise TypeError(
+                f"expected a tensor of waveforms (B, 1, T_audio), got {type(waveform).__name__}: convert it with "
+                "torch.as_tensor"
+            )
+        shape = tuple(waveform.shape)
+        if len(shape) != 3 or shape[1] != 1:
+            raise ValueError(f"expected mono waveforms of shape (B, 1, T_audio), got {shape}")
+        if shape[2] == 0 or shape[2] % self.hop:
+            raise ValueError(
+                f"the number of samples must be a positive multiple of hop = {self.hop}, got {shape[2]}: pad the "
+                "waveform with zeros on the right, or cut it"
+            )
+        own = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), waveform)
+        if waveform.dtype != own.dtype and not torch.is_autocast_enabled(waveform.device.type):
+            raise TypeError(
+                f"the waveforms are {waveform.dtype}, but the front end computes in {own.dtype}: convert one, as "
+                f"waveforms.to({own.dtype})"
+            )
+        if waveform.device != own.device:
+            raise ValueError(
+                f"the waveforms are on {waveform.device}, but the front end is on {own.device}: move one, as "
+                f"waveforms.to({str(own.device)!r})"
+            )
+
+
+def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def checked_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
+    """Return the lowest and the highest frequency in Hz, the latter at most half the sampling rate (None: that)."""
+    nyquist = float(audio_fs) / 2
+    high = nyquist if f_max is None else min(positive_number("f_max", f_max), nyquist)
+    if isinstance(f_min, bool) or not isinstance(f_min, numbers.Real) or not 0 <= float(f_min) < math.inf:
+        raise ValueError(f"f_min must be a frequency in Hz, zero or more, got {f_min!r}")
+    if float(f_min) >= high:
+        raise ValueError(
+            f"f_min must be below f_max, and below half the sampling rate; got f_min={f_min}, f_max={f_max}, "
+            f"audio_fs={audio_fs}"
+        )
+    return float(f_min), high
+
+
+def floored_log(x: Tensor, floor: float) -> Tensor:
+    """``log(max(x, floor))``."""
+    return x.clamp(min=floor).log()
+
+
+def cube_root(x: Tensor) -> Tensor:
+    """Cube root of a tensor without negative values, with a slope of 0 at 0, where that of the root is infinite."""
+    positive = x > 0
+    return torch.where(positive, torch.where(positive, x, 1.0).pow(1 / 3), 0.0)
