@@ -33,6 +33,21 @@ def test_the_cochlea_is_greenwoods(x):
     assert math.isclose(Greenwood(x), Greenwood(x, "human"))
 
 
+def test_values_of_the_literature():
+    assert Hz_to_mel(1000.0) == pytest.approx(1000, abs=0.1)
+    assert Hz_to_ERB(1000.0) == pytest.approx(15.6, abs=0.05)
+    assert ERB_bandwidth(1000.0) == pytest.approx(132.6, abs=0.1)
+    assert Greenwood(0.0) == pytest.approx(19.85, abs=0.01)
+    assert Greenwood(1.0) == pytest.approx(20677, abs=1)
+
+
+def test_the_bandwidth_is_the_slope_of_the_erb_scale():
+    """Glasberg & Moore's constants are rounded, so the two agree to half a percent."""
+    f = torch.tensor([200.0, 1000.0, 5000.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(Hz_to_ERB(f).sum(), f)
+    torch.testing.assert_close(1 / slope, ERB_bandwidth(f.detach()), rtol=0.005, atol=0)
+
+
 PAIRS = {
     "mel": (Hz_to_mel, mel_to_Hz, FREQUENCIES),
     "ERB": (Hz_to_ERB, ERB_to_Hz, FREQUENCIES),
