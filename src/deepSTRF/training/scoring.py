@@ -100,7 +100,7 @@ def as_score(what: str, value: Any) -> Tensor | float:
     TypeError: the monitor must be a number, or a tensor or array with one number per neuron; got 'high'
     """
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        value = torch.as_tensor(np.ascontiguousarray(value))
+        value = torch.as_tensor(np.array(value))
     if isinstance(value, Tensor) and not value.is_complex():
         return value.detach().cpu()
     if isinstance(value, np.generic):
