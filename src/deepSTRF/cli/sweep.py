@@ -72,6 +72,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
                 scheduler=dask,
                 on_start=on_start,
                 on_outcome=lambda outcome: say(counter(outcome)),
+                on_wait=say,
             )
     except KeyboardInterrupt:
         click.echo(
@@ -121,7 +122,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 def _text(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
     """The leaderboard, what failed, and where everything is."""
-    from deepSTRF.runs import sweep as runs
+    from deepSTRF.runs import sweep_results as runs
 
     board = [row | {"label": _label(row["model"], row["options"])} for row in runs.leaderboard(outcomes)]
     width = max(len(row["label"]) for row in board) + 2
@@ -157,7 +158,7 @@ def _spread(row: Mapping[str, Any], score: str) -> str:
 
 def _as_json(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Leaderboard and table for other programs; undefined numbers are null."""
-    from deepSTRF.runs import sweep as runs
+    from deepSTRF.runs import sweep_results as runs
     from deepSTRF.runs.folder import plain
 
     return plain({"out": sweep.out, "leaderboard": runs.leaderboard(outcomes), "runs": runs.table(outcomes)})

@@ -1,0 +1,190 @@
+"""What comes out of a sweep: a table with one row per run, and a leaderboard over seeds."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import io
+import itertools
+import math
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepSTRF.registry import dataset_cards
+from deepSTRF.runs.options import FitOptions
+from deepSTRF.runs.recipes import get_recipe, resolve_settings
+from deepSTRF.runs.sweep_file import DATASET_OPTIONS, MODEL_OPTIONS, TYPES, Run
+
+__all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
+
+RESULTS_FILE = "results.csv"
+PARQUET_FILE = "results.parquet"
+ERRORS_FILE = "errors.txt"
+
+PARTS = ("val", "test")
+SCORES = ("cc", "cc_norm")
+SCORE_COLUMNS = tuple(
+    f"{part}_{score}_{number}" for part in PARTS for score in SCORES for number in ("mean", "median", "neurons")
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Parameters
+    ----------
+    run : Run
+        Which.
+    status : {"complete", "failed", "unfinished"}
+        Unfinished is one that was not reached.
+    scores : dict
+        ``neurons``, ``epochs_run``, ``fit_seconds`` and :data:`SCORE_COLUMNS`, where it is complete.
+    origin : {"new", "resumed", "found"}
+        Whether this sweep began it, went on with it, or found it complete.
+    error, traceback : str
+        What failed, in one line and in full.
+    warnings : tuple of str
+        What the run warned about.
+    """
+
+    run: Run
+    status: str
+    scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    origin: str = "new"
+    error: str = ""
+    traceback: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """One row per run: what it is, how it ended, and its scores; None where there is nothing to say.
+
+    An option is a column where the sweep gives it more than one value; a run that was given none has the recipe's.
+    """
+    varied = _varied([outcome.run.options for outcome in outcomes])
+    rows = []
+    for outcome in outcomes:
+        options, scores = outcome.run.options, outcome.scores
+        row: dict[str, Any] = {"folder": outcome.run.name, "status": outcome.status}
+        row |= {"dataset": options.dataset, "model": options.model}
+        row |= {name: _used(options)[name] for name in varied} | {"seed": options.seed}
+        row |= {name: scores.get(name) for name in ("neurons", "epochs_run", "fit_seconds", *SCORE_COLUMNS)}
+        rows.append({**row, "error": outcome.error or None})
+    return rows
+
+
+def _varied(runs: Iterable[FitOptions]) -> list[str]:
+    runs = list(runs)
+    return [name for name in DATASET_OPTIONS + MODEL_OPTIONS if len({getattr(options, name) for options in runs}) > 1]
+
+
+@functools.cache
+def _used(options: FitOptions) -> dict[str, Any]:
+    settings = resolve_settings(get_recipe(options.model), options)
+    used = vars(options) | {"split": options.split or dataset_cards()[options.dataset].default_split}
+    return used | ({} if settings is None else vars(settings))
+
+
+def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds for every recording, model and options, best validation score first.
+
+    Returns
+    -------
+    list of dict
+        ``dataset``; ``recording`` and ``options``, which say in what it differs from others of the same data set and
+        model; ``model``; ``seeds``, of which ``complete``; and for every part and score ``<part>_<score>_mean`` and
+        ``_sd``, over seeds, of the means over neurons. Undefined is NaN and comes last.
+
+    Examples
+    --------
+    >>> def outcome(seed, lr, val):
+    ...     run = Run("", FitOptions(model="linear", seed=seed, lr=lr))
+    ...     return Outcome(run, "complete", {"val_cc_norm_mean": val, "val_cc_mean": val})
+    >>> for row in leaderboard([outcome(0, 1e-3, 0.5), outcome(0, 3e-3, 0.6), outcome(1, 3e-3, 0.8)]):
+    ...     print(row["options"], row["seeds"], round(row["val_cc_norm_mean"], 3))
+    {'lr': 0.003} 2 0.7
+    {'lr': 0.001} 1 0.5
+    """
+    groups: dict[FitOptions, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(dataclasses.replace(outcome.run.options, seed=0), []).append(outcome)
+    board = []
+    for options, seeds in groups.items():
+        same_data = [other for other in groups if other.dataset == options.dataset]
+        same_model = [other for other in same_data if other.model == options.model]
+        done = [outcome.scores for outcome in seeds if outcome.status == "complete"]
+        entry: dict[str, Any] = {
+            "dataset": options.dataset,
+            "recording": {name: _used(options)[name] for name in _varied(same_data) if name in DATASET_OPTIONS},
+            "model": options.model,
+            "options": {name: _used(options)[name] for name in _varied(same_model) if name in MODEL_OPTIONS},
+            "seeds": len(seeds),
+            "complete": len(done),
+        }
+        for part, score in itertools.product(PARTS, SCORES):
+            name = f"{part}_{score}"
+            values = [scores[f"{name}_mean"] for scores in done if scores.get(f"{name}_mean") is not None]
+            entry[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
+            entry[f"{name}_sd"] = statistics.stdev(values) if len(values) > 1 else math.nan
+        board.append(entry)
+
+    def rank(entry: dict[str, Any]) -> tuple[Any, ...]:
+        scores = (entry["val_cc_norm_mean"], entry["val_cc_mean"])  # without repeats there is no cc_norm
+        best_first = (math.inf if math.isnan(score) else -score for score in scores)
+        return (entry["dataset"], str(entry["recording"]), *best_first)
+
+    return sorted(board, key=rank)
+
+
+def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
+    """Write the table of the runs so far, and the errors of those that failed; what was there is replaced at once."""
+    rows = table(outcomes)
+    text = io.StringIO()
+    lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    _replace(out / RESULTS_FILE, text.getvalue().encode())
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        errors = "\n".join(f"{outcome.run.name}: {outcome.error}\n{outcome.traceback}" for outcome in failed)
+        _replace(out / ERRORS_FILE, errors.encode())
+    else:
+        (out / ERRORS_FILE).unlink(missing_ok=True)
+    try:
+        content = _parquet(rows)
+    except ImportError:  # as promised, only where pyarrow is installed; then without an old one beside a new table
+        (out / PARQUET_FILE).unlink(missing_ok=True)
+    else:
+        _replace(out / PARQUET_FILE, content)
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
+    columns = TYPES | {"neurons": int, "epochs_run": int, "fit_seconds": float}
+    columns |= {name: int if name.endswith("neurons") else float for name in SCORE_COLUMNS}
+    schema = pyarrow.schema([(name, kinds[columns.get(name, str)]) for name in rows[0]])
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def one_line(error: BaseException) -> str:
+    """Kind and message of an error, for a cell of the table."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}", delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)

@@ -1,0 +1,208 @@
+"""A sweep over a real Dask scheduler and two worker processes, of which one is killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deepSTRF.cli.main import main
+from deepSTRF.datasets.simulated import SimulatedDataset
+from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.runs import FitOptions, RunError
+from deepSTRF.runs import sweep as sweeps
+from deepSTRF.runs.sweep import Run, Sweep, run_sweep, table
+
+pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="a sweep locks its runs with fcntl"),
+]
+
+DEADLY = 13  # a run with this seed kills every worker that does it
+LIMIT = 180  # seconds for a test: nothing here may hang
+
+
+@register_dataset(
+    DatasetCard(
+        name="small-on-dask",
+        summary="a few simulated cells; this file is loaded by the workers too, so that they know them",
+        species="none",
+        area="none",
+        size="4 neurons, 8 sounds of 0.5 s, 3 repeats",
+        paper="none",
+        licence="none",
+        default_split="holdout:2",
+    )
+)
+class Small(SimulatedDataset):
+    def __init__(self, dt_ms=5.0):
+        super().__init__(n_neurons=4, n_stims=8, duration_s=0.5, n_repeats=3, dt_ms=dt_ms)
+
+
+def dask_setup(worker):
+    """Make runs cheap and one of them deadly; Dask calls this in every worker that preloads this file."""
+    fit_run = sweeps.fit_run
+
+    def fit_or_die(options, *arguments, **keywords):
+        if options.seed == DEADLY:
+            os._exit(9)
+        return fit_run(options, *arguments, **keywords)
+
+    sweeps.fit_run = fit_or_die
+    sys.modules["deepSTRF.runs.fit"].draw_figures = lambda *_, **__: []
+
+
+class Cluster:
+    """A scheduler on loopback, and the workers that a test asks for."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.folder = folder
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.processes = []
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+
+    def start_worker(self, *options):
+        options = ("--nthreads", "1", "--no-dashboard", "--preload", __file__, *options)
+        return self._start("worker", self.address, *options)
+
+    def _start(self, name, *command):
+        # One blamed death is enough, where Dask would wait for four.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+        path = self.folder / f"{name}-{len(self.processes)}.log"
+        with path.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{name}", *command],
+                stdout=log, stderr=log, cwd=self.folder, env=environment, start_new_session=True,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def end(self):
+        for process in self.processes:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)  # a nanny's worker belongs to its group
+            process.wait(10)
+
+    def logs(self):
+        return "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    def too_long(*_):
+        pytest.fail(f"nothing came to an end in {LIMIT} s\n{cluster.logs()}")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(LIMIT)
+    (tmp_path / "cluster").mkdir()
+    cluster = Cluster(tmp_path / "cluster")
+    try:
+        yield cluster
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        cluster.end()
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
+
+
+def runs_of(*seeds, epochs=40):
+    options = {"dataset": "small-on-dask", "model": "linear", "epochs": epochs, "patience": 60, "batch_size": 1}
+    return tuple(Run(f"run{seed}", FitOptions(seed=seed, **options)) for seed in seeds)
+
+
+def kill_in_the_middle(out, process, running):
+    """Kill a process when as many runs are under way."""
+
+    def kill():
+        end = time.monotonic() + LIMIT
+        while len(list(out.glob("*/training/best.pt.resume"))) < running and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread
+
+
+def without_clock(outcomes):
+    return [{**row, "fit_seconds": None} for row in table(outcomes)]
+
+
+def test_a_killed_worker_does_not_change_the_sweep(tmp_path, cluster):
+    runs = (*runs_of(0, 1, 2, 3), Run("ridge", FitOptions(dataset="small-on-dask", model="ridge")))
+    _, victim = cluster.start_worker("--no-nanny"), cluster.start_worker("--no-nanny")  # no nanny: it stays dead
+    serial = run_sweep(Sweep(tmp_path / "serial", runs))
+    killer = kill_in_the_middle(tmp_path / "out", victim, running=2)
+    outcomes = run_sweep(Sweep(tmp_path / "out", runs), scheduler=cluster.address)
+    killer.join()
+    assert victim.wait(10) == -signal.SIGKILL
+    assert [outcome.status for outcome in outcomes] == ["complete"] * 5
+    assert [outcome.origin for outcome in outcomes].count("resumed") == 1
+    assert without_clock(outcomes) == without_clock(serial)
+    for run in runs:
+        for name in ("model/model.safetensors", "predictions.npz", "neurons.csv"):
+            ours, theirs = (tmp_path / out / run.name / name for out in ("out", "serial"))
+            assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_run_that_kills_its_workers_is_given_up_and_the_others_finish(tmp_path, cluster):
+    """Dask blames the other run too, which only waited on the worker that died."""
+    cluster.start_worker()  # its nanny starts it again
+    outcomes = run_sweep(Sweep(tmp_path / "out", runs_of(DEADLY, 1, epochs=2)), scheduler=cluster.address)
+    assert [outcome.status for outcome in outcomes] == ["failed", "complete"]
+    assert "KilledWorker" in outcomes[0].error
+    assert "KilledWorker" in (tmp_path / "out" / "errors.txt").read_text()
+
+
+def test_the_command_waits_for_workers_and_does_no_run_itself(tmp_path, cluster, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a run was done on the login node")
+
+    monkeypatch.setattr(sweeps, "fit_run", refuse)
+    config = tmp_path / "sweep.toml"
+    config.write_text(
+        'out = "out"\nseeds = [0, 1]\n[[dataset]]\nname = "small-on-dask"\n[[model]]\nname = "linear"\nepochs = 2\n'
+    )
+    late = threading.Timer(3, cluster.start_worker, ["--no-nanny"])
+    late.start()
+    result = CliRunner().invoke(main, ["sweep", str(config), "--dask", cluster.address])
+    late.join()
+    assert result.exit_code == 0, result.output
+    assert "the cluster has no worker: 2 runs wait for one" in result.stdout
+    assert "[2/2]" in result.stdout
+    assert Path(tmp_path, "out", "results.csv").exists()
+
+
+def test_a_lost_scheduler_is_said_and_the_sweep_goes_on(tmp_path, cluster):
+    cluster.start_worker("--no-nanny")
+    killer = kill_in_the_middle(tmp_path / "out", cluster.scheduler, running=1)
+    with pytest.raises(RunError, match=f"lost the Dask scheduler at {cluster.address}"):
+        run_sweep(Sweep(tmp_path / "out", runs_of(0, 1)), scheduler=cluster.address)
+    killer.join()
+    outcomes = run_sweep(Sweep(tmp_path / "out", runs_of(0, 1)))
+    assert [outcome.status for outcome in outcomes] == ["complete"] * 2
+
+
+def test_an_address_without_a_scheduler_is_said_at_once(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr("deepSTRF.runs.sweep_cluster.CONNECT_SECONDS", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # something that is no Dask scheduler, and waits itself
+        for address in (f"tcp://127.0.0.1:{silent.getsockname()[1]}", "tcp://127.0.0.1:1", "127.0.0.1", ""):
+            with pytest.raises(RunError, match=f"no Dask scheduler answers at '{address}'"):
+                run_sweep(Sweep(tmp_path / "out", runs_of(0)), scheduler=address)
+    assert not (tmp_path / "out").exists()
