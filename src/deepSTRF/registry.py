@@ -28,7 +28,7 @@ C = TypeVar("C", bound=type)
 
 # Importing these modules runs the decorators.
 _DATASET_MODULES = ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio")
-_MODEL_MODULES = ("deepSTRF.models.audio",)
+_MODEL_MODULES = ("deepSTRF.models.audio", "deepSTRF.models.video")
 
 
 class UnknownNameError(KeyError):
@@ -82,11 +82,14 @@ class ModelCard:
         One line.
     paper : str
         Short citation with its DOI.
+    stimulus : {"spectrogram", "waveform", "movie"}
+        What it takes.
     """
 
     name: str
     summary: str
     paper: str
+    stimulus: str = "spectrogram"
 
 
 _datasets: dict[str, tuple[DatasetCard, type]] = {}

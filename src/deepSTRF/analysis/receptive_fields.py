@@ -1,16 +1,19 @@
 """Receptive fields of fitted models, and how well they agree with known ones.
 
-The sign is always that of the neuron: positive where more sound means more response. The last lag is the current bin.
+The sign is always that of the neuron: positive where more sound (or light) means more response. The last lag is the
+current bin.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.checks import positive_int
+from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
 
 __all__ = ["receptive_fields", "strf_correlation"]
@@ -23,43 +26,46 @@ NEURONS_PER_PASS = 64
 
 
 def receptive_fields(
-    model: AudioEncodingModel, n_lags: int | None = None, *, stimulus: Tensor | None = None
-) -> Float[Tensor, "N F T"]:
-    """Return the spectro-temporal receptive field of every neuron of a model, positive where sound excites.
+    model: FrameModel, n_lags: int | None = None, *, stimulus: Tensor | None = None
+) -> Float[Tensor, "N *frame T"]:
+    """Return the receptive field of every neuron of a model over time, positive where sound or light excites.
 
-    For :class:`~deepSTRF.models.audio.Linear` and :class:`~deepSTRF.models.audio.LinearNonlinear` this is the exact
-    kernel in front of the output activation, with the batch normalisation of eval mode folded in; where an activation
-    falls with its input, the sign is turned. For every other model, also for those with a prefiltering, and wherever a
-    `stimulus` is given, it is the gradient of the response in the last bin with respect to the spectrogram: the kernel
-    that acts like the model for small changes around silence or around that stimulus.
+    For :class:`~deepSTRF.models.audio.Linear`, :class:`~deepSTRF.models.audio.LinearNonlinear` and
+    :class:`~deepSTRF.models.video.VideoLinearNonlinear` this is the exact kernel in front of the output activation,
+    with the batch normalisation of eval mode folded in; where an activation falls with its input, the sign is turned.
+    For every other model, also for those with a prefiltering, and wherever a `stimulus` is given, it is the gradient of
+    the response in the last bin with respect to the spectrogram or movie: the kernel that acts like the model for small
+    changes around silence or around that stimulus.
 
     The model may be in any mode and on any device, and is left exactly as found.
 
     Parameters
     ----------
-    model : AudioEncodingModel
+    model : AudioEncodingModel or VideoEncodingModel
         The fitted model. A front end (``wav2spec``) is left out: the field is over its output.
     n_lags : int, optional
         Number of lags T. Default: the window of the model, for gradients at least 30 bins (and at most the length of
         `stimulus`). More lags than a kernel has are filled with zeros.
     stimulus : Tensor (F, T_stim) or (1, F, T_stim) or (1, 1, F, T_stim), optional
-        Spectrogram around which the gradient is taken, on the scale that the model was trained on. Default: silence,
-        that is zeros, which is the mean sound where stimuli are standardised.
+        Spectrogram around which the gradient is taken, on the scale that the model was trained on; (H, W, T_stim), or
+        with axes in front of it, for a model of movies. Default: silence, that is zeros, which is the mean stimulus
+        where stimuli are standardised.
 
     Returns
     -------
     Tensor
-        ``(N, F, T)`` on the CPU; the last time index is the current bin. In units of response (for the exact kernel:
-        of the activation's input) per unit of the spectrogram.
+        ``(N, F, T)`` on the CPU; ``(N, H, W, T)`` for movies, ``(N, C, H, W, T)`` for those of several channels. The
+        last time index is the current bin. In units of response (for the exact kernel: of the activation's input) per
+        unit of the stimulus.
 
     Raises
     ------
     TypeError
-        If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel`, or `stimulus` no tensor of real
-        numbers.
+        If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel` or
+        :class:`~deepSTRF.models.video.VideoEncodingModel`, or `stimulus` no tensor of real numbers.
     ValueError
-        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands or is
-        not finite.
+        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands or
+        pixels or is not finite.
 
     Notes
     -----
@@ -84,34 +90,35 @@ def receptive_fields(
     >>> torch.allclose(change, (kernel * x).sum((1, 2)), atol=1e-5)
     True
     """
-    if not isinstance(model, AudioEncodingModel):
-        raise TypeError(f"model must be an AudioEncodingModel, got {type(model).__name__}")
+    if not isinstance(model, FrameModel):
+        raise TypeError(f"model must be an AudioEncodingModel or a VideoEncodingModel, got {type(model).__name__}")
     n_lags = None if n_lags is None else positive_int("n_lags", n_lags)
     if stimulus is None and _is_one_kernel(model):
-        return _with_lags(_exact_kernels(model.readout), model.T if n_lags is None else n_lags)
+        kernels = _exact_kernels(model.readout).reshape(model.O, *model._frame, model.T)
+        return _with_lags(kernels.squeeze(1), model.T if n_lags is None else n_lags)  # one channel needs no axis
     if stimulus is None:
         n_lags = max(model.T, DEFAULT_GRADIENT_LAGS) if n_lags is None else n_lags
-        stimulus = torch.zeros(1, 1, model.F, n_lags)
+        stimulus = torch.zeros(1, *model._frame, n_lags)
     else:
-        stimulus = _as_stimulus(stimulus, model.F)
+        stimulus = _as_stimulus(stimulus, model)
         if n_lags is None:
             n_lags = min(max(model.T, DEFAULT_GRADIENT_LAGS), stimulus.shape[-1])
         if n_lags > stimulus.shape[-1]:
             raise ValueError(f"n_lags is {n_lags}, but the stimulus has only {stimulus.shape[-1]} bins")
-    return _gradients(model, stimulus)[..., -n_lags:].clone()
+    return _gradients(model, stimulus).squeeze(1)[..., -n_lags:].clone()
 
 
 def strf_correlation(
-    true: Float[Tensor, "N F T_true"], recovered: Float[Tensor, "N F T_recovered"]
+    true: Float[Tensor, "N *frame T_true"], recovered: Float[Tensor, "N *frame T_recovered"]
 ) -> Float[Tensor, " N"]:
     """Correlate receptive fields with known ones, neuron by neuron.
 
-    Pearson correlation over all bands and lags. Where the numbers of lags differ, both are aligned at the current bin
-    and the shorter one is filled with zeros in the past, so that what it misses counts against it.
+    Pearson correlation over all bands (or pixels) and lags. Where the numbers of lags differ, both are aligned at the
+    current bin and the shorter one is filled with zeros in the past, so that what it misses counts against it.
 
     Parameters
     ----------
-    true, recovered : Tensor (N, F, T)
+    true, recovered : Tensor (N, F, T) or (N, H, W, T)
         Receptive fields; the last time index is the current bin. The numbers of lags may differ.
 
     Returns
@@ -122,7 +129,7 @@ def strf_correlation(
     Raises
     ------
     ValueError
-        If they are no arrays of real numbers, or the shapes don't agree in N and F.
+        If they are no arrays of real numbers, or the shapes don't agree in anything but lags.
 
     Examples
     --------
@@ -134,12 +141,12 @@ def strf_correlation(
     tensor([1., 1., nan])
     """
     true, recovered = _as_fields("true", true), _as_fields("recovered", recovered)
-    if true.ndim != 3 or recovered.ndim != 3 or true.shape[:2] != recovered.shape[:2]:
+    if true.ndim < 3 or true.shape[:-1] != recovered.shape[:-1]:
         raise ValueError(
-            "true and recovered must be (N, F, T) with the same N and F, "
+            "true and recovered must be (N, F, T) with the same N and F, or (N, H, W, T) with the same N, H and W, "
             f"got {tuple(true.shape)} and {tuple(recovered.shape)}"
         )
-    n_lags = max(true.shape[2], recovered.shape[2])
+    n_lags = max(true.shape[-1], recovered.shape[-1])
     x = _with_lags(true.detach().cpu().double(), n_lags).flatten(1)
     y = _with_lags(recovered.detach().cpu().double(), n_lags).flatten(1)
     x_deviation, y_deviation = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
@@ -162,22 +169,22 @@ def _as_fields(name: str, values: object) -> Tensor:
     return fields
 
 
-def _is_one_kernel(model: AudioEncodingModel) -> bool:
-    """Whether the model is one convolution with the spectrogram and an activation."""
+def _is_one_kernel(model: FrameModel) -> bool:
+    """Whether the model is one convolution with the stimulus and an activation."""
     return (
         isinstance(model.readout, STRFReadout)
         and isinstance(model.prefiltering, nn.Identity)
         and isinstance(model.core, nn.Identity)
-        and model.C_in == 1
+        and model.readout.strf.C_in * model.readout.strf.F == math.prod(model._frame)
     )
 
 
-def _exact_kernels(readout: nn.Module) -> Float[Tensor, "N F T"]:
+def _exact_kernels(readout: nn.Module) -> Float[Tensor, "N C F T"]:
     if not isinstance(readout, STRFReadout):
         raise TypeError(f"expected an STRFReadout, got {type(readout).__name__}")
     with torch.no_grad():
         kernel, _ = readout.effective_kernel()
-        return kernel[:, 0] * _activation_direction(readout).to(kernel)[:, None, None]
+        return kernel * _activation_direction(readout).to(kernel)[:, None, None, None]
 
 
 def _activation_direction(readout: STRFReadout) -> Float[Tensor, " N"]:
@@ -202,8 +209,8 @@ def _activation_direction(readout: STRFReadout) -> Float[Tensor, " N"]:
     return torch.where(high < low, -1.0, 1.0)
 
 
-def _gradients(model: AudioEncodingModel, stimulus: Float[Tensor, "1 1 F T"]) -> Float[Tensor, "N F T"]:
-    """Gradient of every neuron's last bin with respect to the spectrogram, in eval mode."""
+def _gradients(model: FrameModel, stimulus: Float[Tensor, "1 *frame T"]) -> Float[Tensor, "N *frame T"]:
+    """Gradient of every neuron's last bin with respect to the stimulus, in eval mode."""
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
     modes = {module: module.training for module in model.modules()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -214,12 +221,12 @@ def _gradients(model: AudioEncodingModel, stimulus: Float[Tensor, "1 1 F T"]) ->
             model.eval()
             for first in range(0, model.O, NEURONS_PER_PASS):
                 neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
-                copies = stimulus.to(reference).repeat(len(neurons), 1, 1, 1).requires_grad_()
+                copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
                 last = model._from_frames(copies)[:, :, 0, -1]
                 # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
                 # leaves no gradients on the parameters.
                 (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
-                gradients.append(gradient[:, 0].cpu())
+                gradients.append(gradient.cpu())
         finally:
             _restore(model, modes, buffers)
     return torch.cat(gradients)
@@ -235,19 +242,21 @@ def _restore(root: nn.Module, modes: dict[nn.Module, bool], buffers: dict[str, T
                 buffer.copy_(buffers[name])
 
 
-def _as_stimulus(stimulus: Tensor, n_bands: int) -> Float[Tensor, "1 1 F T"]:
+def _as_stimulus(stimulus: Tensor, model: FrameModel) -> Float[Tensor, "1 *frame T"]:
     if not isinstance(stimulus, Tensor) or stimulus.is_complex():
         came = stimulus.dtype if isinstance(stimulus, Tensor) else type(stimulus).__name__
         raise TypeError(f"stimulus must be a tensor of real numbers, got {came}")
-    shape = tuple(stimulus.shape)
-    if len(shape) not in (2, 3, 4) or any(size != 1 for size in shape[:-2]) or shape[-2] != n_bands or shape[-1] < 1:
-        raise ValueError(f"stimulus must be one spectrogram ({n_bands}, T) or (1, {n_bands}, T), got shape {shape}")
+    shape, expected = tuple(stimulus.shape), (1, *model._frame)
+    left_out = len(expected) + 1 - len(shape)  # axes of length 1 in front
+    if left_out not in range(3) or (1,) * left_out + shape[:-1] != expected or shape[-1] < 1:
+        sizes = ", ".join(map(str, expected[2:] if expected[1] == 1 else expected[1:]))
+        raise ValueError(f"stimulus must be one of the model's {model._stimuli}, ({sizes}, T), got shape {shape}")
     if not bool(stimulus.isfinite().all()):
         raise ValueError("stimulus has NaN or infinite values: there is no gradient around it")
-    return stimulus.detach().reshape(1, 1, *shape[-2:])
+    return stimulus.detach().reshape(*expected, -1)
 
 
-def _with_lags(kernels: Float[Tensor, "N F T"], n_lags: int) -> Float[Tensor, "N F n_lags"]:
+def _with_lags(kernels: Float[Tensor, "*shape T"], n_lags: int) -> Float[Tensor, "*shape n_lags"]:
     """Keep the latest `n_lags` lags, or fill up with zeros in the past."""
     missing = n_lags - kernels.shape[-1]
     return torch.nn.functional.pad(kernels, (missing, 0)).clone()  # a negative padding crops

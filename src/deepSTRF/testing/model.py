@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ def check_model(
         A model, or a function without arguments that makes one: with it, the initialisation is checked too.
     make_stimulus : callable, optional
         ``(batch_size, n_bins) -> stimuli``, time last, a whole number of samples per bin, drawn from torch's global
-        generator. By default normal ``(B, 1, model.F, n_bins)``.
+        generator. By default normal: spectrograms ``(B, 1, model.F, n_bins)``, or movies
+        ``(B, model.C_in, model.H, model.W, n_bins)``.
     seed : int
         Seed of everything that is drawn.
 
@@ -63,7 +65,7 @@ def check_model(
         _check_interface(subject)
         if not isinstance(model, NeuralModel):
             _check_initialisation(model, seed)
-        stimulus = make_stimulus or _spectrograms(subject)
+        stimulus = make_stimulus or _frames(subject)
         with _named_errors(subject, "on stimuli of 20 bins"):
             subject(stimulus(2, 20))
         case = _Case(subject.eval(), stimulus)
@@ -104,11 +106,20 @@ def _named_errors(model: nn.Module, where: str) -> Iterator[None]:
         raise ContractError(f"{type(model).__name__} fails {where}: {type(error).__name__}: {error}") from error
 
 
-def _spectrograms(model: NeuralModel) -> MakeStimulus:
-    bands = getattr(model, "F", None)
-    if bands is None:
-        raise ContractError(f"{type(model).__name__} has no attribute F: pass make_stimulus to check_model")
-    return lambda batch_size, n_bins: torch.randn(batch_size, 1, bands, n_bins)
+def _frames(model: NeuralModel) -> MakeStimulus:
+    frame = _frame_shape(model)
+    if frame is None:
+        raise ContractError(f"{type(model).__name__} has no attribute F, or H and W: pass make_stimulus to check_model")
+    return lambda batch_size, n_bins: torch.randn(batch_size, *frame, n_bins)
+
+
+def _frame_shape(model: Any) -> tuple[int, ...] | None:
+    """Channels and sizes of what the model sees in one bin, as far as its attributes tell."""
+    if hasattr(model, "F"):
+        return 1, model.F
+    if hasattr(model, "H") and hasattr(model, "W"):
+        return getattr(model, "C_in", 1), model.H, model.W
+    return None
 
 
 def _check_interface(model: object) -> None:
@@ -257,19 +268,27 @@ def _check_float64(case: _Case) -> None:
 
 
 def _check_gradients(case: _Case) -> None:
-    """Every trainable parameter receives a gradient: not zero in eval mode."""
+    """Every trainable parameter receives a gradient that is not zero, in one of the modes at least.
+
+    In train mode batch normalisation cancels offsets in front of it; in eval mode nothing is drawn, at any spread.
+    """
     stims = case.stimulus(3, 4 * case.window + 13)
-    for mode in (False, True):  # in train mode batch normalisation cancels offsets in front of it
+    reached, moved = set(), set()
+    for mode in (False, True):
         case.model.train(mode).zero_grad(set_to_none=True)
         out = case.model(stims)
         (out * torch.randn_like(out)).sum().backward()
         for name, parameter in case.model.named_parameters():
-            if not parameter.requires_grad:
+            if parameter.grad is None:
                 continue
-            _require(parameter.grad is not None, f"no gradient reaches the parameter {name}")
-            gradient = parameter.grad if parameter.grad is not None else torch.zeros(1)
-            _require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
-            _require(mode or bool(gradient.any()), f"the gradient of {name} is zero everywhere")
+            reached.add(name)
+            _require(bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite")
+            if bool(parameter.grad.any()):
+                moved.add(name)
+    for name, parameter in case.model.named_parameters():
+        if parameter.requires_grad:
+            _require(name in reached, f"no gradient reaches the parameter {name}")
+            _require(name in moved, f"the gradient of {name} is zero everywhere")
 
 
 def _per_neuron(case: _Case) -> dict[str, int]:
@@ -377,8 +396,7 @@ def _check_gradmap(case: _Case) -> None:
     for n_bins in (None, case.window + 3):
         shape = tuple(gradmap(T=n_bins).shape)
         length = shape[-1] if n_bins is None else n_bins
-        bands = getattr(case.model, "F", shape[2])
-        expected = (case.model.O, 1, bands, length)
+        expected = (case.model.O, *(_frame_shape(case.model) or shape[1:-1]), length)
         _require(shape == expected and length >= 1, f"STRF_gradmap(T={n_bins}): expected {expected}, got {shape}")
     _require(modes == [module.training for module in case.model.modules()], "STRF_gradmap must leave the mode as found")
     _require(_same_state(state, case.model.state_dict()), "STRF_gradmap must leave the state as found")

@@ -1,0 +1,132 @@
+"""The base of the visual models: movies in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.models.checks import module_or, positive_int
+from deepSTRF.models.frame_model import FrameModel
+
+__all__ = ["VideoEncodingModel"]
+
+
+class VideoEncodingModel(FrameModel):
+    """Base class of models that take movies ``(B, 1, H, W, T)``, one frame per bin, time last.
+
+    Parameters
+    ----------
+    spatial_resol : (int, int)
+        Height H and width W of a frame in pixels.
+    temporal_window_size : int
+        Window T in bins that the model looks at; recurrent models see further.
+    out_neurons : int
+        Number of neurons N.
+    output_activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``. It is kept as ``self.output_activation`` for the readout, which a subclass makes with it.
+    in_channels : int
+        Channels of the movie, such as colours; 1 for a grey one.
+
+    Attributes
+    ----------
+    H, W, T, O, C_in : int
+        Height, width, window, neurons and channels.
+    output_activation : torch.nn.Module or None
+        As given.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive int, `spatial_resol` not a pair, or the activation is in none of the modules.
+    TypeError
+        If `output_activation` is not a module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.readouts import LinearReadout
+    >>> class Luminance(VideoEncodingModel):
+    ...     def __init__(self, spatial_resol, out_neurons=1, output_activation=None):
+    ...         super().__init__(spatial_resol, 1, out_neurons, output_activation)
+    ...         self.core = torch.nn.Sequential(
+    ...             torch.nn.AdaptiveAvgPool3d((1, 1, None)), torch.nn.Flatten(2, 3))
+    ...         self.readout = LinearReadout(1, out_neurons, activation=self.output_activation)
+    >>> Luminance((12, 16), out_neurons=5)(torch.randn(2, 1, 12, 16, 100)).shape
+    torch.Size([2, 5, 1, 100])
+    """
+
+    _stimuli: ClassVar[str] = "movies"
+    output_activation: nn.Module | None
+
+    def __init__(
+        self,
+        spatial_resol: Sequence[int],
+        temporal_window_size: int,
+        out_neurons: int = 1,
+        output_activation: nn.Module | None = None,
+        in_channels: int = 1,
+    ) -> None:
+        super().__init__(out_neurons=out_neurons)
+        if not isinstance(spatial_resol, Sequence) or isinstance(spatial_resol, str) or len(spatial_resol) != 2:
+            raise ValueError(f"spatial_resol must be a pair (H, W) in pixels, got {spatial_resol!r}")
+        self.H = positive_int("spatial_resol[0] (H)", spatial_resol[0])
+        self.W = positive_int("spatial_resol[1] (W)", spatial_resol[1])
+        self.T = positive_int("temporal_window_size (T)", temporal_window_size)
+        self.C_in = positive_int("in_channels", in_channels)
+        if output_activation is not None:
+            module_or("output_activation", output_activation, nn.Identity)
+        # Not as a submodule: the readout holds it, and one module under two names is saved twice.
+        self.__dict__["output_activation"] = output_activation
+
+    @property
+    def _frame(self) -> tuple[int, ...]:
+        return self.C_in, self.H, self.W
+
+    def validate(self) -> None:
+        """Check the slots and sizes; runs by itself at the end of every construction.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See :meth:`NeuralModel.validate`; also if H, W, T or C_in is not a positive int, or no module uses the
+            output activation.
+        """
+        super().validate()
+        for name in ("H", "W", "T", "C_in"):
+            positive_int(name, getattr(self, name, None))
+        if self.output_activation is not None and self.output_activation not in set(self.modules()):
+            raise ValueError(
+                f"{type(self).__name__} does not use its output_activation: give self.output_activation to the readout"
+            )
+
+    def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N C_in H W T"]:
+        """Gradient of *minus* the response at the last bin, at grey (a movie of zeros).
+
+        The sign is that of deepSTRF 0.1.0: **positive values are suppressive**. The model is left exactly as found:
+        mode, gradients, statistics. :func:`deepSTRF.analysis.receptive_fields` has the other sign.
+
+        Parameters
+        ----------
+        T : int, optional
+            Length of the movie in bins; the model's window by default.
+
+        Returns
+        -------
+        Tensor
+            ``(N, 1, H, W, T)``; the last time index is the current bin.
+
+        Raises
+        ------
+        ValueError
+            If `T` is not a positive int.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.video import VideoLinearNonlinear
+        >>> VideoLinearNonlinear((10, 12), temporal_window_size=8, out_neurons=3).STRF_gradmap().shape
+        torch.Size([3, 1, 10, 12, 8])
+        """
+        return self._gradient_at_silence(T)
