@@ -21,6 +21,10 @@ def movies(batch_size: int, n_bins: int) -> Tensor:
     return torch.randn(batch_size, 1, 5, 6, n_bins)
 
 
+def waveforms(batch_size: int, n_bins: int) -> Tensor:
+    return torch.randn(batch_size, 1, 40 * n_bins)
+
+
 class Small(NamedTuple):
     """How to make a model that is quick to check, for any number of neurons and with options; and stimuli for it."""
 
@@ -42,6 +46,13 @@ def _pixels(name: str, **fixed) -> Small:
     return Small(make, movies)
 
 
+def _samples(name: str, **fixed) -> Small:
+    def make(out_neurons: int = 3, **options) -> NeuralModel:
+        return get_model(name)(8000, out_neurons, dt_ms=5.0, **fixed, **options)
+
+    return Small(make, waveforms)
+
+
 ZOO = {
     "convgru": _pixels("convgru", encoder_channels=3, hidden_channels=2, spatial_kernel=3),
     "convnet2d": _bands("convnet2d", kernel_size=(3, 4), c_hidden=3, n_hidden=4),
@@ -49,6 +60,15 @@ ZOO = {
         "convnet3d", channels=(3, 4), spatial_kernels=(3, 3), temporal_kernels=(3, 2), factorised=True
     ),
     "dnet": _bands("dnet", temporal_window_size=5, n_hidden=4),
+    "icnet": _samples(
+        "icnet",
+        n_filters=4,
+        sincnet_kernel_size=16,
+        encoder_channels=5,
+        encoder_kernel_size=8,
+        n_encoder_layers=3,
+        bottleneck_channels=4,
+    ),
     "linear": _bands("linear"),
     "linear-nonlinear": _bands("linear-nonlinear"),
     "nrf": _bands("nrf", temporal_window_size=5, n_hidden=4),

@@ -3,6 +3,7 @@
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.audio.convnet import ConvNet2D
 from deepSTRF.models.audio.dnet import DNet
+from deepSTRF.models.audio.icnet import ICNet
 from deepSTRF.models.audio.linear import Linear, LinearNonlinear
 from deepSTRF.models.audio.nrf import NetworkReceptiveField
 from deepSTRF.models.audio.statenet import StateNet
@@ -12,6 +13,7 @@ __all__ = [
     "AudioEncodingModel",
     "ConvNet2D",
     "DNet",
+    "ICNet",
     "Linear",
     "LinearNonlinear",
     "NetworkReceptiveField",

@@ -50,11 +50,6 @@ class WaveformFrontEnd(Rebuildable, ABC):
         self.hop = self._samples("hop_ms", hop_ms)
         self.out_channels = positive_int("the number of bands", out_channels)
 
-    @property
-    @abstractmethod
-    def centres_hz(self) -> Float[Tensor, " F"]:
-        """Centre frequencies of the bands in Hz."""
-
     @abstractmethod
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
         """Compute the frames of the next samples, a multiple of ``hop``."""
