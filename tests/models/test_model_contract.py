@@ -66,7 +66,7 @@ def test_models_keep_the_contract_behind_a_front_end(cls):
 
 
 @pytest.mark.parametrize("connectivity", ["LC", "FC", "CONV"])
-@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM", "RNN"])
+@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM", "RNN", "LMU", "Mamba", "S4", "S4D"])
 def test_every_statenet_keeps_the_contract(connectivity, rnn_type):
     check_model(lambda: StateNet(12, connectivity=connectivity, rnn_type=rnn_type, out_neurons=3))
 

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import positive_int
+from deepSTRF.models.checks import dropout_rate, positive_int
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
+from deepSTRF.models.layers.lmu import LMU
 from deepSTRF.models.layers.locally_connected import FullyConnected1d
+from deepSTRF.models.layers.mamba import Mamba
+from deepSTRF.models.layers.rnn import RNN
+from deepSTRF.models.layers.s4 import S4, S4D
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.streaming import State
 from deepSTRF.registry import ModelCard, register_model
 
 __all__ = ["StateNet"]
 
-_RECURRENT: dict[str, type[nn.GRU | nn.LSTM | nn.RNN]] = {
-    "GRU": nn.GRU,
-    "LSTM": nn.LSTM,
-    "RNN": nn.RNN,
-    "vanilla": nn.RNN,
+# By number of features, which is the number of units too. They are called as those of torch.nn: features (B, T, H) and
+# a state, zero by default, to output (B, T, H) and the last state.
+_RECURRENT: dict[str, Callable[[int], nn.Module]] = {
+    "GRU": lambda size: GRU(size, size),
+    "LSTM": lambda size: nn.LSTM(size, size, batch_first=True),
+    "RNN": lambda size: RNN(size, size),
+    "vanilla": lambda size: RNN(size, size),
+    "LMU": lambda size: LMU(size, size),
+    "Mamba": Mamba,
+    "S4": S4,
+    "S4D": S4D,
 }
 
 
@@ -52,19 +64,27 @@ class StateNet(AudioEncodingModel):
         C.
     connectivity : {'LC', 'FC', 'CONV'}
         The layer over frequency.
-    rnn_type : {'GRU', 'LSTM', 'RNN'}
-        The recurrent layer; 'vanilla' is another name of 'RNN'.
+    rnn_type : {'GRU', 'LSTM', 'RNN', 'LMU', 'Mamba', 'S4', 'S4D'}
+        The recurrent layer: of gated units (:class:`~deepSTRF.models.layers.gru.GRU`, :class:`torch.nn.LSTM`), of plain
+        ones (:class:`~deepSTRF.models.layers.rnn.RNN`, also called 'vanilla'), of units with a sliding window of the
+        past (:class:`~deepSTRF.models.layers.lmu.LMU`), or a state space layer
+        (:class:`~deepSTRF.models.layers.mamba.Mamba`, :class:`~deepSTRF.models.layers.s4.S4`,
+        :class:`~deepSTRF.models.layers.s4.S4D`).
     out_neurons : int
         Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
     prefiltering, wav2spec : torch.nn.Module, optional
         See :class:`AudioEncodingModel`.
+    dropout : float
+        Dropout of what the recurrent layer gives to the readout.
 
     Raises
     ------
     NotImplementedError
         If `connectivity` or `rnn_type` is unknown; the message lists what there is.
+    ValueError
+        If a number is out of range, or the kernel is longer than the spectrum.
 
     References
     ----------
@@ -94,10 +114,11 @@ class StateNet(AudioEncodingModel):
         output_activation: nn.Module | None = None,
         prefiltering: nn.Module | None = None,
         wav2spec: nn.Module | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         if rnn_type not in list(_RECURRENT):  # a list, for values that cannot be hashed
-            raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are 'GRU', 'LSTM' and 'RNN'")
+            raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are {', '.join(_RECURRENT)}")
         kernel_size, stride = positive_int("kernel_size", kernel_size), positive_int("stride", stride)
         hidden_channels = positive_int("hidden_channels", hidden_channels)
         if kernel_size > self.F:
@@ -114,11 +135,8 @@ class StateNet(AudioEncodingModel):
             raise NotImplementedError(f"there is no connectivity {connectivity!r}; there are 'LC', 'FC' and 'CONV'")
         self.encoder_layers = nn.Sequential(encoder, CausalLayerNorm(hidden_channels, dim=1), nn.Sigmoid())
         self.hidden_size = hidden_channels * n_positions
-        self.rnn: nn.RNNBase
-        if rnn_type == "GRU":
-            self.rnn = GRU(self.hidden_size, self.hidden_size)
-        else:
-            self.rnn = _RECURRENT[rnn_type](self.hidden_size, self.hidden_size, batch_first=True)
+        self.rnn = _RECURRENT[rnn_type](self.hidden_size)
+        self.dropout = nn.Dropout(dropout_rate("dropout", dropout))
         self.readout: LinearReadout = LinearReadout(
             self.hidden_size,
             self.O,
@@ -137,4 +155,4 @@ class StateNet(AudioEncodingModel):
         bins = filtered.permute(3, 0, 1, 2).flatten(0, 1)
         encoded = self.encoder_layers(bins).flatten(1).unflatten(0, (n_bins, n_stims))
         states, state = self.rnn(encoded.transpose(0, 1), state)
-        return states.transpose(1, 2), state
+        return self.dropout(states).transpose(1, 2), state
