@@ -7,12 +7,47 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deepSTRF.models.checks import positive_int, positive_number
 from deepSTRF.models.streaming import State, with_held_past
 
-__all__ = ["LearnableExponentialDecay"]
+__all__ = ["LearnableExponentialDecay", "exponential_sums"]
+
+
+def exponential_sums(x: Float[Tensor, "*shape T"], decay: Tensor, n_bins: int) -> Float[Tensor, "*shape t"]:
+    r"""Sum the last bins at every bin, the older the less: :math:`\sum_{k<n} a^k x(t - k)`.
+
+    The sum over 2m bins is the sum over m plus a\ :sup:`m` times that of m bins before. So it takes a number of passes
+    that grows with log n, where a convolution takes n.
+
+    Parameters
+    ----------
+    x : Tensor
+        Time last, T bins.
+    decay : Tensor
+        a, which broadcasts against `x`.
+    n_bins : int
+        Number of bins n.
+
+    Returns
+    -------
+    Tensor
+        T - n + 1 bins: those that have the n bins they need.
+
+    Examples
+    --------
+    >>> import torch
+    >>> exponential_sums(torch.tensor([0.0, 0.0, 8.0, 0.0, 0.0]), torch.tensor(0.5), 3)
+    tensor([8., 4., 2.])
+    """
+    sums, length = x, 1
+    for digit in bin(n_bins)[3:]:
+        sums = torch.addcmul(sums[..., length:], decay**length, sums[..., : sums.shape[-1] - length])
+        length *= 2
+        if digit == "1":
+            sums = torch.addcmul(x[..., length:], decay, sums[..., : sums.shape[-1] - 1])
+            length += 1
+    return sums
 
 
 class LearnableExponentialDecay(nn.Module):
@@ -101,9 +136,9 @@ class LearnableExponentialDecay(nn.Module):
         if x.ndim < 3 or x.shape[1] != self.input_size:
             raise ValueError(f"expected x of shape (B, {self.input_size}, ..., T), got {tuple(x.shape)}")
         longer, state = with_held_past(x, state, self.kernel_size - 1)
-        rows = longer.flatten(2, -2) if x.ndim > 3 else longer.unsqueeze(2)  # (B, C, rows, K - 1 + t)
-        y = functional.conv2d(rows, self.build_kernel()[:, None, None], groups=self.input_size)
-        return y.reshape(x.shape), state
+        tau = self.tau().reshape(-1, *[1] * (x.ndim - 2))
+        sums = exponential_sums(longer, 1 - 1 / tau, self.kernel_size)
+        return sums / tau if self.decay_input else sums, state
 
     def extra_repr(self) -> str:
         """Name the settings."""
