@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -119,7 +121,8 @@ class SincNet(WaveformFrontEnd):
         n = n - (self.kernel_size - 1) / 2
         # Twice the cutoffs in cycles per sample
         lower, upper = (2 * cutoff / float(self.audio_fs) for cutoff in self.cutoffs_hz())
-        window = torch.hamming_window(self.kernel_size, periodic=False, dtype=n.dtype, device=n.device)
+        # Hamming's; torch.hamming_window cannot be exported to ONNX.
+        window = 0.54 + 0.46 * torch.cos(2 * math.pi / max(1, self.kernel_size - 1) * n)
         return window * (upper * torch.sinc(upper * n) - lower * torch.sinc(lower * n))
 
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
