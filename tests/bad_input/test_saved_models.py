@@ -183,7 +183,7 @@ def test_a_gpu_that_is_not_there(saved):
         NeuralModel.from_pretrained(saved, map_location="cuda")
 
 
-@pytest.mark.parametrize("path", ["missing", "someone/model", "model/config.json"])
+@pytest.mark.parametrize("path", ["missing", "runs/someone/model", "model/config.json"])
 def test_no_folder(saved, monkeypatch, path):
     monkeypatch.chdir(saved.parent)
     with pytest.raises(FileNotFoundError, match=f"no folder '{path}'"):

@@ -283,8 +283,8 @@ def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):
 
 
 def test_missing_things_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder 'someone/model'"):
-        Linear.from_pretrained("someone/model")
+    with pytest.raises(FileNotFoundError, match="no folder 'runs/someone/model'"):
+        Linear.from_pretrained("runs/someone/model")
     for name in ("config.json", "model.safetensors"):
         folder = Linear(12).save_pretrained(tmp_path / name)
         (folder / name).unlink()

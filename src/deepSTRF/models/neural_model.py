@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from abc import ABC
 from collections.abc import Mapping
 from pathlib import Path
@@ -321,6 +322,49 @@ class NeuralModel(Rebuildable, ABC):
 
         return save_pretrained_to_dir(self, directory, metadata=metadata, model_card=model_card)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        model_card: str | None = None,
+        private: bool = False,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Save the model to the Hugging Face Hub (extra ``hub``).
+
+        Parameters
+        ----------
+        repo_id : str
+            ``"user/model"``; it is made if needed.
+        metadata, model_card
+            See :meth:`save_pretrained`.
+        private, token, commit_message
+            See :func:`deepSTRF.models.hub.upload_pretrained`.
+
+        Returns
+        -------
+        str
+            Address of the model's page.
+
+        Raises
+        ------
+        ImportError
+            If huggingface_hub is missing; the message says how to install it.
+        ValueError
+            If the model cannot be saved so that it reloads the same.
+        OSError
+            If the Hub refuses.
+        """
+        from deepSTRF.models.hub import upload_pretrained
+        from deepSTRF.models.pretrained import default_card
+
+        card = default_card(self, repo_id) if model_card is None else model_card
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, metadata=metadata, model_card=card)
+            return upload_pretrained(folder, repo_id, private=private, token=token, commit_message=commit_message)
+
     @overload
     @classmethod
     def from_pretrained(
@@ -330,6 +374,9 @@ class NeuralModel(Rebuildable, ABC):
         extra_kwargs: Mapping[str, Any] | None = ...,
         strict: bool = ...,
         map_location: str | torch.device = ...,
+        cache_dir: str | os.PathLike[str] | None = ...,
+        revision: str | None = ...,
+        token: str | None = ...,
         return_metadata: Literal[False] = ...,
     ) -> M: ...
 
@@ -342,6 +389,9 @@ class NeuralModel(Rebuildable, ABC):
         extra_kwargs: Mapping[str, Any] | None = ...,
         strict: bool = ...,
         map_location: str | torch.device = ...,
+        cache_dir: str | os.PathLike[str] | None = ...,
+        revision: str | None = ...,
+        token: str | None = ...,
         return_metadata: Literal[True],
     ) -> tuple[M, dict[str, Any] | None]: ...
 
@@ -353,6 +403,9 @@ class NeuralModel(Rebuildable, ABC):
         extra_kwargs: Mapping[str, Any] | None = None,
         strict: bool = True,
         map_location: str | torch.device = "cpu",
+        cache_dir: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        token: str | None = None,
         return_metadata: bool = False,
     ) -> M | tuple[M, dict[str, Any] | None]:
         """Load a saved model, in eval mode.
@@ -362,26 +415,32 @@ class NeuralModel(Rebuildable, ABC):
         Parameters
         ----------
         repo_or_path : path
-            The folder.
+            The folder; or, where there is no such folder, ``"user/model"`` on the Hugging Face Hub (extra ``hub``).
         extra_kwargs : mapping, optional
             Constructor arguments that override the saved ones.
         strict : bool
             Whether every tensor must be in the file and in the model.
         map_location : str or torch.device
             Device that the model is moved to.
+        cache_dir, revision, token : optional
+            For a model on the Hub, see :func:`deepSTRF.models.hub.download_pretrained`.
         return_metadata : bool
             Return ``(model, metadata)``; metadata is None where none was saved.
 
         Raises
         ------
         FileNotFoundError
-            If there is no such folder, or a file is missing in it; the message names it.
+            If there is no such folder and no such model on the Hub, or a file is missing in it; the message names it.
+        ImportError
+            If it may be a model on the Hub, and huggingface_hub is missing.
         ValueError
             If a file is damaged, or config and weights do not fit together.
         """
+        from deepSTRF.models.hub import find_pretrained
         from deepSTRF.models.pretrained import load_pretrained_from_dir
 
+        folder = find_pretrained(repo_or_path, cache_dir=cache_dir, revision=revision, token=token)
         model, metadata = load_pretrained_from_dir(
-            cls, repo_or_path, extra_kwargs=extra_kwargs, strict=strict, map_location=map_location
+            cls, folder, extra_kwargs=extra_kwargs, strict=strict, map_location=map_location
         )
         return (model, metadata) if return_metadata else model

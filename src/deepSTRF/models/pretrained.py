@@ -94,7 +94,7 @@ def save_pretrained_to_dir(
     contents: dict[str, bytes] = {
         WEIGHTS_FILE: save(weights, metadata={"format": "pt"}),
         CONFIG_FILE: _json(config, "the configuration"),
-        MODEL_CARD_FILE: (_default_card(model) if model_card is None else model_card).encode(),
+        MODEL_CARD_FILE: (default_card(model) if model_card is None else model_card).encode(),
     }
     if metadata is not None:
         contents[METADATA_FILE] = _json(dict(metadata), "metadata")
@@ -150,9 +150,7 @@ def load_pretrained_from_dir(
     """
     folder = _folder(directory)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(folder)!r} with a saved model (a Hub id cannot be loaded in this version)"
-        )
+        raise FileNotFoundError(f"there is no folder {str(folder)!r} with a saved model")
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{name} is missing in {folder}: is this a folder that save_pretrained wrote?")
@@ -356,7 +354,8 @@ def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
             os.close(descriptor)
 
 
-def _default_card(model: NeuralModel) -> str:
+def default_card(model: NeuralModel, name_or_path: str = "path/to/this/folder") -> str:
+    """The ``README.md`` of a model without one of its own, with front matter for the Hub."""
     name = type(model).__name__
     return (
         "---\nlibrary_name: deepSTRF\ntags:\n- neuroscience\n- encoding-model\n---\n\n"
@@ -364,5 +363,5 @@ def _default_card(model: NeuralModel) -> str:
         f"An encoding model of {model.O} neuron(s), {model.count_trainable_params()} trainable parameters, saved by "
         "[deepSTRF](https://deepstrf.readthedocs.io).\n\n"
         "```python\nfrom deepSTRF.models import NeuralModel\n\n"
-        'model = NeuralModel.from_pretrained("path/to/this/folder")\n```\n'
+        f'model = NeuralModel.from_pretrained("{name_or_path}")\n```\n'
     )

@@ -1,7 +1,10 @@
-"""Saved models under the names of deepSTRF 0.1.0; the code is in :mod:`deepSTRF.models.pretrained`."""
+"""Saved models under the names of deepSTRF 0.1.0; the code is in :mod:`deepSTRF.models.pretrained` and
+:mod:`deepSTRF.models.hub`.
+"""
 
+from deepSTRF.models.configuration import CONFIG_FILE
+from deepSTRF.models.hub import download_pretrained, upload_pretrained
 from deepSTRF.models.pretrained import (
-    CONFIG_FILE,
     METADATA_FILE,
     MODEL_CARD_FILE,
     WEIGHTS_FILE,
@@ -14,6 +17,8 @@ __all__ = [
     "METADATA_FILE",
     "MODEL_CARD_FILE",
     "WEIGHTS_FILE",
+    "download_pretrained",
     "load_pretrained_from_dir",
     "save_pretrained_to_dir",
+    "upload_pretrained",
 ]
