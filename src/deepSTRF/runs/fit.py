@@ -20,6 +20,7 @@ from torch import Tensor
 import deepSTRF
 from deepSTRF.analysis import receptive_fields, strf_correlation
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
@@ -27,6 +28,7 @@ from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
+from deepSTRF.training.arguments import checked_device
 from deepSTRF.training.loggers import JsonlLogger, read_jsonl
 
 __all__ = ["Interrupted", "Recording", "RunResult", "fit_run", "load_recording"]
@@ -70,6 +72,14 @@ def load_recording(options: FitOptions) -> Recording:
         arguments["path"] = options.data
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
+    stimulus = get_recipe(options.model).card.stimulus
+    if stimulus == "waveform":
+        if "return_waveform" not in inspect.signature(cls).parameters:
+            raise RunError(f"{options.model} takes waveforms, and the data set {options.dataset!r} has none")
+        arguments["return_waveform"] = True
+    if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
+        kind = "movies" if stimulus == "movie" else "sounds"
+        raise RunError(f"{options.model} takes {kind}, and the data set {options.dataset!r} has none")
     dataset = cls(**arguments)
     split = options.split or dataset_cards()[options.dataset].default_split
     indices = dataset.split_indices(split)._asdict()
@@ -126,10 +136,6 @@ def fit_run(
     ...     sorted(path.name for path in result.folder.iterdir() if path.suffix == ".json")
     ['config.json', 'scores.json']
     """
-    if options.threads < 1:
-        raise RunError(f"threads must be at least 1, got {options.threads}")
-    if not 0 <= options.seed < 2**32:
-        raise RunError(f"--seed must lie between 0 and 2**32 - 1, got {options.seed}")
     recipe = get_recipe(options.model)
     settings = resolve_settings(recipe, options)
     device = _checked_device(options.device)
@@ -182,7 +188,10 @@ class _Clock:
 
     def __init__(self, history: Path) -> None:
         rows = read_jsonl(history) if history.exists() else []
-        self.before = max((row.get("seconds", 0.0) for row in rows), default=0.0)
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row.get("epoch"), int) or not isinstance(row.get("seconds"), (int, float)):
+                raise RunError(f"{history}, line {number} is not that of an epoch; mend or remove that line")
+        self.before = max((float(row["seconds"]) for row in rows), default=0.0)
         self.started = time.perf_counter()
 
     def __call__(self) -> float:
@@ -271,11 +280,6 @@ def _n_lags(config: dict[str, Any], dataset: AudioNeuralDataset) -> int:
 
 def _checked_device(device: str) -> torch.device:
     try:
-        checked = torch.device(device)
-        torch.empty(1, device=checked)
-    except (RuntimeError, AssertionError) as error:  # torch raises AssertionError where CUDA is not compiled in
-        reason = str(error).splitlines()[0].split(". ")[0]  # torch goes on with everything that it knows
-        raise RunError(f"--device {device} cannot be used here: {reason}") from error
-    if checked.type == "meta":
-        raise RunError("--device meta holds no numbers, so nothing can be fitted on it; use cpu or cuda")
-    return checked
+        return checked_device(device)
+    except ValueError as error:
+        raise RunError(f"--{error}") from error
