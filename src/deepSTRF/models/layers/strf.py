@@ -49,6 +49,12 @@ class CausalSTRFConv(nn.Module):
                 f"the kernel must have {self.C_in} input and {self.C_out} output channels, got a Conv2d with "
                 f"{kernel.in_channels} and {kernel.out_channels}"
             )
+        for size in ("F", "T", "C_in", "C_out"):
+            if getattr(kernel, size, getattr(self, size)) != getattr(self, size):
+                raise ValueError(
+                    f"the kernel {type(kernel).__name__} has {size}={getattr(kernel, size)}, but {getattr(self, size)} "
+                    "is needed here"
+                )
         self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
