@@ -17,7 +17,7 @@ from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 from deepSTRF.models.streaming import State
 
-__all__ = ["LinearReadout", "STRFReadout"]
+__all__ = ["FactorizedReadout", "LinearReadout", "STRFReadout"]
 
 R = TypeVar("R", bound="STRFReadout")
 
@@ -241,6 +241,101 @@ class LinearReadout(nn.Module):
         return {f"{last}.{name}": 0 for name, _ in layer.named_parameters()} | _offered_by(
             self.activation, "activation"
         )
+
+
+class FactorizedReadout(nn.Module):
+    """What a neuron responds to, times where: weights over channels and weights over positions.
+
+    ``y[n, t] = activation(bias[n] + sum_{c, p} feature_weight[n, c] · position_weight[n, p] · x[c, p, t])``. Features
+    that a core computes at every position (band or place) alike are read with C + P weights per neuron, where a full
+    linear readout takes C · P.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels C of the features.
+    positions : int
+        Number of positions P: bands, or places in the picture.
+    out_neurons : int
+        Number of neurons N.
+    activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``; the identity by default.
+    bias : bool
+        One offset per neuron.
+
+    Attributes
+    ----------
+    feature_weight : Parameter
+        ``(N, C)``.
+    position_weight : Parameter
+        ``(N, P)``.
+
+    References
+    ----------
+    Klindt, Ecker, Euler & Bethge (2017), Neural system identification for large populations separating "what" and
+    "where", https://doi.org/10.48550/arXiv.1711.02653
+
+    Examples
+    --------
+    >>> import torch
+    >>> readout = FactorizedReadout(channels=10, positions=28, out_neurons=5)
+    >>> readout(torch.randn(2, 10, 28, 100)).shape
+    torch.Size([2, 5, 1, 100])
+    >>> sum(parameter.numel() for parameter in readout.parameters())  # 5 x (10 + 28 + 1)
+    195
+    """
+
+    memoryless = True
+
+    def __init__(
+        self,
+        channels: int,
+        positions: int,
+        out_neurons: int,
+        activation: nn.Module | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels, self.positions = positive_int("channels", channels), positive_int("positions", positions)
+        positive_int("out_neurons", out_neurons)
+        self.feature_weight = nn.Parameter(torch.empty(out_neurons, self.channels))
+        self.position_weight = nn.Parameter(torch.empty(out_neurons, self.positions))
+        self.bias = nn.Parameter(torch.empty(out_neurons)) if bias else None
+        # So that the products vary as the weights of a linear layer do.
+        for weight in (self.feature_weight, self.position_weight):
+            bound = (3 / weight.shape[1] ** 2) ** 0.25
+            nn.init.uniform_(weight, -bound, bound)
+        if self.bias is not None:
+            bound = (self.channels * self.positions) ** -0.5
+            nn.init.uniform_(self.bias, -bound, bound)
+        self.activation = _checked_activation(activation, out_neurons)
+
+    def forward(self, x: Float[Tensor, "B C *positions T"]) -> Float[Tensor, "B N 1 T"]:
+        """Predict the responses from ``(B, C, P, T)``, or ``(B, C, H, W, T)`` with P = H · W.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another shape.
+        """
+        if x.ndim < 4 or x.shape[1] != self.channels or x.shape[2:-1].numel() != self.positions:
+            raise ValueError(
+                f"expected features of shape (B, C, P, T) with C = {self.channels} and P = {self.positions}, got "
+                f"{tuple(x.shape)}"
+            )
+        # One matrix product with the outer products: the sums over positions first would be as many operations.
+        weight = (self.feature_weight[:, :, None] * self.position_weight[:, None]).flatten(1)
+        drive = nn.functional.linear(x.flatten(1, -2).transpose(1, 2), weight, self.bias)
+        return self.activation(drive).transpose(1, 2).unsqueeze(2)
+
+    def per_neuron_tensors(self) -> dict[str, int]:
+        """Names of the parameters that belong to single neurons, with the axis over neurons."""
+        own = {name: 0 for name, _ in self.named_parameters(recurse=False)}
+        return own | _offered_by(self.activation, "activation")
+
+    def extra_repr(self) -> str:
+        """Name the sizes."""
+        return f"channels={self.channels}, positions={self.positions}, bias={self.bias is not None}"
 
 
 def _checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Module:
