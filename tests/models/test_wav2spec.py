@@ -7,7 +7,7 @@ import torch
 
 from deepSTRF.models import wav2spec
 from deepSTRF.models.audio import Linear, StateNet
-from deepSTRF.models.wav2spec import CausalGammatone, CausalMelSpectrogram, SincNet, make_wav2spec
+from deepSTRF.models.wav2spec import CausalGammatone, CausalLEAF, CausalMelSpectrogram, SincNet, make_wav2spec
 from deepSTRF.models.wav2spec.gammatone import gammatone_kernels
 from deepSTRF.models.wav2spec.pcen import one_pole, pcen
 from deepSTRF.testing import check_model
@@ -26,6 +26,8 @@ FRONT_ENDS = {
     "sincnet": lambda: SincNet(FS, 6),
     "sincnet short": lambda: SincNet(FS, 6, kernel_size=24, init="linear", activation="symlog"),
     "sincnet envelope": lambda: SincNet(FS, 6, kernel_size=64, envelope=True),
+    "leaf": lambda: CausalLEAF(FS, 6),
+    "leaf pool": lambda: CausalLEAF(FS, 6, pool_ms=7.0, kernel_ms=3.0, learn_filters=False, learn_pcen=False),
 }
 LEARNED = [name for name in FRONT_ENDS if name.startswith(("sincnet", "leaf"))]
 
@@ -142,7 +144,7 @@ def test_linear_models_keep_the_contract_behind_every_front_end(name):
     )
 
 
-@pytest.mark.parametrize("kind", ["mel", "gammatone", "sincnet"])
+@pytest.mark.parametrize("kind", ["mel", "gammatone", "sincnet", "leaf"])
 def test_statenet_keeps_the_contract_behind_a_front_end(kind):
     bands = {"n_mels" if kind == "mel" else "n_filters": 7}
     check_model(
@@ -160,7 +162,7 @@ def test_a_saved_model_has_its_front_end(name, tmp_path):
 
 
 @pytest.mark.parametrize("audio_fs", [0, -48000, float("nan"), "48 kHz"])
-@pytest.mark.parametrize("cls", [CausalMelSpectrogram, CausalGammatone, SincNet])
+@pytest.mark.parametrize("cls", [CausalMelSpectrogram, CausalGammatone, SincNet, CausalLEAF])
 def test_a_sampling_rate_is_positive(cls, audio_fs):
     with pytest.raises(ValueError, match="audio_fs"):
         cls(audio_fs)
@@ -190,6 +192,8 @@ def test_a_sampling_rate_is_positive(cls, audio_fs):
         (lambda: SincNet(FS, init="bark"), "init"),
         (lambda: SincNet(FS, activation="relu"), "activation"),
         (lambda: SincNet(FS, kernel_size=0), "kernel_size"),
+        (lambda: CausalLEAF(FS, pool_ms=4.0), "pool_ms must be at least hop_ms"),
+        (lambda: CausalLEAF(FS, f_min=4000.0), "f_min"),
         (lambda: make_wav2spec("cochlea", FS, 5.0), "'cochlea'; there are: 'mel', 'gammatone'"),
         (lambda: make_wav2spec(["mel"], FS, 5.0), "there is no front end"),
     ],
@@ -203,7 +207,13 @@ def test_make_wav2spec_passes_on_what_it_gets():
     front_end = make_wav2spec("gammatone", 16000, 10.0, n_filters=5, compression="none")
     assert isinstance(front_end, CausalGammatone)
     assert (front_end.hop, front_end.out_channels, front_end.compression) == (160, 5, "none")
-    assert set(wav2spec.__all__) == {"CausalGammatone", "CausalMelSpectrogram", "SincNet", "make_wav2spec"}
+    assert set(wav2spec.__all__) == {
+        "CausalGammatone",
+        "CausalLEAF",
+        "CausalMelSpectrogram",
+        "SincNet",
+        "make_wav2spec",
+    }
 
 
 def test_hops_are_rounded_to_samples():
@@ -447,3 +457,75 @@ def test_sincnet_activations():
     (slope,) = torch.autograd.grad(SincNet(FS, 6, activation="symlog")(silence)[0, 0, 2, -1], silence)
     (expected,) = torch.autograd.grad(SincNet(FS, 6, activation="none")(silence)[0, 0, 2, -1], silence)
     torch.testing.assert_close(slope, expected)
+
+
+# --- LEAF ------------------------------------------------------------------------------------------------------------
+
+
+def test_leaf_is_its_formulas_one_after_the_other():
+    front_end = CausalLEAF(FS, 4, kernel_ms=8.0, pool_ms=12.5).double()
+    x = noise(30, 1).double()
+    with torch.no_grad():
+        got = front_end(x)[0, 0].numpy()
+    softplus = np.logaddexp
+    eta = front_end.center_freq_.detach().numpy()
+    sigma = softplus(0, front_end.bandwidth_.detach().numpy())
+    n = np.arange(64) - 31.5
+    for band in range(4):
+        gabor = np.exp(-(n**2) / (2 * sigma[band] ** 2) + 1j * eta[band] * n) / (np.sqrt(2 * np.pi) * sigma[band])
+        modulus = np.sqrt(np.abs(np.convolve(x[0, 0].numpy(), gabor)[:1200]) ** 2 + 1e-9)
+        half_gaussian = np.exp(-0.5 * (np.arange(100) / 25) ** 2)
+        pooled = np.convolve(modulus, half_gaussian / half_gaussian.sum())[39:1200:40]
+        level = scipy.signal.lfilter([0.04], [1, -0.96], pooled)
+        expected = (pooled / (1e-6 + level) ** 0.96 + 2) ** 0.5 - 2**0.5
+        np.testing.assert_allclose(got[band], expected, rtol=1e-5)
+
+
+def test_leaf_starts_as_a_mel_filterbank_with_critical_bandwidths():
+    front_end = CausalLEAF(16000, 10, kernel_ms=40.0)
+    mel = CausalMelSpectrogram(16000, 10, f_min=60.0)
+    torch.testing.assert_close(front_end.centres_hz, mel.centres_hz, rtol=1e-4, atol=0)
+    gabor = torch.complex(*front_end.kernels()).detach().numpy()
+    f = np.fft.fftfreq(16000, 1 / 16000)
+    for kernel, fc in zip(gabor[2:7], front_end.centres_hz.tolist()[2:7], strict=True):
+        gain = np.abs(np.fft.fft(kernel, 16000))
+        assert f[gain.argmax()] == pytest.approx(fc, abs=2)
+        assert gain.max() == pytest.approx(1, abs=0.01)
+        # the gain is a Gaussian with a standard deviation of one ERB
+        spread = np.sqrt((gain**2 * (f - fc) ** 2).sum() / (gain**2).sum())
+        assert spread * np.sqrt(2) == pytest.approx(24.7 * (0.00437 * fc + 1), rel=0.02)
+
+
+def test_a_tone_is_heard_in_its_band():
+    front_end = CausalLEAF(16000, 8)
+    t = torch.arange(1600) / 16000
+    for band, fc in enumerate(front_end.centres_hz.tolist()[:-1]):
+        frames = front_end(torch.sin(2 * torch.pi * fc * t)[None, None])[0, 0, :, 10:]
+        assert frames[:, :3].mean(1).argmax() == band  # before the gain control has caught up
+
+
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        ("learn_filters", {"center_freq_", "bandwidth_"}),
+        ("learn_pooling", {"pool_width_"}),
+        ("learn_pcen", {"alpha_", "delta_", "root_", "rate_"}),
+    ],
+)
+def test_what_leaf_does_not_learn_stays_as_it_is(option, names):
+    everything = CausalLEAF(FS, 4)
+    part = CausalLEAF(FS, 4, **{option: False})
+    assert {name for name, _ in everything.named_parameters()} - {name for name, _ in part.named_parameters()} == names
+    assert everything.state_dict().keys() == part.state_dict().keys()
+    assert torch.equal(everything(noise(5)), part(noise(5)))
+
+
+def test_leaf_stays_in_range_wherever_it_is_learned_to():
+    front_end = CausalLEAF(FS, 4)
+    with torch.no_grad():
+        for parameter in front_end.parameters():
+            parameter.copy_(torch.tensor([-50.0, -1.0, 1.0, 50.0]))
+    frames = front_end(noise(20))
+    frames.square().mean().backward()
+    assert frames.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in front_end.parameters())

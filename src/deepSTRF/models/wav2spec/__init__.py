@@ -4,15 +4,17 @@ from typing import Any
 
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd
 from deepSTRF.models.wav2spec.gammatone import CausalGammatone
+from deepSTRF.models.wav2spec.leaf import CausalLEAF
 from deepSTRF.models.wav2spec.mel import CausalMelSpectrogram
 from deepSTRF.models.wav2spec.sincnet import SincNet
 
-__all__ = ["CausalGammatone", "CausalMelSpectrogram", "SincNet", "make_wav2spec"]
+__all__ = ["CausalGammatone", "CausalLEAF", "CausalMelSpectrogram", "SincNet", "make_wav2spec"]
 
 _KINDS: dict[str, type[WaveformFrontEnd]] = {
     "mel": CausalMelSpectrogram,
     "gammatone": CausalGammatone,
     "sincnet": SincNet,
+    "leaf": CausalLEAF,
 }
 
 
@@ -21,7 +23,7 @@ def make_wav2spec(kind: str, audio_fs: float, dt_ms: float, **kwargs: Any) -> Wa
 
     Parameters
     ----------
-    kind : {'mel', 'gammatone', 'sincnet'}
+    kind : {'mel', 'gammatone', 'sincnet', 'leaf'}
         Which one.
     audio_fs : float
         Sampling rate in Hz.
