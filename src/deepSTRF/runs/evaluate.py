@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,26 +49,52 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     run = Path(run)
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}; give the folder that `deepstrf fit` wrote")
-    saved = files.read_json(run / files.SCORES_FILE)
-    config = files.read_json(run / files.CONFIG_FILE)
-    try:
-        options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
-        fingerprint = config["data_sha256"]
-        old = {part: {name: saved["parts"][part][name] for name in SCORES} for part in PARTS}
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{run / files.CONFIG_FILE} or {files.SCORES_FILE} is not that of a run: {error!r}") from error
+    config, options, saved = _read(run, data)
+    model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
     recording = load_recording(options)
-    if files.data_fingerprint(recording.dataset) != fingerprint:
+    if files.data_fingerprint(recording.dataset) != config["data_sha256"]:
         raise RunError(
             "the data are not those that the run was fitted on (their SHA-256 differs): other files, or another "
             f"version of the loader (the run: deepSTRF {config.get('deepSTRF')})"
         )
-    model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
+    if recording.dataset.N_neurons != model.O:
+        raise RunError(
+            f"{run / files.MODEL_FOLDER} is a model of {model.O} neurons, but the run has {recording.dataset.N_neurons}"
+        )
     with cpu_threads(options.threads):  # as many as the run had, so that the numbers can be the same
         predictions = predict(model, recording.dataset)
         scores = score_parts(predictions, recording.indices, recording.parts)
     summary = summarise(scores)
-    return Evaluation(scores, summary, _largest_difference(old, summary))
+    return Evaluation(scores, summary, _largest_difference(saved, summary))
+
+
+def _read(run: Path, data: str | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
+    """The configuration of a run, its options, and the scores that it saved, all of them as a run writes them."""
+    summary, config = files.read_json(run / files.SCORES_FILE), files.read_json(run / files.CONFIG_FILE)
+    with _named(run / files.SCORES_FILE):
+        saved = {part: {name: _statistics(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
+    with _named(run / files.CONFIG_FILE):
+        options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
+        if not isinstance(config["data_sha256"], str):
+            raise TypeError(f"data_sha256 is {config['data_sha256']!r}")
+    return config, options, saved
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in which something is missing or of another type."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{path} is not that of a run ({type(error).__name__}: {error})") from error
+
+
+def _statistics(entry: dict[str, Any]) -> dict[str, Any]:
+    """Mean and median as finite numbers, None where undefined, and the number of neurons that have them."""
+    values = {name: None if entry[name] is None else float(entry[name]) for name in ("mean", "median")}
+    if not all(value is None or math.isfinite(value) for value in values.values()):
+        raise ValueError(f"a score is not finite: {values}")
+    return {**values, "defined": entry["defined"]}
 
 
 def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:

@@ -6,8 +6,6 @@ import csv
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.runs.options import RunError
+from deepSTRF.training.checkpoint import replace_file
 
 __all__ = [
     "create_run_folder",
@@ -140,11 +139,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def write_json(value: Any, path: Path) -> None:
     """Write JSON atomically; NaN becomes null, so that every reader can read it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(plain(value), file, indent=1, allow_nan=False)
-        file.write("\n")
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    replace_file((json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode(), path)
 
 
 def read_json(path: Path) -> Any:
@@ -159,7 +154,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"{path.parent} is not a finished run: it has no {path.name}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}") from error
 
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
 
 __all__ = ["FitOptions", "Interrupted", "RunError"]
+
+
+_KINDS: dict[type, tuple[Any, str]] = {
+    str: ((str, os.PathLike), "a text"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+}
+_MOST_THREADS = 1024  # with a hundred thousand, torch crashes
 
 
 class RunError(ValueError):
@@ -44,6 +55,12 @@ class FitOptions:
         What is minimised.
     monitor : str, optional
         Key of the epoch dict that early stopping watches; ``val_loss`` is minimised, anything else maximised.
+
+    Raises
+    ------
+    RunError
+        For a value of another type, and a seed or a number of threads that torch cannot take. What the data set and the
+        recipe think of the other values is said by them.
     """
 
     dataset: str = "simulated"
@@ -61,3 +78,14 @@ class FitOptions:
     weight_decay: float | None = None
     loss: str | None = None
     monitor: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(FitOptions).items():
+            value, kinds = getattr(self, name), get_args(hint) or (hint,)
+            allowed, words = _KINDS[kinds[0]]
+            if (isinstance(value, bool) or not isinstance(value, allowed)) and type(value) not in kinds[1:]:
+                raise RunError(f"--{name.replace('_', '-')} must be {words}, got {value!r}")
+        if not 1 <= self.threads <= _MOST_THREADS:
+            raise RunError(f"--threads must lie between 1 and {_MOST_THREADS}, got {self.threads}")
+        if not 0 <= self.seed < 2**32:
+            raise RunError(f"--seed must lie between 0 and 2**32 - 1, got {self.seed}")
