@@ -176,7 +176,9 @@ def fit_run(
             result = _write_results(folder, config, recording, model, history, seconds, device)
         shutil.rmtree(folder / files.TRAINING_FOLDER, ignore_errors=True)
         return result
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(folder)  # a full disk does not say where
         # What was trained for stays, also after Ctrl-C; without scores.json the folder is not taken for a finished run.
         if new and not (folder / files.HISTORY_FILE).exists():
             shutil.rmtree(folder, ignore_errors=True)
