@@ -148,7 +148,7 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
 def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:  # also bytes that are not UTF-8
+    except (ValueError, RecursionError):  # also bytes that are not UTF-8
         return None
     return row if isinstance(row, dict) else None
 
