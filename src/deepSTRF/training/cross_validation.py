@@ -80,7 +80,8 @@ def cross_validate(
     n_jobs : int
         Number of worker processes, -1 for one per core. Each has one torch thread, so that the numbers are bit for bit
         those of ``n_jobs=1`` after ``torch.set_num_threads(1)``; with 1, the folds run here with the threads that torch
-        has. Every fold gets its own copy of the data set then; a worker begins with torch's own defaults.
+        has. The data set is written once to a temporary file that the workers share; a worker begins with torch's own
+        defaults.
 
     Returns
     -------

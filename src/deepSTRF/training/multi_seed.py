@@ -81,9 +81,9 @@ def fit_multi_seed(
     n_jobs : int
         Number of worker processes, -1 for one per core. Each has one torch thread, so that the numbers are bit for bit
         those of ``n_jobs=1`` after ``torch.set_num_threads(1)``; with 1, the seeds run here with the threads that torch
-        has. Factories, loggers and metrics may be closures. Every seed gets its own copies of what they hold, so
-        nothing that they append to a list comes back, and large data sets are better loaded in `loader_factory`. A
-        worker begins with torch's own defaults: call ``torch.set_default_dtype`` and the like in `model_factory`.
+        has. Factories, loggers and metrics may be closures: what they hold is written once to a temporary file, from
+        which every seed starts, so that nothing that one appends to a list comes back. A worker begins with torch's own
+        defaults: call ``torch.set_default_dtype`` and the like in `model_factory`.
 
     Returns
     -------

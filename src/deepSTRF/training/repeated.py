@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import multiprocessing
 import operator
 import pickle
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +17,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -176,7 +177,7 @@ def fit_each(fit: Callable[[int], Any], numbers: Sequence[int], n_jobs: int, kin
     if n_processes == 1:
         outcomes = ((position, _attempt(fit, number)) for position, number in enumerate(numbers))
     else:
-        outcomes = _in_processes(_pickled(fit), numbers, n_processes)
+        outcomes = _in_processes(fit, numbers, n_processes)
     failures = []
     for position, outcome in outcomes:
         if isinstance(outcome, Failure):
@@ -194,54 +195,62 @@ def _attempt(fit: Callable[[int], Any], number: int) -> Any:
         return Failure(traceback.format_exc())
 
 
-def _pickled(fit: Callable[[int], Any]) -> np.ndarray:
-    """Pickle `fit` with all its data, once for all fits; joblib gives an array to its workers as a shared file."""
-    from joblib import wrap_non_picklable_objects
+def _in_processes(fit: Callable[[int], Any], numbers: Sequence[int], n_processes: int) -> Iterator[tuple[int, Any]]:
+    left = dict(enumerate(numbers))
+    with tempfile.TemporaryDirectory(prefix="deepSTRF-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "fit.pt"
+        _save(fit, path)
+        with contextlib.suppress(BrokenProcessPool):  # a worker was killed, and joblib gave up on the rest
+            for position, outcome in _parallel(path, left, n_processes):
+                del left[position]
+                yield position, outcome
+        # Most are killed for want of memory, so each of the rest has the machine to itself.
+        for position, number in left.items():
+            try:
+                yield from _parallel(path, {position: number}, 1)
+            except BrokenProcessPool as error:
+                yield position, Failure(f"its worker process died: {' '.join(str(error).split())}")
+
+
+def _save(fit: Callable[[int], Any], path: Path) -> None:
+    """Write `fit` with all that it holds, once for all workers, which map the tensors instead of copying them."""
+    import cloudpickle
 
     try:
-        return np.frombuffer(pickle.dumps(wrap_non_picklable_objects(fit, keep_wrapper=False)), np.uint8)
+        torch.save(fit, path, pickle_module=cloudpickle, pickle_protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # of any type: what is pickled is the user's
         raise TypeError(
-            "a worker process needs copies of the factories and of fitter_kwargs, with everything that they hold, but "
+            "worker processes need a copy of the factories and of fitter_kwargs, with everything that they hold, but "
             f"{error}. Open files, locks and the like are better made inside the factory; or use n_jobs=1"
         ) from error
 
 
-def _in_processes(pickled: np.ndarray, numbers: Sequence[int], n_processes: int) -> Iterator[tuple[int, Any]]:
-    left = dict(enumerate(numbers))
-    with contextlib.suppress(BrokenProcessPool):  # a worker was killed, and joblib gave up on all that were not done
-        for position, outcome in _parallel(pickled, left, n_processes):
-            del left[position]
-            yield position, outcome
-    # Most are killed for want of memory, so each of the rest has the machine to itself.
-    for position, number in left.items():
-        try:
-            yield from _parallel(pickled, {position: number}, 1)
-        except BrokenProcessPool as error:
-            yield position, Failure(f"its worker process died: {' '.join(str(error).split())}")
-
-
-def _parallel(pickled: np.ndarray, tasks: Mapping[int, int], n_processes: int) -> Iterator[tuple[int, Any]]:
+def _parallel(path: Path, tasks: Mapping[int, int], n_processes: int) -> Iterator[tuple[int, Any]]:
     from joblib import Parallel, delayed, parallel_config
 
     n_jobs = max(2, min(n_processes, len(tasks)))  # a single one would be this process
     # Its own backend, whatever the caller has set: seeds are global, so that threads would share them.
     with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
         parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    for position, outcome in parallel(delayed(_in_worker)(pickled, *task) for task in list(tasks.items())):
+    for position, outcome in parallel(delayed(_in_worker)(path, *task) for task in list(tasks.items())):
         yield position, outcome if isinstance(outcome, Failure) else pickle.loads(outcome)
 
 
-def _in_worker(pickled: np.ndarray, position: int, number: int) -> tuple[int, Any]:
+def _in_worker(path: Path, position: int, number: int) -> tuple[int, Any]:
     """Fit with one thread; whatever can fail is attempted here, because joblib would end the others too."""
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         multiprocessing.set_start_method(None, force=True)  # a DataLoader cannot start its workers by joblib's
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return position, _attempt(lambda number: pickle.dumps(pickle.loads(pickled.data)(number)), number)
+        return position, _attempt(functools.partial(_fit_from, path), number)
     finally:
         torch.set_num_threads(threads)  # joblib works in the caller's process where it may not start others
+
+
+def _fit_from(path: Path, number: int) -> bytes:
+    fit = torch.load(path, weights_only=False, mmap=True)  # code on purpose: the caller's own, written a moment ago
+    return pickle.dumps(fit(number))
 
 
 # ---------------------------------------------------------------------- what they found
