@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
         raise RunError("--lr must be positive, --weight-decay must not be negative, and both must be finite")
     if given.get("monitor", MONITORS[0]) not in MONITORS:
         raise RunError(f"--monitor must be one of {', '.join(MONITORS)}, got {given['monitor']!r}")
-    return dataclasses.replace(recipe.settings, **given)
+    return replace(recipe.settings, **given)
 
 
 def fit_model(
@@ -275,6 +275,24 @@ def _network(name: str, *, windowed: bool = False, soft_rectifier: bool = False,
     return build
 
 
+def _icnet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
+    # A quarter of the published channels: one minute of sound does not need five million parameters.
+    return get_model("icnet")(
+        audio_fs=train.audio_fs, out_neurons=train.N_neurons, dt_ms=train.dt, n_filters=24, encoder_channels=32
+    )
+
+
+def _backbone(rnn_type: str, paper: str) -> Recipe:
+    """StateNet with another recurrent core."""
+    card = replace(
+        model_cards()["statenet"],
+        name=f"statenet-{rnn_type.lower()}",
+        summary=f"StateNet with {rnn_type} as its recurrent core",
+        paper=paper,
+    )
+    return Recipe(card, _STATENET, _network("statenet", rnn_type=rnn_type))
+
+
 def _start_at_mean_response(model: AudioEncodingModel, train: AudioNeuralDataset) -> None:
     """Let a linear readout begin at each neuron's mean response, which the first epochs would be spent on."""
     layers = [module for module in model.readout.modules() if isinstance(module, nn.Linear)]
@@ -297,6 +315,8 @@ def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, Any]:
 # Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
 _REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
 
+_STATENET = Settings(epochs=50, patience=10, lr=3e-3)
+
 RECIPES = {
     "ridge": Recipe(RIDGE_CARD, None, _ridge),
     "linear": Recipe(model_cards()["linear"], Settings(epochs=100, lr=3e-3, batch_size=2, patience=15), _linear),
@@ -311,5 +331,17 @@ RECIPES = {
         model_cards()["dnet"], _REGULARISED, _network("dnet", windowed=True, soft_rectifier=True, n_hidden=50)
     ),
     "convnet2d": Recipe(model_cards()["convnet2d"], _REGULARISED, _network("convnet2d")),
-    "statenet": Recipe(model_cards()["statenet"], Settings(epochs=50, patience=10, lr=3e-3), _network("statenet")),
+    "statenet": Recipe(model_cards()["statenet"], _STATENET, _network("statenet")),
+    "icnet": Recipe(model_cards()["icnet"], Settings(epochs=30, patience=10, lr=1e-3, loss="poisson"), _icnet),
+}
+RECIPES |= {
+    recipe.card.name: recipe
+    for recipe in (
+        _backbone("LSTM", "Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735"),
+        _backbone("RNN", "Elman (1990), https://doi.org/10.1207/s15516709cog1402_1"),
+        _backbone("LMU", "Voelker, Kajić & Eliasmith (2019), Legendre memory units, NeurIPS 32"),
+        _backbone("Mamba", "Gu & Dao (2023), https://doi.org/10.48550/arXiv.2312.00752"),
+        _backbone("S4", "Gu, Goel & Ré (2022), https://doi.org/10.48550/arXiv.2111.00396"),
+        _backbone("S4D", "Gu, Gupta, Goel & Ré (2022), https://doi.org/10.48550/arXiv.2206.11893"),
+    )
 }

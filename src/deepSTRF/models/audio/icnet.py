@@ -24,6 +24,7 @@ __all__ = ["ICNet"]
         name="icnet",
         summary="Deep convolutional encoder of the waveform, shared by all neurons",
         paper="Drakopoulos et al. (2025), https://doi.org/10.1038/s42256-025-01104-9",
+        stimulus="waveform",
     )
 )
 class ICNet(AudioEncodingModel):
