@@ -307,7 +307,7 @@ def test_fuzzed_json_is_read_or_refused(finished, elsewhere, monkeypatch, name):
     monkeypatch.setattr(evaluate, "load_recording", lambda options: recording)
     monkeypatch.setattr(evaluate, "cpu_threads", lambda number: contextlib.nullcontext())
 
-    @settings(max_examples=100, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(list(places(good))), JSON_VALUES, st.booleans())
     def check(keys, value, remove):
         changed = copy.deepcopy(good)
@@ -319,6 +319,58 @@ def test_fuzzed_json_is_read_or_refused(finished, elsewhere, monkeypatch, name):
             assert evaluate_run(run).largest_difference >= 0
 
     check()
+
+
+# --- sweeps -----------------------------------------------------------------------------------------------------------
+
+SWEEP = """
+out = "sweep"
+[[dataset]]
+name = "few"
+[[model]]
+name = "ridge"
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", ["needs a folder"], id="empty"),
+        pytest.param(b"\xff\x00" * 50, ["sweep.toml is not a TOML file"], id="bytes"),
+        pytest.param(SWEEP.encode()[:-2], ["sweep.toml is not a TOML file", "end of document"], id="cut"),
+        pytest.param(b"out = " + b"[" * 10**5, ["sweep.toml is not a TOML file"], id="deep"),
+        pytest.param(SWEEP.replace("few", "fww").encode(), ["'fww'", "Did you mean 'few'?"], id="dataset"),
+    ],
+)
+def test_damaged_files_of_a_sweep(elsewhere, content, words):
+    (elsewhere / "sweep.toml").write_bytes(content)
+    line = refused("sweep", "sweep.toml")
+    assert [word for word in words if word not in line] == []
+    assert tree(elsewhere) == {"sweep.toml": content}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("config.json", lambda content: b"[1]", ["not that of a run"], id="config-list"),
+        pytest.param("config.json", edited("options", to=None), ["not that of a run"], id="options"),
+        pytest.param("config.json", option("seed", "x"), ["another run", "seed 'x', not 0"], id="seed"),
+        pytest.param("config.json", without("neurons"), ["not that of a run", "'neurons'"], id="neurons"),
+        pytest.param("scores.json", lambda content: content[:50], ["cannot be read as JSON"], id="scores-cut"),
+        pytest.param("scores.json", lambda content: b"[1]", ["not that of a run"], id="scores-list"),
+        pytest.param("scores.json", without("parts", "val"), ["not that of a run", "'val'"], id="part"),
+        pytest.param("scores.json", score("high"), ["not that of a run", "'high'"], id="median"),
+    ],
+)
+def test_a_damaged_run_of_a_sweep_is_refused_and_left_alone(finished, elsewhere, name, content, words):
+    (elsewhere / "sweep.toml").write_text(SWEEP)
+    run = damaged(finished, elsewhere, name, content)
+    (elsewhere / "sweep").mkdir()
+    run = run.rename(elsewhere / "sweep" / "few-ridge-seed0")
+    before = tree(run)
+    line = refused("sweep", "sweep.toml")
+    assert [word for word in [name if "another" not in words[0] else str(run), *words] if word not in line] == []
+    assert tree(run) == before
 
 
 # --- unfinished runs --------------------------------------------------------------------------------------------------
@@ -388,17 +440,13 @@ def test_a_disk_that_is_full_from_the_start(disk, elsewhere):
 
 
 def test_an_unfinished_run_on_a_full_disk_stays_as_it_is(disk, unfinished):
-    run = disk(4000) / "run"
+    run = disk(400) / "run"
     shutil.copytree(unfinished, run)
     with contextlib.suppress(OSError):
         (run.parent / "ballast").write_bytes(bytes(10**7))
     before = tree(run)
-    resume = [*LINEAR, "--epochs", "2", "--resume", "--out", str(run)]
-    assert f"No space left on device: '{run}" in refused(*resume)
+    assert f"No space left on device: '{run}" in refused(*LINEAR, "--epochs", 2, "--resume", "--out", run)
     assert tree(run) == before
-    (run.parent / "ballast").unlink()
-    result = CliRunner().invoke(main, resume)
-    assert result.exit_code == 0, result.output
 
 
 def test_a_disk_that_can_only_be_read(disk, read_only, finished):

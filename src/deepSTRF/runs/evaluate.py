@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,30 +69,13 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
 def _read(run: Path, data: str | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
     """The configuration of a run, its options, and the scores that it saved, all of them as a run writes them."""
     summary, config = files.read_json(run / files.SCORES_FILE), files.read_json(run / files.CONFIG_FILE)
-    with _named(run / files.SCORES_FILE):
-        saved = {part: {name: _statistics(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
-    with _named(run / files.CONFIG_FILE):
+    with files.entries_of(run / files.SCORES_FILE):
+        saved = {part: {name: files.statistics(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
+    with files.entries_of(run / files.CONFIG_FILE):
         options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
         if not isinstance(config["data_sha256"], str):
             raise TypeError(f"data_sha256 is {config['data_sha256']!r}")
     return config, options, saved
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file in which something is missing or of another type."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"{path} is not that of a run ({type(error).__name__}: {error})") from error
-
-
-def _statistics(entry: dict[str, Any]) -> dict[str, Any]:
-    """Mean and median as finite numbers, None where undefined, and the number of neurons that have them."""
-    values = {name: None if entry[name] is None else float(entry[name]) for name in ("mean", "median")}
-    if not all(value is None or math.isfinite(value) for value in values.values()):
-        raise ValueError(f"a score is not finite: {values}")
-    return {**values, "defined": entry["defined"]}
 
 
 def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from deepSTRF.training.checkpoint import replace_file
 __all__ = [
     "create_run_folder",
     "data_fingerprint",
+    "entries_of",
     "is_complete",
     "open_run_folder",
     "plain",
     "read_json",
+    "statistics",
     "write_json",
     "write_neurons",
     "write_predictions",
@@ -156,6 +159,29 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path.parent} is not a finished run: it has no {path.name}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}") from error
+
+
+@contextlib.contextmanager
+def entries_of(path: Path) -> Iterator[None]:
+    """Name the file of a run when what is read of it is missing or of another type.
+
+    Raises
+    ------
+    RunError
+        In place of the error of a missing key, a wrong type or a value out of range.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{path} is not that of a run ({type(error).__name__}: {error})") from error
+
+
+def statistics(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and median of a saved score as finite numbers, None where undefined, and of how many neurons they are."""
+    values = {name: None if entry[name] is None else float(entry[name]) for name in ("mean", "median")}
+    if not all(value is None or math.isfinite(value) for value in values.values()):
+        raise ValueError(f"a score is not finite: {values}")
+    return {**values, "defined": entry["defined"]}
 
 
 def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:

@@ -126,9 +126,11 @@ def _is_done(run: Run, out: Path) -> bool:
     folder = out / run.name
     if (folder / files.CONFIG_FILE).exists():
         config = files.read_json(folder / files.CONFIG_FILE)
-        saved, asked = dataclasses.asdict(FitOptions()) | config["options"], dataclasses.asdict(run.options)
+        with files.entries_of(folder / files.CONFIG_FILE):
+            saved, fingerprint = dataclasses.asdict(FitOptions()) | config["options"], config["data_sha256"]
+        asked = dataclasses.asdict(run.options)
         other = [name for name in saved if saved[name] != asked.get(name)]
-        if other == ["data"] and _data_sha256(*_recording(run.options)) == config["data_sha256"]:
+        if other == ["data"] and _data_sha256(*_recording(run.options)) == fingerprint:
             other = []
         if other:
             was = ", ".join(f"{name} {saved[name]!r}, not {asked.get(name)!r}" for name in other)
@@ -176,11 +178,14 @@ def _locked(path: Path) -> Iterator[None]:
 def _complete(run: Run, folder: Path, origin: str) -> Outcome:
     config = files.read_json(folder / files.CONFIG_FILE)
     summary = files.read_json(folder / files.SCORES_FILE)
-    scores = {"neurons": config["neurons"], "epochs_run": summary["epochs"], "fit_seconds": summary["fit_seconds"]}
-    for part, score in itertools.product(PARTS, SCORES):
-        entry = summary["parts"][part][score]
-        for number, key in (("mean", "mean"), ("median", "median"), ("neurons", "defined")):
-            scores[f"{part}_{score}_{number}"] = entry[key]
+    with files.entries_of(folder / files.CONFIG_FILE):
+        scores = {"neurons": config["neurons"]}
+    with files.entries_of(folder / files.SCORES_FILE):
+        scores |= {"epochs_run": summary["epochs"], "fit_seconds": summary["fit_seconds"]}
+        for part, score in itertools.product(PARTS, SCORES):
+            entry = files.statistics(summary["parts"][part][score])
+            for number, key in (("mean", "mean"), ("median", "median"), ("neurons", "defined")):
+                scores[f"{part}_{score}_{number}"] = entry[key]
     return Outcome(run, "complete", scores, origin)
 
 

@@ -99,7 +99,7 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
     config = Path(config).expanduser()
     try:
         asked = tomllib.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
         raise RunError(f"{config} is not a TOML file: {error}") from error
     _check_keys(asked, ("out", "seeds", "device", "dataset", "model"), "the top of the file")
     folder = config.resolve().parent
