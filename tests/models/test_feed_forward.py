@@ -9,8 +9,8 @@ from scipy.signal import correlate2d, lfilter
 from torch import nn
 
 from deepSTRF.models.audio import ConvNet2D, DNet, NetworkReceptiveField
-from deepSTRF.models.layers import LearnableExponentialDecay
-from deepSTRF.models.streaming import map_state
+from deepSTRF.models.layers import CausalLayerNorm, LearnableExponentialDecay
+from deepSTRF.models.streaming import NotStreamableError, map_state
 from deepSTRF.testing import check_model
 
 MODELS = {"nrf": NetworkReceptiveField, "dnet": DNet, "convnet2d": ConvNet2D}
@@ -195,6 +195,15 @@ def test_hidden_receptive_fields_are_read_unit_by_unit(cls):
         model.STRFs(5)
     with pytest.raises(ValueError, match="'ON' or 'OFF', got 'on'"):
         model.STRFs(0, "on")
+
+
+@pytest.mark.parametrize("dim", [-1, 2])
+def test_a_normalisation_over_time_cannot_run_bin_by_bin(dim):
+    layer = CausalLayerNorm(7, dim=dim)
+    assert layer(torch.randn(2, 3, 7)).shape == (2, 3, 7)
+    with pytest.raises(NotStreamableError, match=r"over time.*dim=1"):
+        layer.step(torch.randn(2, 3, 7))
+    assert CausalLayerNorm(3, dim=1).step(torch.randn(2, 3, 7))[1] == ()
 
 
 # --- decay -----------------------------------------------------------------------------------------------------------
