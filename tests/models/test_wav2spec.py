@@ -7,7 +7,14 @@ import torch
 
 from deepSTRF.models import wav2spec
 from deepSTRF.models.audio import Linear, StateNet
-from deepSTRF.models.wav2spec import CausalGammatone, CausalLEAF, CausalMelSpectrogram, SincNet, make_wav2spec
+from deepSTRF.models.wav2spec import (
+    CausalGammatone,
+    CausalLEAF,
+    CausalMelSpectrogram,
+    Gammatonegram,
+    SincNet,
+    make_wav2spec,
+)
 from deepSTRF.models.wav2spec.gammatone import gammatone_kernels
 from deepSTRF.models.wav2spec.pcen import one_pole, pcen
 from deepSTRF.testing import check_model
@@ -23,6 +30,8 @@ FRONT_ENDS = {
     "gammatone": lambda: CausalGammatone(FS, 6),
     "gammatone pcen": lambda: CausalGammatone(FS, 6, compression="pcen", rectify="full", env_window_ms=5.0),
     "gammatone cuberoot": lambda: CausalGammatone(FS, 6, compression="cuberoot", kernel_ms=3.0, env_window_ms=7.0),
+    "gammatonegram": lambda: Gammatonegram(FS, 6, f_max=4000.0),
+    "gammatonegram log": lambda: Gammatonegram(FS, 6, window_ms=5.0, f_min=100.0, compression="log"),
     "sincnet": lambda: SincNet(FS, 6),
     "sincnet short": lambda: SincNet(FS, 6, kernel_size=24, init="linear", activation="symlog"),
     "sincnet envelope": lambda: SincNet(FS, 6, kernel_size=64, envelope=True),
@@ -69,7 +78,8 @@ def test_the_last_sample_of_a_bin_is_seen_in_it(front_end):
     """Causal must not mean late. Windows and kernels may be zero at their very edge, so three samples are looked at."""
     x = noise(9).requires_grad_()
     (gradient,) = torch.autograd.grad(front_end(x)[..., 4].sum(), x)
-    assert gradient[..., 197:200].any()
+    end = 160 + front_end.window if isinstance(front_end, Gammatonegram) else 200
+    assert gradient[..., end - 3 : end].any()
 
 
 def test_the_past_is_the_same_to_the_bit_whatever_follows(front_end):
@@ -144,7 +154,7 @@ def test_linear_models_keep_the_contract_behind_every_front_end(name):
     )
 
 
-@pytest.mark.parametrize("kind", ["mel", "gammatone", "sincnet", "leaf"])
+@pytest.mark.parametrize("kind", ["mel", "gammatone", "gammatonegram", "sincnet", "leaf"])
 def test_statenet_keeps_the_contract_behind_a_front_end(kind):
     bands = {"n_mels" if kind == "mel" else "n_filters": 7}
     check_model(
@@ -162,7 +172,7 @@ def test_a_saved_model_has_its_front_end(name, tmp_path):
 
 
 @pytest.mark.parametrize("audio_fs", [0, -48000, float("nan"), "48 kHz"])
-@pytest.mark.parametrize("cls", [CausalMelSpectrogram, CausalGammatone, SincNet, CausalLEAF])
+@pytest.mark.parametrize("cls", [CausalMelSpectrogram, CausalGammatone, Gammatonegram, SincNet, CausalLEAF])
 def test_a_sampling_rate_is_positive(cls, audio_fs):
     with pytest.raises(ValueError, match="audio_fs"):
         cls(audio_fs)
@@ -194,6 +204,9 @@ def test_a_sampling_rate_is_positive(cls, audio_fs):
         (lambda: SincNet(FS, kernel_size=0), "kernel_size"),
         (lambda: CausalLEAF(FS, pool_ms=4.0), "pool_ms must be at least hop_ms"),
         (lambda: CausalLEAF(FS, f_min=4000.0), "f_min"),
+        (lambda: Gammatonegram(FS, hop_ms=5.0, window_ms=5.5), "window_ms=5.5 is longer than hop_ms=5.0.*causality"),
+        (lambda: Gammatonegram(FS, compression="cuberoot"), "compression"),
+        (lambda: Gammatonegram(FS, f_min=5000.0), "f_min"),
         (lambda: make_wav2spec("cochlea", FS, 5.0), "'cochlea'; there are: 'mel', 'gammatone'"),
         (lambda: make_wav2spec(["mel"], FS, 5.0), "there is no front end"),
     ],
@@ -211,6 +224,7 @@ def test_make_wav2spec_passes_on_what_it_gets():
         "CausalGammatone",
         "CausalLEAF",
         "CausalMelSpectrogram",
+        "Gammatonegram",
         "SincNet",
         "make_wav2spec",
     }
@@ -388,6 +402,65 @@ def test_gradients_of_pcen():
     settings = [torch.rand(2, 1, dtype=torch.float64).add(0.2).requires_grad_() for _ in range(3)]
     rate = torch.tensor([0.1, 0.6], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda e, s, *rest: pcen(e, s, *rest, 1e-3)[0], (energy, rate, *settings))
+
+
+# --- gammatonegram ---------------------------------------------------------------------------------------------------
+
+
+def slaney_filtered(x: np.ndarray, fs: float, fc: float) -> np.ndarray:
+    """The four biquads as Slaney's report gives their coefficients, in double precision."""
+    T, B, omega = 1 / fs, 1.019 * 2 * np.pi * (fc / 9.26449 + 24.7), 2 * np.pi * fc
+    denominator = [1, -2 * np.cos(omega * T) / np.exp(B * T), np.exp(-2 * B * T)]
+    gain = 1.0
+    for sign, inner in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+        root = sign * np.sqrt(3 + inner * 2**1.5)
+        numerator = [T, -(2 * T * np.cos(omega * T) + 2 * root * T * np.sin(omega * T)) / (2 * np.exp(B * T))]
+        x = scipy.signal.lfilter(numerator, denominator, x)
+        gain *= np.abs(scipy.signal.freqz(numerator, denominator, [fc], fs=fs)[1][0])
+    return x / gain
+
+
+@pytest.mark.parametrize(
+    ("fs", "f_min", "f_max"), [(48000, 1000.0, 8000.0), (44100, 50.0, 22050.0), (8000, 80.0, 3000.0)]
+)
+def test_the_gammatonegram_is_slaneys_biquads_and_the_rms_at_the_start_of_a_bin(fs, f_min, f_max):
+    front_end = Gammatonegram(fs, 7, hop_ms=10.0, window_ms=2.5, f_min=f_min, f_max=f_max, compression="none")
+    x = np.random.default_rng(0).normal(size=20 * front_end.hop)
+    got = front_end(torch.from_numpy(x).float()[None, None])[0, 0].numpy()
+    window = round(fs * 0.0025)
+    for frames, fc in zip(got, front_end._centres_hz, strict=True):
+        y = slaney_filtered(x, fs, fc).reshape(20, front_end.hop)[:, :window]
+        np.testing.assert_allclose(frames, np.sqrt((y**2).mean(1)), rtol=1e-4)
+
+
+def test_slaneys_centres():
+    """As his ERBSpace: from the lowest frequency to one step below the highest."""
+    front_end = Gammatonegram(48000, 4, f_min=1000.0, f_max=8000.0)
+    corner = 9.26449 * 24.7
+    steps = np.arange(1, 5) / 4
+    expected = -corner + np.exp(steps * (np.log(1000 + corner) - np.log(8000 + corner))) * (8000 + corner)
+    np.testing.assert_allclose(front_end.centres_hz, expected[::-1], rtol=1e-6)
+
+
+def test_the_filters_agree_with_scipys_gammatone():
+    """SciPy derives the same design on its own, with another gain; compared is the shape."""
+    fs, hop = 16000, 16
+    front_end = Gammatonegram(fs, 3, hop_ms=1.0, window_ms=1 / 16, f_min=500.0, f_max=4000.0, compression="none")
+    impulse = torch.zeros(1, 1, 40 * hop)
+    impulse[..., 0] = 1
+    got = front_end(impulse)[0, 0].numpy()
+    for frames, fc in zip(got, front_end._centres_hz, strict=True):
+        numerator, denominator = scipy.signal.gammatone(fc, "iir", fs=fs)
+        expected = np.abs(scipy.signal.lfilter(numerator, denominator, impulse[0, 0].numpy())[::hop])
+        np.testing.assert_allclose(frames / frames.max(), expected / expected.max(), atol=2e-3)
+
+
+def test_gammatonegram_compressions():
+    x = noise(10)
+    plain = Gammatonegram(FS, 6, compression="none")(x)
+    assert float(plain.min()) < 0.2 < float(plain.max())
+    torch.testing.assert_close(Gammatonegram(FS, 6)(x), plain.log1p())
+    torch.testing.assert_close(Gammatonegram(FS, 6, compression="log", log_floor=0.2)(x), plain.clamp(min=0.2).log())
 
 
 # --- SincNet ---------------------------------------------------------------------------------------------------------

@@ -4,15 +4,17 @@ from typing import Any
 
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd
 from deepSTRF.models.wav2spec.gammatone import CausalGammatone
+from deepSTRF.models.wav2spec.gammatonegram import Gammatonegram
 from deepSTRF.models.wav2spec.leaf import CausalLEAF
 from deepSTRF.models.wav2spec.mel import CausalMelSpectrogram
 from deepSTRF.models.wav2spec.sincnet import SincNet
 
-__all__ = ["CausalGammatone", "CausalLEAF", "CausalMelSpectrogram", "SincNet", "make_wav2spec"]
+__all__ = ["CausalGammatone", "CausalLEAF", "CausalMelSpectrogram", "Gammatonegram", "SincNet", "make_wav2spec"]
 
 _KINDS: dict[str, type[WaveformFrontEnd]] = {
     "mel": CausalMelSpectrogram,
     "gammatone": CausalGammatone,
+    "gammatonegram": Gammatonegram,
     "sincnet": SincNet,
     "leaf": CausalLEAF,
 }
@@ -23,7 +25,7 @@ def make_wav2spec(kind: str, audio_fs: float, dt_ms: float, **kwargs: Any) -> Wa
 
     Parameters
     ----------
-    kind : {'mel', 'gammatone', 'sincnet', 'leaf'}
+    kind : {'mel', 'gammatone', 'gammatonegram', 'sincnet', 'leaf'}
         Which one.
     audio_fs : float
         Sampling rate in Hz.

@@ -14,7 +14,7 @@ from deepSTRF.models.checks import positive_int, positive_number
 from deepSTRF.models.rebuildable import Rebuildable
 from deepSTRF.models.streaming import State
 
-__all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "cube_root", "floored_log"]
+__all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "floored_log", "nth_root"]
 
 
 class WaveformFrontEnd(Rebuildable, ABC):
@@ -160,7 +160,7 @@ def floored_log(x: Tensor, floor: float) -> Tensor:
     return x.clamp(min=floor).log()
 
 
-def cube_root(x: Tensor) -> Tensor:
-    """Cube root of a tensor without negative values, with a slope of 0 at 0, where that of the root is infinite."""
+def nth_root(x: Tensor, degree: int) -> Tensor:
+    """Root of a tensor without negative values, with a slope of 0 at 0, where that of the root is infinite."""
     positive = x > 0
-    return torch.where(positive, torch.where(positive, x, 1.0).pow(1 / 3), 0.0)
+    return torch.where(positive, torch.where(positive, x, 1.0).pow(1 / degree), 0.0)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from deepSTRF.models.checks import positive_int, positive_number
 from deepSTRF.models.scales import ERB_bandwidth, ERB_to_Hz, Hz_to_ERB
 from deepSTRF.models.streaming import State, with_past
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, cube_root, floored_log
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
 from deepSTRF.models.wav2spec.pcen import pcen
 
 __all__ = ["CausalGammatone"]
@@ -152,7 +152,7 @@ class CausalGammatone(WaveformFrontEnd):
         if self.compression == "log":
             bands = floored_log(bands, self.log_floor)
         elif self.compression == "cuberoot":
-            bands = cube_root(bands)
+            bands = nth_root(bands, 3)
         return bands, (samples, rectified, ())
 
 

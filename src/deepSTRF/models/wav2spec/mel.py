@@ -12,7 +12,7 @@ from torch import Tensor
 from deepSTRF.models.checks import positive_number
 from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
 from deepSTRF.models.streaming import State, with_past
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, cube_root, floored_log
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
 
 __all__ = ["CausalMelSpectrogram"]
 
@@ -126,7 +126,7 @@ class CausalMelSpectrogram(WaveformFrontEnd):
                 return floored_log(bands, self.log_floor)
             return (bands + self.log_offset).log()
         if self.compression == "cubic":
-            return cube_root(bands)
+            return nth_root(bands, 3)
         return bands.log1p() if self.compression == "log1p" else bands
 
 
