@@ -44,6 +44,7 @@ class CausalSTRFConv(nn.Module):
         super().__init__()
         self.F, self.T = positive_int("F", F), positive_int("T", T)
         self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
+        self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
         if isinstance(kernel, nn.Conv2d) and (kernel.in_channels, kernel.out_channels) != (self.C_in, self.C_out):
             raise ValueError(
                 f"the kernel must have {self.C_in} input and {self.C_out} output channels, got a Conv2d with "
@@ -55,7 +56,6 @@ class CausalSTRFConv(nn.Module):
                     f"the kernel {type(kernel).__name__} has {size}={getattr(kernel, size)}, but {getattr(self, size)} "
                     "is needed here"
                 )
-        self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B C_out 1 T"]:
         """Convolve.
