@@ -602,3 +602,80 @@ def test_leaf_stays_in_range_wherever_it_is_learned_to():
     frames.square().mean().backward()
     assert frames.isfinite().all()
     assert all(parameter.grad.isfinite().all() for parameter in front_end.parameters())
+
+
+# --- gradients with respect to the waveform --------------------------------------------------------------------------
+
+
+def listener(name: str = "gammatone", **options) -> Linear:
+    torch.manual_seed(0)
+    return Linear(6, 3, out_neurons=3, wav2spec=FRONT_ENDS[name](), **options)
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+@pytest.mark.parametrize("reduce", ["last", "peak", "sum"])
+def test_a_waveform_gradmap_is_finite_and_says_something(name, reduce):
+    gradmap = listener(name).waveform_gradmap(0.3 * noise(8, 1)[0, 0], reduce=reduce)
+    assert gradmap.shape == (320,)
+    assert gradmap.isfinite().all()
+    assert gradmap.any()
+
+
+def test_a_waveform_gradmap_is_the_slope_of_the_response():
+    model = listener().double().eval()
+    x = noise(8, 1).double()
+    slope = torch.randn_like(x)
+    step = 1e-6 * slope
+
+    def response(wave):
+        with torch.no_grad():
+            return model(wave)[0, :, 0]
+
+    differences = (response(x + step) - response(x - step)) / 2e-6
+    expected = {"last": differences[:, -1], "sum": differences.sum(-1)}
+    expected["peak"] = differences.gather(1, response(x).argmax(-1, keepdim=True))[:, 0]
+    for reduce, per_neuron in expected.items():
+        for neuron in (None, 0, np.int64(2), -1):
+            got = (model.waveform_gradmap(x, neuron, reduce) * slope).sum()
+            wanted = per_neuron.sum() if neuron is None else per_neuron[neuron]
+            torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-8)
+
+
+def test_the_shapes_of_one_waveform_mean_the_same():
+    model = listener()
+    x = noise(5, 1)
+    expected = model.waveform_gradmap(x)
+    assert torch.equal(model.waveform_gradmap(x[0]), expected)
+    assert torch.equal(model.waveform_gradmap(x[0, 0]), expected)
+
+
+def test_a_waveform_gradmap_leaves_everything_as_found():
+    model = listener("sincnet").train()
+    model.readout.bn.eval()
+    modes = [module.training for module in model.modules()]
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    x = noise(5, 1)
+    with torch.inference_mode():
+        gradmap = model.waveform_gradmap(x)
+    assert not gradmap.requires_grad
+    assert modes == [module.training for module in model.modules()]
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not x.requires_grad
+
+
+def test_what_a_waveform_gradmap_refuses():
+    model = listener()
+    with pytest.raises(RuntimeError, match="takes spectrograms"):
+        Linear(6, 3).waveform_gradmap(torch.zeros(40))
+    for shape in [(2, 40), (2, 1, 40), (1, 1, 1, 40), ()]:
+        with pytest.raises(ValueError, match="one waveform"):
+            model.waveform_gradmap(torch.zeros(shape))
+    with pytest.raises(ValueError, match="multiple of hop"):
+        model.waveform_gradmap(torch.zeros(41))
+    with pytest.raises(ValueError, match="'mean'"):
+        model.waveform_gradmap(torch.zeros(40), reduce="mean")
+    with pytest.raises(IndexError, match="no neuron 3: the model has 3"):
+        model.waveform_gradmap(torch.zeros(40), neuron=3)
+    with pytest.raises(TypeError, match="as_tensor"):
+        model.waveform_gradmap(np.zeros(40))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -160,16 +162,22 @@ class FrameModel(NeuralModel):
     def _gradient_at_silence(self, T: int | None) -> Float[Tensor, "N ... T"]:
         """Gradient of minus every neuron's last bin at a stimulus of zeros; the model is left exactly as found."""
         n_bins = self.T if T is None else positive_int("T", T)
+        with self._eval_with_gradients():
+            silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
+            last = self._from_frames(silence)[:, :, 0, -1]
+            # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
+            (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
+        return gradient
+
+    @contextlib.contextmanager
+    def _eval_with_gradients(self) -> Iterator[None]:
+        """Eval mode and recorded gradients, whatever is set outside; then every part is back in the mode it had."""
         modes = {module: module.training for module in self.modules()}
         # cuDNN refuses the backward pass of a recurrent layer in eval mode.
         with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
             try:
                 self.eval()
-                last = self._from_frames(silence)[:, :, 0, -1]
-                # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
-                (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
+                yield
             finally:
                 for module, mode in modes.items():
                     module.training = mode
-        return gradient

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -123,6 +125,79 @@ class AudioEncodingModel(FrameModel):
         torch.Size([3, 1, 8, 5])
         """
         return self._gradient_at_silence(T)
+
+    def waveform_gradmap(
+        self, stimulus: Float[Tensor, "*one_one samples"], neuron: int | None = None, reduce: str = "last"
+    ) -> Float[Tensor, " samples"]:
+        """Gradient of the response with respect to every sample of a waveform: what in the sound drove it.
+
+        Positive where a higher sample raises the response. The model is left exactly as found: mode, gradients,
+        statistics.
+
+        Parameters
+        ----------
+        stimulus : Tensor
+            One waveform ``(T_audio,)``, ``(1, T_audio)`` or ``(1, 1, T_audio)``, a whole number of bins.
+        neuron : int, optional
+            Which neuron; the sum over all by default.
+        reduce : {'last', 'peak', 'sum'}
+            The response in the last bin, in the bin where it is highest (for each neuron), or summed over bins.
+
+        Returns
+        -------
+        Tensor
+            ``(T_audio,)``, on the device and in the dtype of the model.
+
+        Raises
+        ------
+        RuntimeError
+            If the model takes spectrograms: it has no ``wav2spec``.
+        ValueError
+            If `stimulus` has another shape, or `reduce` is another value.
+        IndexError
+            If there is no such neuron.
+
+        References
+        ----------
+        Simonyan, Vedaldi & Zisserman (2014), Deep inside convolutional networks: visualising image classification
+        models and saliency maps, https://doi.org/10.48550/arXiv.1312.6034
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.models.audio import Linear
+        >>> from deepSTRF.models.wav2spec import CausalGammatone
+        >>> model = Linear(n_frequency_bands=8, out_neurons=3, wav2spec=CausalGammatone(8000, n_filters=8))
+        >>> model.waveform_gradmap(torch.randn(400), neuron=0).shape
+        torch.Size([400])
+        """
+        if isinstance(self.wav2spec, nn.Identity):
+            raise RuntimeError(
+                f"this {type(self).__name__} takes spectrograms, not waveforms: give it a front end (wav2spec), or use "
+                "STRF_gradmap"
+            )
+        if reduce not in ("last", "peak", "sum"):
+            raise ValueError(f"reduce must be 'last', 'peak' or 'sum', got {reduce!r}")
+        if not isinstance(stimulus, Tensor):
+            raise TypeError(
+                f"stimulus must be a tensor, got {type(stimulus).__name__}: convert it with torch.as_tensor"
+            )
+        shape = tuple(stimulus.shape)
+        if not 1 <= len(shape) <= 3 or any(size != 1 for size in shape[:-1]):
+            raise ValueError(f"expected one waveform (T_audio,), (1, T_audio) or (1, 1, T_audio), got {shape}")
+        neurons = slice(None) if neuron is None else operator.index(neuron)
+        if isinstance(neurons, int) and not -self.O <= neurons < self.O:
+            raise IndexError(f"there is no neuron {neuron}: the model has {self.O}")
+        with self._eval_with_gradients():
+            # A copy, so that also a tensor of inference mode can be differentiated.
+            waveform = stimulus.detach().to(self._reference()).clone().reshape(1, 1, -1).requires_grad_()
+            response = self(waveform)[0, neurons, 0]
+            if reduce == "last":
+                response = response[..., -1]
+            elif reduce == "peak":
+                response = response.amax(-1)
+            (gradient,) = torch.autograd.grad(response.sum(), waveform)
+        return gradient.flatten()
 
 
 def _out_channels(slot: str, module: object) -> int:
