@@ -9,10 +9,12 @@ from model_zoo import ZOO
 from torch import nn
 
 from deepSTRF.models import NeuralModel
-from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet
+from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet, Transformer
 from deepSTRF.models.export import NotExportableError, export_onnx, export_step
+from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.streaming import NotStreamableError
+from deepSTRF.models.wav2spec import make_wav2spec
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'deepSTRF[export]'")
 
@@ -38,10 +40,21 @@ def spectrograms(batch_size, n_bins):
     return torch.randn(batch_size, 1, 12, n_bins)
 
 
+def heard_by(kind):
+    """A model of waveforms with one of our front ends, 40 samples per bin."""
+    n_bands = {"n_mels": 12} if kind == "mel" else {"n_filters": 12}
+    return lambda: Linear(12, 4, 3, wav2spec=make_wav2spec(kind, 8000, 5.0, f_max=3500.0, **n_bands))
+
+
 VARIANTS = {
-    "lstm": lambda: small_statenet(rnn_type="LSTM"),
-    "rnn": lambda: small_statenet(rnn_type="RNN", connectivity="CONV"),
     "window of one bin": lambda: Linear(12, 1, 3, output_activation=nn.Softplus()),
+    "adaptrans": lambda: Linear(12, 4, 3, prefiltering=make_prefiltering("adaptrans", 12, dt=5.0)),
+    "statenet conv": lambda: small_statenet(connectivity="CONV"),
+    **{
+        f"statenet {kind}": lambda kind=kind: small_statenet(rnn_type=kind)
+        for kind in ("LSTM", "RNN", "LMU", "Mamba", "S4", "S4D")
+    },
+    **{kind: heard_by(kind) for kind in ("mel", "gammatone", "sincnet", "leaf")},
 }
 CASES = {name: (lambda name=name: ZOO[name].make()) for name in sorted(ZOO)} | VARIANTS
 
@@ -69,14 +82,14 @@ def in_onnxruntime(path):
     return session, run, inputs
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*sorted(ZOO), *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS)])
 def test_onnx_runtime_predicts_as_the_model_does(name, tmp_path):
     torch.manual_seed(0)
     model = CASES[name]().eval()
-    stims = (ZOO[name].stimulus if name in ZOO else spectrograms)(2, N_FRAMES)
+    _, run, inputs = in_onnxruntime(export_onnx(model, tmp_path / "model.onnx", batch_size=2))
+    stims = torch.randn(*inputs[0].shape[:-1], N_FRAMES * inputs[0].shape[-1])
     with torch.no_grad():
         expected = model(stims)
-    _, run, inputs = in_onnxruntime(export_onnx(model, tmp_path / "model.onnx", batch_size=2))
     torch.testing.assert_close(streamed(run, inputs, stims), expected, atol=1e-5, rtol=1e-4)
 
 
@@ -179,6 +192,8 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(export):
 
     with pytest.raises(NotStreamableError, match="needs its own step"):
         export(NoStep(12))
+    with pytest.raises(NotStreamableError, match="make it with a context_window"):
+        export(Transformer(12, embedding_dim=8))
 
     class NoHop(Frames):
         hop = None
