@@ -359,6 +359,25 @@ def test_mlflow_store_can_be_begun_by_two_processes_at_once(tmp_path):
     assert [len(client.get_metric_history(run.info.run_id, "train_loss")) for run in runs] == [20, 20]
 
 
+@pytest.mark.slow
+def test_mlflow_run_is_gone_on_with(mlflow_store):
+    first = MLflowSeedLogger(0, tracking_dir=mlflow_store / "runs", name="again", config={"epochs": 1})
+    first({"epoch": 0, "train_loss": 0.5})
+    first.close()
+    second = MLflowSeedLogger(
+        0, tracking_dir=mlflow_store / "runs", name="other name", config={"epochs": 2}, run_id=first.run_id
+    )
+    assert second.client.get_run(first.run_id).info.status == "RUNNING"
+    second({"epoch": 1, "train_loss": 0.25})
+    second.close()
+    run = second.client.get_run(first.run_id)
+    assert (run.info.run_name, run.info.status, run.data.params["epochs"]) == ("again-seed0", "FINISHED", "1")
+    losses = second.client.get_metric_history(first.run_id, "train_loss")
+    assert [(metric.step, metric.value) for metric in losses] == [(0, 0.5), (1, 0.25)]
+    with pytest.raises(ValueError, match="there is no run 'none' to go on with"):
+        MLflowSeedLogger(0, tracking_dir=mlflow_store / "runs", run_id="none")
+
+
 @pytest.mark.parametrize("name", ["50%25", "what?"])
 def test_mlflow_folder_that_an_address_cannot_name(tmp_path, name):
     pytest.importorskip("mlflow", reason="mlflow is not installed")

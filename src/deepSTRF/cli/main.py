@@ -82,11 +82,27 @@ def main() -> None:
     is_flag=True,
     help="Go on with the unfinished run in --out, or the newest one of these options in runs/.",
 )
+@click.option(
+    "--log",
+    "loggers",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb", "mlflow"]),
+    help="Log the epochs there too, inside the folder of the run; may be given more than once.",
+)
 @click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
 )
-def fit(dataset: str, model: str, out: str | None, resume: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def fit(
+    dataset: str,
+    model: str,
+    out: str | None,
+    resume: bool,
+    loggers: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Fit MODEL to DATASET and write a folder with scores, predictions, the model and figures.
 
     Without arguments: a simulated population with known receptive fields, and a linear-nonlinear model. Every training
@@ -127,8 +143,8 @@ def fit(dataset: str, model: str, out: str | None, resume: bool, quiet: bool, as
     try:
         with signals:
             result = fit_run(
-                FitOptions(dataset=dataset, model=model, **options), out, resume=resume, on_epoch=on_epoch,
-                on_start=on_start,
+                FitOptions(dataset=dataset, model=model, **options), out, resume=resume, loggers=loggers,
+                on_epoch=on_epoch, on_start=on_start,
             )  # fmt: skip
     except Interrupted as stopped:
         click.echo(

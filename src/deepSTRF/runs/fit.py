@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +30,12 @@ from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
 from deepSTRF.training.arguments import checked_device
-from deepSTRF.training.loggers import JsonlLogger, read_jsonl
+from deepSTRF.training.loggers import LOGGER_KINDS, JsonlLogger, make_logger, read_jsonl
+from deepSTRF.training.loggers.base import Logger
 
 __all__ = ["Interrupted", "Recording", "RunResult", "fit_run", "load_recording"]
+
+MORE_LOGGERS = tuple(kind for kind in LOGGER_KINDS if kind != "jsonl")  # which every run has
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def fit_run(
     out: str | Path | None = None,
     *,
     resume: bool = False,
+    loggers: Sequence[str] = (),
     on_epoch: Callable[[Any, dict[str, Any]], None] | None = None,
     on_start: Callable[[Path, Recording], None] | None = None,
 ) -> RunResult:
@@ -114,6 +119,8 @@ def fit_run(
         Go on with the unfinished run in `out` (default: the newest one of the same options under ``runs/``), after the
         last epoch that it finished; begin it where there is none. On the CPU the result is, bit for bit, that of a run
         that was never interrupted.
+    loggers : sequence of {"tensorboard", "wandb", "mlflow"}
+        Where the epochs and the scores go besides ``history.jsonl``; all of them write inside the run folder.
     on_epoch : callable, optional
         ``(fitter, epoch_dict)``, once per epoch; may call ``fitter.stop()``.
     on_start : callable, optional
@@ -136,6 +143,8 @@ def fit_run(
     ...     sorted(path.name for path in result.folder.iterdir() if path.suffix == ".json")
     ['config.json', 'scores.json']
     """
+    if unknown := [kind for kind in loggers if kind not in MORE_LOGGERS]:
+        raise RunError(f"there is no logger {unknown[0]!r} for a run; choose of {', '.join(MORE_LOGGERS)}")
     recipe = get_recipe(options.model)
     settings = resolve_settings(recipe, options)
     device = _checked_device(options.device)
@@ -150,16 +159,18 @@ def fit_run(
             on_start(folder, recording)
         files.write_json(config, folder / files.CONFIG_FILE)
         history_log = JsonlLogger(folder / files.HISTORY_FILE)
-        clock = _Clock(folder / files.HISTORY_FILE)
+        with _open_loggers(loggers, folder, config, resume=not new) as more_logs, cpu_threads(options.threads):
+            clock = _Clock(folder / files.HISTORY_FILE)
 
-        def log(fitter: Any, row: dict[str, Any]) -> None:
-            if row["epoch"] == fitter.start_epoch:
-                history_log.rewind(row["epoch"])  # an epoch whose end was logged but not saved is run again
-            history_log({**row, "seconds": clock()})
-            if on_epoch is not None:
-                on_epoch(fitter, row)
+            def log(fitter: Any, row: dict[str, Any]) -> None:
+                if row["epoch"] == fitter.start_epoch:
+                    history_log.rewind(row["epoch"])  # an epoch whose end was logged but not saved is run again
+                history_log({**row, "seconds": clock()})
+                for logger in more_logs:
+                    logger(row)
+                if on_epoch is not None:
+                    on_epoch(fitter, row)
 
-        with cpu_threads(options.threads):
             model, history = fit_model(
                 recipe,
                 settings,
@@ -173,7 +184,13 @@ def fit_run(
             if settings is None:
                 history_log.rewind(0)
                 history_log({**history[0], "seconds": seconds})
+                for logger in more_logs:
+                    logger(history[0])
             result = _write_results(folder, config, recording, model, history, seconds, device)
+            for logger in more_logs:
+                logger.finalize(
+                    {part: {name: result.scores[part][name] for name in ("cc", "cc_norm")} for part in ("val", "test")}
+                )
         shutil.rmtree(folder / files.TRAINING_FOLDER, ignore_errors=True)
         return result
     except BaseException as error:
@@ -183,6 +200,22 @@ def fit_run(
         if new and not (folder / files.HISTORY_FILE).exists():
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _open_loggers(
+    kinds: Sequence[str], folder: Path, config: dict[str, Any], *, resume: bool
+) -> Iterator[list[Logger]]:
+    """Make the loggers, and close them however the run ends."""
+    shown = {name: value for name, value in config["options"].items() if value is not None}
+    with contextlib.ExitStack() as opened:
+        loggers = []
+        for kind in dict.fromkeys(kinds):
+            loggers.append(
+                make_logger(kind, folder, seed=shown["seed"], config=shown | (config["settings"] or {}), resume=resume)
+            )
+            opened.callback(loggers[-1].close)
+        yield loggers
 
 
 class _Clock:

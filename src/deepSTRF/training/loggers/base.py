@@ -25,7 +25,14 @@ class Logger(Protocol):
         """Write what is left and let go of files and processes."""
 
 
-def make_logger(kind: str, folder: str | Path, *, seed: int = 0, config: Mapping[str, Any] | None = None) -> Logger:
+def make_logger(
+    kind: str,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Logger:
     """Make the logger that is called `kind`, with everything that it writes inside `folder`.
 
     Parameters
@@ -38,6 +45,9 @@ def make_logger(kind: str, folder: str | Path, *, seed: int = 0, config: Mapping
         The seed of the run.
     config : dict, optional
         What to show as the run's configuration.
+    resume : bool
+        Go on with the MLflow run that this folder's last logger began. The others need not be told: JSONL and
+        TensorBoard always go on with what is there, Weights & Biases always begins a run.
 
     Raises
     ------
@@ -73,7 +83,11 @@ def make_logger(kind: str, folder: str | Path, *, seed: int = 0, config: Mapping
     if kind == "mlflow":
         from deepSTRF.training.loggers.mlflow import MLflowSeedLogger
 
-        return MLflowSeedLogger(seed, tracking_dir=folder / "mlruns", name=name, config=config)
+        begun = folder / "mlruns" / "run_id"
+        run_id = begun.read_text().strip() if resume and begun.exists() else None
+        log = MLflowSeedLogger(seed, tracking_dir=folder / "mlruns", name=name, config=config, run_id=run_id)
+        begun.write_text(log.run_id + "\n")
+        return log
     raise ValueError(f"there is no logger {kind!r}; choose one of {', '.join(LOGGER_KINDS)}")
 
 

@@ -39,7 +39,9 @@ class MLflowSeedLogger:
     name : str, optional
         The run is called ``<name>-seed<k>``, else ``<experiment>-seed<k>``, else ``seed<k>``.
     config : dict, optional
-        Written as parameters.
+        Written as parameters, which MLflow never changes: not of a run that is gone on with.
+    run_id : str, optional
+        A run of the store to go on with. An epoch that is logged again stands in its curves twice.
 
     Attributes
     ----------
@@ -55,7 +57,7 @@ class MLflowSeedLogger:
     Raises
     ------
     ValueError
-        If the path of `tracking_dir` contains ``%`` or ``?``.
+        If the path of `tracking_dir` contains ``%`` or ``?``, or the store has no run `run_id`.
     ImportError
         If ``mlflow`` is not installed.
 
@@ -85,6 +87,7 @@ class MLflowSeedLogger:
         experiment: str | None = None,
         name: str | None = None,
         config: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
     ) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
         mlflow = import_package("mlflow", "MLflowSeedLogger")
@@ -103,6 +106,13 @@ class MLflowSeedLogger:
                 if found is None
                 else found.experiment_id
             )
+        if run_id is not None:
+            self.run_id = run_id
+            try:
+                self.client.update_run(run_id, status="RUNNING")
+            except mlflow.exceptions.MlflowException as error:
+                raise ValueError(f"there is no run {run_id!r} to go on with in {self.tracking_uri}: {error}") from error
+            return
         self.run_id = self.client.create_run(experiment_id, run_name=run_name(seed, name, experiment)).info.run_id
         params = [
             self._param(str(key), value if isinstance(value, str) else json.dumps(plain(value), default=str))
