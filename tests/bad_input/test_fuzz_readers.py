@@ -23,6 +23,7 @@ from deepSTRF.datasets import archives, download
 from deepSTRF.datasets.audio import ns1
 from deepSTRF.datasets.download import RecordingError, RemoteFile
 from deepSTRF.datasets.mat_files import read_mat_variable
+from deepSTRF.training.checkpoint import load_state
 from deepSTRF.utils.audio_io import load_resampled_mono_wav, load_wav
 from deepSTRF.utils.data_download import untar, unzip
 
@@ -305,6 +306,39 @@ def test_names_of_members(tmp_path, small_limit, names):
     (tmp_path / "around" / "a.zip").unlink()
     unpacked_or_nothing(untar, tmp_path, "a.tar", tarred.getvalue())
     (tmp_path / "around" / "a.tar").unlink()
+
+
+# --- the state of a training ---------------------------------------------------------------------------------------
+
+
+def training_state():
+    file = io.BytesIO()
+    state = {"model": {"weight": torch.arange(6.0), "steps": torch.tensor(3)}, "history": [{"epoch": 0, "cc": 0.5}]}
+    torch.save({**state, "random": {"python": (3, (1, 2, 3), None)}}, file)
+    return file.getvalue()
+
+
+STATE = training_state()
+
+
+def listed(value):
+    """Nested values as such that can be compared."""
+    if isinstance(value, torch.Tensor):
+        return [str(value.dtype), value.tolist()]
+    if isinstance(value, dict):
+        return [[key, listed(entry)] for key, entry in value.items()]
+    return [listed(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+@fuzzed(400)
+@given(damaged(STATE))
+def test_states_of_trainings(tmp_path, content):
+    """What can be read at all is what was written, to the bit."""
+    path = tmp_path / "best.pt.resume"
+    path.write_bytes(content)
+    state = survives(lambda: load_state(path, torch.device("cpu")), "best.pt.resume", ValueError)
+    assert state is None or listed(state) == listed(torch.load(io.BytesIO(STATE), weights_only=True))
+    assert tree(tmp_path) == {"best.pt.resume": content}
 
 
 # --- the record of a checksum --------------------------------------------------------------------------------------
