@@ -101,7 +101,8 @@ class GaussianReadout(nn.Module):
         mean = torch.empty(n_neurons, 2).uniform_(-init_range, init_range)
         self.raw_mean = nn.Parameter(torch.atanh(mean))
         self.log_sigma = nn.Parameter(torch.full((n_neurons, 2), math.log(init_sigma)))
-        self.features = nn.Parameter(torch.randn(n_neurons, in_features) / math.sqrt(in_features))
+        # Small: the gradient of the mean points to the neuron's place only once the weights have the right sign.
+        self.features = nn.Parameter(0.1 * torch.randn(n_neurons, in_features) / math.sqrt(in_features))
         self.bias = nn.Parameter(torch.zeros(n_neurons))
         self.activation = _checked_activation(activation, n_neurons)
 
@@ -132,6 +133,42 @@ class GaussianReadout(nn.Module):
         """Mean positions (row, column) in pixels of the feature map, 0 to H − 1 and 0 to W − 1; a copy."""
         size = self.raw_mean.new_tensor([self.H - 1, self.W - 1])
         return (torch.tanh(self.raw_mean.detach()) + 1) / 2 * size
+
+    def place(self, positions: Float[Tensor, "N 2"]) -> None:
+        """Let every neuron begin where its receptive field is known to lie, as from its spike-triggered average.
+
+        Learning moves a neuron along the slope of its fit, which may end beside its place: at the ring around it, for
+        cells with a surround. That can't happen to one that begins within a pixel or two.
+
+        Parameters
+        ----------
+        positions : Tensor
+            ``(N, 2)``: row and column in pixels of the feature map.
+
+        Raises
+        ------
+        ValueError
+            If they are not (N, 2), or not inside of the map.
+
+        Examples
+        --------
+        >>> import torch
+        >>> readout = GaussianReadout(in_features=16, spatial_resol=(12, 20), out_neurons=2)
+        >>> readout.place(torch.tensor([[3.0, 4.0], [6.5, 18.0]]))
+        >>> readout.positions()
+        tensor([[ 3.0000,  4.0000],
+                [ 6.5000, 18.0000]])
+        """
+        size = self.raw_mean.new_tensor([self.H - 1, self.W - 1])
+        places = torch.as_tensor(positions).to(self.raw_mean)
+        if places.shape != self.raw_mean.shape or not bool(((places >= 0) & (places <= size)).all()):
+            raise ValueError(
+                f"positions must be ({len(self.raw_mean)}, 2): row and column in pixels, from 0 to {self.H - 1} and "
+                f"{self.W - 1}; got {positions}"
+            )
+        with torch.no_grad():
+            # The outermost pixels themselves are infinitely far; a hundredth of the way to them is left.
+            self.raw_mean.copy_(torch.atanh((2 * places / size.clamp(min=1) - 1).clamp(-0.99, 0.99)))
 
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
