@@ -9,7 +9,7 @@ PROGRAM = """
 from jaxtyping import install_import_hook
 
 with install_import_hook(["deepSTRF.models", "deepSTRF.metrics", "deepSTRF.training"], "beartype.beartype"):
-    import deepSTRF.metrics, deepSTRF.models.audio, deepSTRF.models.ridge, deepSTRF.training
+    import deepSTRF.metrics, deepSTRF.models.audio, deepSTRF.models.ridge, deepSTRF.models.video, deepSTRF.training
 
 import torch
 torch.set_num_threads(1)
@@ -18,6 +18,7 @@ from deepSTRF import metrics
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.models.audio import Linear, LinearNonlinear, StateNet
 from deepSTRF.models.ridge import fit_ridge
+from deepSTRF.models.video import ConvGRUNet, ConvNet3D, VideoLinearNonlinear
 from deepSTRF.training import Fitter
 from deepSTRF.utils import neural_collate
 
@@ -41,6 +42,16 @@ for name in ("mse_loss", "poisson_loss", "corrcoef", "fve"):
     getattr(metrics, name)(pred, batch["responses"], reduction="none")
 for method in ("schoppe", "hsu"):
     metrics.normalized_corrcoef(pred, batch["responses"], method=method, reduction="none")
+
+movies = torch.randn(2, 1, 5, 6, 9)
+for model in (
+    VideoLinearNonlinear((5, 6), 4, out_neurons=3, rank=2),
+    ConvNet3D((5, 6), (2, 2), (3, 3), (3, 2), out_neurons=3),
+    ConvGRUNet((5, 6), 2, out_neurons=3),
+):
+    model(movies).sum().backward()
+    model.eval().stream(2).step(movies[..., :1])
+    model.STRF_gradmap()
 
 from jaxtyping import TypeCheckError
 try:

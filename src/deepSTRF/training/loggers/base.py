@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["LOGGER_KINDS", "Logger", "make_logger"]
 
 LOGGER_KINDS = ("jsonl", "tensorboard", "wandb", "mlflow")
 
 
+@runtime_checkable
 class Logger(Protocol):
     """What every logger of this package can do; of a logger of your own only the call is asked for."""
 
