@@ -1,5 +1,7 @@
 """What is drawn is what was given, on axes with units, and nothing global changes."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 import torch
 
 from deepSTRF import plotting
+from deepSTRF.models.wav2spec import CausalMelSpectrogram
 from deepSTRF.plotting import (
+    compare_wav2spec_to_groundtruth,
     plot_cc_against_ceiling,
     plot_learning_curves,
     plot_neuron,
@@ -67,7 +71,11 @@ def every_figure(convert, history):
     rng = np.random.default_rng(1)
     stim, response, trace = rng.normal(size=(34, 50)), rng.poisson(0.3, (4, 50)), rng.uniform(size=50)
     strfs = rng.normal(size=(3, 34, 10))
+    recording = SimpleNamespace(stims=[convert(rng.normal(size=(1, 2000)))], dt=5.0)
     return {
+        "compare_wav2spec_to_groundtruth": compare_wav2spec_to_groundtruth(
+            recording, CausalMelSpectrogram(8000, 34), ground_truth_stims=[convert(stim)]
+        )[2],
         "plot_stim_with_response": plot_stim_with_response(convert(stim), convert(response), convert(trace), 5.0)[0],
         "plot_psth_vs_pred": plot_psth_vs_pred(convert(trace), convert(trace), 5.0).figure,
         "plot_neuron": plot_neuron(convert(stim), convert(response), None, convert(trace), 5.0, FREQUENCIES)[0],

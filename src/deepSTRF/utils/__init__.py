@@ -9,10 +9,11 @@ from deepSTRF.utils.data import (
     neural_collate,
 )
 
-_FIGURES = ("plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid")
+_FIGURES = ("compare_wav2spec_to_groundtruth", "plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid")
 
 __all__ = [
     "ResponseSmoothingTransform",
+    "compare_wav2spec_to_groundtruth",
     "concat_neural_datasets",
     "hanning_smooth",
     "neural_collate",

@@ -1,5 +1,10 @@
 """The figures' old address; they live in :mod:`deepSTRF.plotting`."""
 
-from deepSTRF.plotting import plot_psth_vs_pred, plot_stim_with_response, plot_strf_grid
+from deepSTRF.plotting import (
+    compare_wav2spec_to_groundtruth,
+    plot_psth_vs_pred,
+    plot_stim_with_response,
+    plot_strf_grid,
+)
 
-__all__ = ["plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid"]
+__all__ = ["compare_wav2spec_to_groundtruth", "plot_psth_vs_pred", "plot_stim_with_response", "plot_strf_grid"]
