@@ -1,18 +1,22 @@
 """A saved model reloads to identical outputs, or saving refuses with the reason."""
 
 import json
+import math
 import os
 
 import pytest
 import torch
+from model_zoo import PREFILTERED, ZOO
 from safetensors.torch import save_file
 from torch import nn
 
-from deepSTRF.models import NeuralModel
+from deepSTRF.models import NeuralModel, audio
 from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, StateNet
+from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.wav2spec import make_wav2spec
 from deepSTRF.utils import hub
 
 
@@ -69,6 +73,35 @@ def test_round_trip_is_exact(make, tmp_path):
     _assert_same(model, again)
     _assert_same(model, NeuralModel.from_pretrained(tmp_path / "a" / "model"))
     assert repr(again) == repr(model)
+
+
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_every_registered_model_reloads_to_identical_outputs(name, tmp_path):
+    torch.manual_seed(0)
+    model = ZOO[name].make()
+    model.train()(ZOO[name].stimulus(3, 12))  # the statistics of normalisations
+    again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path))
+    assert type(again) is type(model)
+    stims = ZOO[name].stimulus(2, 15)
+    assert torch.equal(model.eval()(stims), again(stims))
+
+
+@pytest.mark.parametrize("name", PREFILTERED)
+def test_models_are_saved_with_a_prefiltering(name, tmp_path):
+    for kind in ("adaptrans", "icadaptation"):
+        model = ZOO[name].make(prefiltering=make_prefiltering(kind, 12, dt=5.0))
+        again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path / kind))
+        assert repr(again.prefiltering) == repr(model.prefiltering)
+        _assert_same(model, again)
+
+
+@pytest.mark.parametrize("kind", ["mel", "gammatone", "sincnet", "leaf"])
+def test_models_are_saved_with_the_front_ends_of_the_library(kind, tmp_path):
+    n_bands = {"n_mels": 12} if kind == "mel" else {"n_filters": 12}
+    model = StateNet(12, wav2spec=make_wav2spec(kind, 8000, 5.0, f_max=3500.0, **n_bands)).eval()
+    again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path))
+    wave = torch.randn(1, 1, 40 * 9)
+    assert torch.equal(model(wave), again(wave))
 
 
 def test_files_and_names(tmp_path):
@@ -445,3 +478,83 @@ def test_a_published_configuration_without_its_class_loads_as_the_class_that_is_
     config = {name: value for name, value in PUBLISHED_CONFIG.items() if name != "_model_class"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     _assert_same(model, StateNet.from_pretrained(tmp_path))
+
+
+# The other models of the earlier release: the arguments that they had there, and the tensors of a saved one.
+_NO_MODULES = {"output_activation": None, "prefiltering": None}
+_BATCH_NORM = [
+    f"readout.bn.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+]
+_SOFTPLUS = ["readout.activation._raw_beta", "readout.activation._raw_b"]
+_WINDOW = {"n_frequency_bands": 34, "temporal_window_size": 9, "out_neurons": 5, **_NO_MODULES}
+
+
+def _pairs(*layers):
+    return [f"{layer}.{name}" for layer in layers for name in ("weight", "bias")]
+
+
+def _numbered(shapes):
+    """Tensors in which no two entries are equal, so that nothing can be exchanged unseen."""
+    start = 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        yield name, torch.arange(start, start + size, dtype=torch.float32).reshape(shape) / 1e4
+        start += size
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config", "names"),
+    [
+        ("Linear", _WINDOW | {"kernel": None, "wav2spec": None}, [*_pairs("readout.strf.kernel"), *_BATCH_NORM]),
+        ("LinearNonlinear", _WINDOW | {"kernel": None}, [*_pairs("readout.strf.kernel"), *_BATCH_NORM, *_SOFTPLUS]),
+        (
+            "NetworkReceptiveField",
+            _WINDOW | {"n_hidden": 20, "kernel": None},
+            [*_pairs("core.0.kernel", "core.1.ln", "readout.fc"), *_SOFTPLUS],
+        ),
+        (
+            "DNet",
+            _WINDOW | {"n_hidden": 20, "init_tau": 2.0, "decay_input": True, "kernel": None},
+            [*_pairs("core.0.kernel", "core.1.ln", "readout.fc"), "core.3.d"],
+        ),
+        (
+            "ConvNet2D",
+            {"n_frequency_bands": 34, "kernel_size": [3, 9], "c_hidden": 10, "n_hidden": 20, "out_neurons": 5}
+            | _NO_MODULES,
+            [
+                *_pairs("core.1", "core.2.ln", "core.4", "core.5.ln", "core.7", "core.8.ln"),
+                *_pairs("readout.fc.0", "readout.fc.2"),
+                *_SOFTPLUS,
+            ],
+        ),
+        (
+            "Transformer",
+            {
+                "n_frequency_bands": 34,
+                "freq_patch_size": None,
+                "time_patch_size": 1,
+                "context_window": None,
+                "embedding_dim": 48,
+                "n_heads": 1,
+                "n_layers": 1,
+                "out_neurons": 5,
+                **_NO_MODULES,
+            },
+            [
+                *_pairs("patchify", *(f"tsfm.layers.0.{part}" for part in ("linear1", "linear2", "norm1", "norm2"))),
+                *(f"tsfm.layers.0.self_attn.in_proj_{name}" for name in ("weight", "bias")),
+                *_pairs("tsfm.layers.0.self_attn.out_proj", "readout.fc"),
+                "pos_encoding.div_term",
+            ],
+        ),
+    ],
+)
+def test_models_of_the_earlier_release_load_by_their_names(tmp_path, model_class, config, names):
+    shapes = {name: tuple(t.shape) for name, t in getattr(audio, model_class)(**config).state_dict().items()}
+    assert set(shapes) == set(names)
+    tensors = dict(_numbered(shapes))
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config | {"_model_class": model_class}))
+    model = NeuralModel.from_pretrained(tmp_path)
+    assert type(model).__name__ == model_class
+    assert all(torch.equal(value, tensors[name]) for name, value in model.state_dict().items())

@@ -5,6 +5,7 @@ import functools
 
 import pytest
 import torch
+from model_zoo import ZOO
 from torch import nn
 
 from deepSTRF.metrics import corrcoef
@@ -127,7 +128,7 @@ def test_old_gradients_do_not_move_what_was_frozen():
 def test_unknown_parts_are_named():
     model = small_statenet()
     for name in ("decoder", "", "rnn.nothing"):
-        with pytest.raises(ValueError, match=rf"no part '{name}'; there are .*encoder_layers, rnn, readout"):
+        with pytest.raises(ValueError, match=rf"no part '{name}'; there are .*encoder_layers, rnn, .*readout"):
             model.freeze("core", name)
     assert model.count_trainable_params() == sum(p.numel() for p in model.parameters())
 
@@ -168,6 +169,20 @@ def test_the_core_is_copied_and_the_readout_is_new(activation):
 def transfer_seeded(model, out_neurons):
     set_random_seed(1)
     return transfer(model, out_neurons).readout.fc.weight
+
+
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_every_registered_model_transfers_or_says_that_it_is_all_readout(name):
+    model = ZOO[name].make(out_neurons=3)
+    if name in ("linear", "linear-nonlinear", "video-ln"):
+        with pytest.raises(ValueError, match="nothing to transfer"):
+            transfer(model, 5)
+        return
+    new = transfer(model, 5)
+    assert new.count_trainable_params() == sum(p.numel() for p in new.readout.parameters())
+    assert same(tensors(new, False), tensors(model, False))
+    stims = ZOO[name].stimulus(2, 9)
+    assert new(stims).shape == (2, 5, 1, 9)
 
 
 def test_the_core_can_be_left_to_train_and_arguments_can_differ():
