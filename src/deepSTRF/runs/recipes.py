@@ -275,6 +275,20 @@ def _network(name: str, *, windowed: bool = False, soft_rectifier: bool = False,
     return build
 
 
+def _transformer(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
+    # Tokens of two thirds of the window: attention over single bins does not learn from a minute of sound.
+    window = max(1, round(window_ms / train.dt))
+    build = _network(
+        "transformer",
+        soft_rectifier=True,
+        time_patch_size=max(1, round(window * 2 / 3)),
+        context_window=window,
+        norm_first=True,
+        dropout=0.2,
+    )
+    return build(train, val, window_ms)
+
+
 def _icnet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     # A quarter of the published channels: one minute of sound does not need five million parameters.
     return get_model("icnet")(
@@ -331,6 +345,9 @@ RECIPES = {
         model_cards()["dnet"], _REGULARISED, _network("dnet", windowed=True, soft_rectifier=True, n_hidden=50)
     ),
     "convnet2d": Recipe(model_cards()["convnet2d"], _REGULARISED, _network("convnet2d")),
+    "transformer": Recipe(
+        model_cards()["transformer"], Settings(epochs=120, patience=25, lr=5e-3, weight_decay=0.1), _transformer
+    ),
     "statenet": Recipe(model_cards()["statenet"], _STATENET, _network("statenet")),
     "icnet": Recipe(model_cards()["icnet"], Settings(epochs=30, patience=10, lr=1e-3, loss="poisson"), _icnet),
 }
