@@ -54,7 +54,8 @@ class SincNet(WaveformFrontEnd):
     Attributes
     ----------
     low_hz_, band_hz_ : Parameter
-        Lower cutoff and width in Hz, ``(F, 1)``; see :meth:`cutoffs_hz`.
+        Lower cutoff and width in Hz, ``(F, 1)``; see :meth:`cutoffs_hz`. Adam moves a parameter by about its learning
+        rate in a step: give these a parameter group with a rate of some Hz, or they stay where they are.
     out_channels, hop : int
         Number of bands, samples per bin.
 
