@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: fit test test-fast bench install-dev lint docs clean
+.PHONY: fit test test-fast bench zoo install-dev lint docs clean
 
 fit: $(VENV)/.core
 	$(BIN)/deepstrf fit
@@ -21,6 +21,10 @@ test-fast: $(VENV)/.dev
 # A few minutes; quiet cores give narrow spreads. Options: make bench BENCH="--threads 1 --json"
 bench: $(VENV)/.core
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+# The table in docs/zoo.md: every model, three seeds each, on the NS1 recording in the folder DATA. Goes on where it stopped.
+zoo: $(VENV)/.core
+	$(BIN)/python benchmarks/zoo.py $(DATA)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
