@@ -8,16 +8,19 @@ import pytest
 
 MODULES = [
     "deepSTRF", "deepSTRF.datasets.neural_dataset", "deepSTRF.datasets.audio.audio_dataset",
+    "deepSTRF.datasets.video.video_dataset", "deepSTRF.models.video.video_model",
     "deepSTRF.models.neural_model", "deepSTRF.models.audio.audio_model", "deepSTRF.models.layers",
     "deepSTRF.metrics.performance",
 ]  # fmt: skip
 NAMES = {
     "deepSTRF.datasets": ["NeuralDataset"],
     "deepSTRF.datasets.audio": ["AudioNeuralDataset", "NS1Dataset"],
+    "deepSTRF.datasets.video": ["VideoNeuralDataset"],
     "deepSTRF.metrics": ["mse_loss", "poisson_loss", "corrcoef", "fve", "normalized_corrcoef", "coherence",
                          "signal_power", "noise_power", "snr"],
     "deepSTRF.models": ["NeuralModel"],
     "deepSTRF.models.audio": ["AudioEncodingModel", "Linear", "LinearNonlinear", "StateNet"],
+    "deepSTRF.models.video": ["VideoEncodingModel"],
     "deepSTRF.training": ["Fitter", "auto_config", "cross_validate", "fit_multi_seed", "set_random_seed",
                           "slug_from_config"],
     "deepSTRF.training.fitter": ["_pad_and_cat", "_default_val_metrics", "_to_scalar", "_format_epoch"],

@@ -38,6 +38,7 @@ SMALL = {
     "full": lambda: VideoLinearNonlinear(SIZE, 4, 3),
     "separable": lambda: VideoLinearNonlinear(SIZE, 4, 3, rank=1),
     "rank 2, colour": lambda: VideoLinearNonlinear(SIZE, 4, 3, rank=2, in_channels=2),
+    "raised cosines": lambda: VideoLinearNonlinear(SIZE, 8, 3, n_basis=3),
     "one bin": lambda: VideoLinearNonlinear(SIZE, 1, 3, output_activation=nn.Identity()),
     "factorised": lambda: ConvNet3D(SIZE, (3, 4), (3, 3), (3, 2), out_neurons=3),
     "not factorised, colour": lambda: ConvNet3D(SIZE, (3,), (3,), (4,), factorised=False, out_neurons=3, in_channels=2),
@@ -112,7 +113,9 @@ def test_a_size_that_is_no_pair_is_refused(spatial_resol):
         (lambda: VideoLinearNonlinear((5, 0)), r"spatial_resol\[1\] \(W\) must be a positive int, got 0"),
         (lambda: VideoLinearNonlinear(SIZE, 0), r"temporal_window_size \(T\) must be a positive int"),
         (lambda: VideoLinearNonlinear(SIZE, 4, rank=0), "rank must be a positive int"),
-        (lambda: VideoLinearNonlinear(SIZE, 4, rank=5), "rank=5 is more than a field of 30 values per bin and 4 bins"),
+        (lambda: VideoLinearNonlinear(SIZE, 4, rank=5), "rank is at most 4 with F=30"),
+        (lambda: VideoLinearNonlinear(SIZE, 4, rank=1, n_basis=2), "rank or n_basis, not both"),
+        (lambda: VideoLinearNonlinear(SIZE, 2, n_basis=5), "5 bumps are not independent in a window of 2 bins"),
         (lambda: VideoLinearNonlinear(SIZE, in_channels=-1), "in_channels must be a positive int"),
         (lambda: ConvNet3D(SIZE, (3, 4), (3,), (3, 2)), "one entry per layer, got 2, 1 and 2 entries"),
         (lambda: ConvNet3D(SIZE, (), (), ()), "one entry per layer"),
@@ -177,11 +180,11 @@ def test_the_ln_model_is_the_field_the_gain_and_the_offset():
 @pytest.mark.parametrize("rank", [1, 3])
 def test_a_kernel_of_some_rank_computes_what_its_sum_of_products_computes(rank):
     torch.manual_seed(0)
-    kernel = SpaceTimeKernel(n_pixels=30, T=4, C_in=2, C_out=3, rank=rank).double()
+    kernel = SpaceTimeKernel(F=30, T=4, C_in=2, C_out=3, rank=rank).double()
     x = torch.randn(2, 2, 30, 14, dtype=torch.float64)
     full = kernel.build_kernel()
-    assert torch.linalg.matrix_rank(full[0].flatten(0, 1)) == rank
-    torch.testing.assert_close(kernel(x), functional.conv2d(x, full))
+    assert (torch.linalg.matrix_rank(full) == rank).all()
+    torch.testing.assert_close(kernel(x), functional.conv2d(x, full, kernel.bias))
 
 
 @pytest.mark.parametrize("factorised", [False, True])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.checks import positive_int
+from deepSTRF.models.layers import LowRankSTRF, RaisedCosineSTRF
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.models.streaming import State
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -33,9 +32,10 @@ class VideoLinearNonlinear(VideoEncodingModel):
 
     ``y[n, t] = f_n(g[n] · sum_{c, i, j, k} w[n, c, i, j, k] · x[c, i, j, t - (T - 1) + k] + h[n])``, where g and h are
     the batch normalisation in eval mode; grey (zeros) is assumed before the onset. With `rank` R the field is a sum of
-    R products of a picture and a time course, ``w[n, c, i, j, k] = sum_r s[n, r, c, i, j] · u[n, r, k]``: R = 1 is the
-    separable field, and two or three hold what most cells of retina and thalamus do (a surround that lags, for one),
-    with C·H·W + T weights each instead of C·H·W·T.
+    R products of a picture and a time course, ``w[n, c, i, j, k] = sum_r s[n, c, r, i, j] · u[n, c, r, k]``: R = 1 is
+    the separable field, and two hold a surround that lags behind the centre, or a direction of motion; there are
+    R·(H·W + T) weights for a channel instead of H·W·T. With `n_basis` every pixel has a time course of that many raised
+    cosines.
 
     Parameters
     ----------
@@ -49,14 +49,17 @@ class VideoLinearNonlinear(VideoEncodingModel):
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default, and
         ``torch.nn.Identity()`` makes the model linear.
     rank : int, optional
-        Number R of products of space and time; by default the field is full.
+        Number R of products of space and time, see :class:`~deepSTRF.models.layers.LowRankSTRF`; by default the field
+        is full.
+    n_basis : int, optional
+        Number of bumps in time, see :class:`~deepSTRF.models.layers.RaisedCosineSTRF`; not together with `rank`.
     in_channels : int
         Channels C of the movie.
 
     Raises
     ------
     ValueError
-        If a size is not a positive int, or `rank` is more than a full field has.
+        If a size is not a positive int, `rank` or `n_basis` is more than the window allows, or both are given.
 
     References
     ----------
@@ -83,16 +86,22 @@ class VideoLinearNonlinear(VideoEncodingModel):
         out_neurons: int = 1,
         output_activation: nn.Module | None = None,
         rank: int | None = None,
+        n_basis: int | None = None,
         in_channels: int = 1,
     ) -> None:
         if output_activation is None:
             output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
         super().__init__(spatial_resol, temporal_window_size, out_neurons, output_activation, in_channels)
-        n_pixels = self.H * self.W
-        kernel = None if rank is None else SpaceTimeKernel(n_pixels, self.T, self.C_in, self.O, rank)
-        self.readout: STRFReadout = STRFReadout(
-            n_pixels, self.T, self.C_in, self.O, kernel=kernel, activation=self.output_activation
-        )
+        sizes = (self.H * self.W, self.T, self.C_in, self.O)
+        kernel: nn.Module | None = None
+        if rank is not None and n_basis is not None:
+            raise ValueError(f"give rank or n_basis, not both: got rank={rank} and n_basis={n_basis}")
+        # Without an offset: the batch normalisation behind would take it away.
+        if rank is not None:
+            kernel = SpaceTimeKernel(*sizes, rank=rank, bias=False)
+        elif n_basis is not None:
+            kernel = RaisedCosineSTRF(*sizes, n_basis=n_basis, bias=False)
+        self.readout: STRFReadout = STRFReadout(*sizes, kernel=kernel, activation=self.output_activation)
 
     def _features(self, filtered: Float[Tensor, "B C H W T"]) -> Float[Tensor, "B C pixels T"]:
         return filtered.flatten(2, 3)
@@ -114,58 +123,29 @@ class VideoLinearNonlinear(VideoEncodingModel):
         return self.readout.STRF_weight().unflatten(2, (self.H, self.W))
 
 
-class SpaceTimeKernel(nn.Module):
-    """Kernel of a :class:`~deepSTRF.models.layers.CausalSTRFConv` that is a sum of R products of space and time.
+class SpaceTimeKernel(LowRankSTRF):
+    """:class:`~deepSTRF.models.layers.LowRankSTRF` for frames of many pixels: the same fields in another order.
 
-    Every picture is first projected on the R·C_out spatial weights; what is convolved in time are these R·C_out
-    numbers per bin, so that it costs about T times less than a full kernel.
+    Every frame is first projected on the R pictures of each field; what is convolved in time are these few numbers per
+    bin. For 2304 pixels, 20 bins and 200 neurons a training step takes an eighth of the time (one core); for the 34
+    bands of a spectrogram it can take longer.
 
     Parameters
     ----------
-    n_pixels, T, C_in, C_out : int
-        Pixels of a frame, window in bins, input channels, number of fields.
-    rank : int
-        R.
-
-    Attributes
-    ----------
-    space : Parameter, ``(C_out, R, C_in, n_pixels)``
-    time : Parameter, ``(C_out, R, T)``
-        The last index is the current bin.
+    F, T, C_in, C_out, rank, bias
+        As there; F is the number of pixels.
 
     Examples
     --------
-    >>> kernel = SpaceTimeKernel(n_pixels=6, T=4, C_in=1, C_out=3, rank=2)
+    >>> kernel = SpaceTimeKernel(F=192, T=8, C_in=1, C_out=5, rank=2)
     >>> kernel.build_kernel().shape
-    torch.Size([3, 1, 6, 4])
+    torch.Size([5, 1, 192, 8])
     """
 
-    def __init__(self, n_pixels: int, T: int, C_in: int, C_out: int, rank: int) -> None:
-        super().__init__()
-        self.rank = positive_int("rank", rank)
-        if self.rank > min(C_in * n_pixels, T):
-            raise ValueError(
-                f"rank={rank} is more than a field of {C_in * n_pixels} values per bin and {T} bins can have"
-            )
-        space_bound, time_bound = math.sqrt(3 / (C_in * n_pixels)), math.sqrt(3 / (T * self.rank))
-        self.space = nn.Parameter(torch.empty(C_out, self.rank, C_in, n_pixels).uniform_(-space_bound, space_bound))
-        self.time = nn.Parameter(torch.empty(C_out, self.rank, T).uniform_(-time_bound, time_bound))
-
-    def forward(self, x: Float[Tensor, "B C_in pixels longer"]) -> Float[Tensor, "B C_out 1 t"]:
+    def forward(self, x: Float[Tensor, "B C_in F T_in_plus_T_minus_1"]) -> Float[Tensor, "B C_out 1 T_in"]:
         """Convolve; the output is T − 1 bins shorter."""
-        projected = self.space.flatten(0, 1).flatten(1) @ x.flatten(1, 2)
-        time = self.time.flatten(0, 1).unsqueeze(1)
-        filtered = functional.conv1d(projected, time, groups=len(time))
-        return filtered.unflatten(1, (-1, self.rank)).sum(2).unsqueeze(2)
-
-    def build_kernel(self) -> Float[Tensor, "C_out C_in pixels T"]:
-        """Return the sum of the products."""
-        return torch.einsum("nrcp,nrt->ncpt", self.space, self.time)
-
-    def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters that belong to single neurons, with the axis over neurons."""
-        return {"space": 0, "time": 0}
-
-    def extra_repr(self) -> str:
-        """Name the sizes."""
-        return f"rank={self.rank}, space={tuple(self.space.shape)}, time={tuple(self.time.shape)}"
+        pictures = self.weight_f.permute(1, 0, 3, 2).flatten(1, 2)
+        courses = self.weight_t.transpose(0, 1).flatten(0, 2).unsqueeze(1)
+        filtered = functional.conv1d((pictures @ x).flatten(1, 2), courses, groups=len(courses))
+        y = filtered.unflatten(1, (self.C_in, self.C_out, self.rank)).sum((1, 3)).unsqueeze(2)
+        return y if self.bias is None else y + self.bias[:, None, None]
