@@ -13,6 +13,7 @@ from torch import nn
 from deepSTRF.models import NeuralModel, audio
 from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, StateNet
+from deepSTRF.models.layers import LowRankSTRF, ParametricSTRF, RaisedCosineSTRF, SeparableSTRF
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.rebuildable import Rebuildable
@@ -92,6 +93,16 @@ def test_models_are_saved_with_a_prefiltering(name, tmp_path):
         model = ZOO[name].make(prefiltering=make_prefiltering(kind, 12, dt=5.0))
         again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path / kind))
         assert repr(again.prefiltering) == repr(model.prefiltering)
+        _assert_same(model, again)
+
+
+@pytest.mark.parametrize("kernel", [SeparableSTRF, LowRankSTRF, ParametricSTRF, RaisedCosineSTRF])
+def test_models_are_saved_with_the_kernels_of_the_library(kernel, tmp_path):
+    for i, model in enumerate(
+        (Linear(12, 7, 3, kernel=kernel(12, 7, 1, 3)), audio.DNet(12, 7, n_hidden=4, kernel=kernel(12, 7, 1, 4)))
+    ):
+        again = NeuralModel.from_pretrained(_used(model).save_pretrained(tmp_path / str(i)))
+        assert repr(again) == repr(model)
         _assert_same(model, again)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from deepSTRF.metrics import corrcoef
 from deepSTRF.models.activations import ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet
+from deepSTRF.models.layers import LowRankSTRF
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.rebuildable import Rebuildable
 from deepSTRF.models.transfer import transfer
@@ -200,6 +201,13 @@ def test_a_transferred_model_saves(tmp_path):
     again = StateNet.from_pretrained(new.save_pretrained(tmp_path))
     x = torch.randn(1, 1, N_BANDS, 9)
     assert torch.equal(again(x), new.eval()(x))
+
+
+def test_a_kernel_in_the_readout_is_made_for_the_new_neurons():
+    model = Linear(N_BANDS, 4, 3, kernel=LowRankSTRF(N_BANDS, 4, 2, 3, rank=1), prefiltering=Widen())
+    new = transfer(model, 5)
+    assert new.STRF_weight().shape == (5, N_BANDS, 4)
+    assert same(tensors(new, False), tensors(model, False))
 
 
 def test_what_cannot_be_transferred_is_refused():

@@ -283,15 +283,17 @@ def _named_errors(model: nn.Module, trouble: str = "PyTorch cannot export") -> I
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without remarks on torch's own use of torch, and on packages that are not needed."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _write(path: Path, content: bytes) -> Path:
