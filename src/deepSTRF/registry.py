@@ -27,7 +27,7 @@ __all__ = [
 C = TypeVar("C", bound=type)
 
 # Importing these modules runs the decorators.
-_DATASET_MODULES = ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio")
+_DATASET_MODULES = ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio", "deepSTRF.datasets.video")
 _MODEL_MODULES = ("deepSTRF.models.audio", "deepSTRF.models.video")
 
 
