@@ -70,6 +70,15 @@ class Cluster:
         self.address = f"tcp://127.0.0.1:{port}"
         self.processes = []
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self.port = port
+
+    def wait_for_scheduler(self):
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert self.scheduler.poll() is None, self.logs()
+                time.sleep(0.05)
 
     def start_worker(self, *options):
         options = ("--nthreads", "1", "--no-dashboard", "--preload", __file__, *options)
@@ -107,6 +116,7 @@ def cluster(tmp_path):
     (tmp_path / "cluster").mkdir()
     cluster = Cluster(tmp_path / "cluster")
     try:
+        cluster.wait_for_scheduler()
         yield cluster
     finally:
         signal.alarm(0)
