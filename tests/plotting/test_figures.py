@@ -14,6 +14,7 @@ from deepSTRF.plotting import (
     compare_wav2spec_to_groundtruth,
     plot_cc_against_ceiling,
     plot_learning_curves,
+    plot_movie_fields,
     plot_neuron,
     plot_psth_vs_pred,
     plot_stim_with_response,
@@ -82,6 +83,7 @@ def every_figure(convert, history):
         "plot_strf_grid": plot_strf_grid(convert(strfs), dt_ms=5.0, frequencies_hz=convert(FREQUENCIES))[0],
         "plot_strf_recovery": plot_strf_recovery(convert(strfs), convert(strfs), convert(np.ones(3)))[0],
         "plot_learning_curves": plot_learning_curves(history)[0],
+        "plot_movie_fields": plot_movie_fields(convert(rng.normal(size=(2, 5, 6, 7))))[0],
         "plot_cc_against_ceiling": plot_cc_against_ceiling(convert(trace), convert(trace)).figure,
     }
 
@@ -187,11 +189,24 @@ def test_empty_silent_and_negative_responses_can_be_drawn(response):
     assert len(axes) == 3
 
 
+def test_a_waveform_is_drawn_as_its_range_in_every_bin(neuron, rng):
+    waveform = rng.normal(size=200 * 8)
+    _, axes = plot_stim_with_response(waveform, neuron[1], neuron[2], dt_ms=5.0)
+    assert [ax.get_ylabel() for ax in axes] == ["sound", "repeat", "response (a.u.)"]
+    (area,) = axes[0].collections
+    corners = area.get_paths()[0].vertices
+    samples = waveform.reshape(200, 8)
+    assert corners[:, 1].max() == samples.max()
+    assert {*samples.min(1), *samples.max(1)} <= set(corners[:, 1])
+    assert axes[0].get_xlim() == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"stim": np.zeros((2, 5, 50))}, r"\(1, F, T\)"),
         ({"stim": np.zeros(50)}, "dimensions"),
+        ({"stim": np.zeros(1999)}, "same number of samples.*50 bins.*1999"),
         ({"response": np.zeros((2, 3, 50))}, "dimensions"),
         ({"response": np.zeros((0, 50))}, "empty"),
         ({"response": np.zeros((3, 49))}, "50 and 49"),
@@ -377,6 +392,42 @@ def test_grids_of_all_sizes(count, ncols, n_rows):
 def test_wrong_grids_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         plot_strf_grid(**arguments)
+
+
+def test_a_movie_field_is_drawn_at_its_best_lag_and_its_strongest_pixel(rng):
+    fields = rng.uniform(-1, 1, (5, 6, 8, 10))
+    fields[3, 4, 7, 8] = -3.0
+    fields[4, 0, 0] = np.nan
+    fig, pairs = plot_movie_fields(fields, dt_ms=20.0, titles=list("abcde"), ncols=2, suptitle="all")
+    assert [picture.get_title() for picture, _ in pairs] == list("abcde")
+    assert len(fig.axes) == 10  # unused panels are gone
+    picture, course = pairs[3]
+    np.testing.assert_array_equal(picture.images[0].get_array(), fields[3, :, :, 8])
+    assert picture.images[0].get_clim() == (-3.0, 3.0)
+    assert picture.images[0].origin == "upper"
+    assert picture.lines[0].get_xydata().tolist() == [[7, 4]]
+    np.testing.assert_array_equal(course.lines[-1].get_ydata(), fields[3, 4, 7])
+    np.testing.assert_array_equal(course.lines[-1].get_xdata(), np.arange(-180.0, 1.0, 20.0))
+    assert course.get_xlim() == (-190.0, 10.0)
+    assert pairs[4][1].get_xlabel() == "lag (ms)"
+    assert plot_movie_fields(fields[:1])[1][0][1].get_xlabel() == "lag (bins)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fields": []}, "empty"),
+        ({"fields": np.zeros((2, 5, 4))}, "3 dimensions"),
+        ({"fields": 3.0}, "sequence"),
+        ({"fields": [np.zeros((5, 4, 3)), np.zeros((5, 3, 3))]}, "ragged"),
+        ({"fields": np.zeros((2, 5, 4, 3)), "titles": ["a"]}, "expected 2, got 1"),
+        ({"fields": np.zeros((2, 5, 4, 3)), "dt_ms": 0}, "dt_ms"),
+        ({"fields": np.zeros((2, 5, 4, 3)), "ncols": 0}, "ncols"),
+    ],
+)
+def test_wrong_movie_fields_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot_movie_fields(**arguments)
 
 
 def test_recovery_pairs_are_drawn_on_one_lag_axis(rng):

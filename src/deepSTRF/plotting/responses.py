@@ -73,6 +73,35 @@ def _draw_spectrogram(
     ax.set_ylabel(_style.label_frequencies(ax, frequencies, len(stim)), fontsize=_style.LABEL_SIZE)
 
 
+def _draw_waveform(ax: Axes, waveform: np.ndarray, n_bins: int, dt_ms: float | None) -> None:
+    """Fill between the lowest and the highest sample of every bin, which is all that a page can show."""
+    centres, _, time_label = _style.times(n_bins, dt_ms)
+    samples = waveform.reshape(n_bins, -1)
+    ax.fill_between(centres, samples.min(1), samples.max(1), color=_style.DATA_COLOUR, linewidth=0.3)
+    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
+    ax.set_ylabel("sound", fontsize=_style.LABEL_SIZE)
+    ax.yaxis.set_major_locator(_style.round_ticks(4))
+    _style.declutter(ax, image=False)
+
+
+def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
+    """Return a spectrogram (F, T), or a waveform (T_audio,) of whole bins."""
+    array = _style.as_array(stim, "stim", (1, 2, 3))
+    if array.ndim == 1:
+        if len(array) % n_bins or len(array) == n_bins:
+            raise ValueError(
+                "stim must have 2 or 3 dimensions, (F, T) or (1, F, T), or be a waveform with the same number of "
+                f"samples, at least 2, for each of the {n_bins} bins of the response; got shape {array.shape}"
+            )
+        return array
+    spectrogram = _style.as_spectrogram(array, "stim")
+    if spectrogram.shape[1] != n_bins:
+        raise ValueError(
+            f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
+        )
+    return spectrogram
+
+
 def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
     _, end, time_label = _style.times(responses.shape[1], dt_ms)
     finite = responses[np.isfinite(responses)]
@@ -122,15 +151,15 @@ def plot_stim_with_response(
     frequencies_hz: Array | Sequence[float] | None = None,
     psth: Array | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Draw a spectrogram above the responses to it.
+    """Draw a spectrogram or a waveform above the responses to it.
 
-    Three panels for several repeats (spectrogram, repeats as an image, their mean), two for a single trial
-    (spectrogram, response). Missing bins (NaN) are grey in the images and gaps in the traces.
+    Three panels for several repeats (stimulus, repeats as an image, their mean), two for a single trial
+    (stimulus, response). Missing bins (NaN) are grey in the images and gaps in the traces.
 
     Parameters
     ----------
-    stim : array (F, T) or (1, F, T)
-        Spectrogram; low frequencies first.
+    stim : array (F, T) or (1, F, T), or (T_audio,)
+        Spectrogram, low frequencies first; or a waveform, of which the range in every bin is drawn.
     response : array (T,) or (R, T)
         Responses, one row per repeat.
     pred : array (T,), optional
@@ -174,18 +203,14 @@ def plot_stim_with_response(
     'time (s)'
     """
     _style.check_dt(dt_ms)
-    spectrogram = _style.as_spectrogram(stim, "stim")
     responses = np.atleast_2d(_style.as_array(response, "response", (1, 2)))
     n_repeats, n_bins = responses.shape
-    if spectrogram.shape[1] != n_bins:
-        raise ValueError(
-            f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
-        )
+    stimulus = _as_stimulus(stim, n_bins)
     prediction = _check_pred(pred, n_bins)
     target = _mean_over_repeats(responses) if psth is None else _style.as_array(psth, "psth", (1,))
     if len(target) != n_bins:
         raise ValueError(f"psth must have as many bins as the response: expected {n_bins}, got {len(target)}")
-    frequencies = _style.check_frequencies(frequencies_hz, len(spectrogram))
+    frequencies = None if stimulus.ndim == 1 else _style.check_frequencies(frequencies_hz, len(stimulus))
 
     n_panels = 3 if n_repeats > 1 else 2
     if axes is None:
@@ -201,7 +226,10 @@ def plot_stim_with_response(
         _style.check_axes(panels)
         fig = _style.figure_of(panels[0])
         _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
-    _draw_spectrogram(panels[0], spectrogram, dt_ms, spec_cmap, frequencies)
+    if stimulus.ndim == 1:
+        _draw_waveform(panels[0], stimulus, n_bins, dt_ms)
+    else:
+        _draw_spectrogram(panels[0], stimulus, dt_ms, spec_cmap, frequencies)
     if n_repeats > 1:
         _draw_raster(panels[1], responses, dt_ms, raster_cmap)
     _draw_traces(
@@ -289,8 +317,8 @@ def plot_neuron(
 
     Parameters
     ----------
-    spectrogram : array (F, T) or (1, F, T)
-        Stimulus; low frequencies first.
+    spectrogram : array (F, T) or (1, F, T), or (T_audio,)
+        Stimulus: a spectrogram, low frequencies first, or a waveform.
     responses : array (T,) or (R, T)
         Responses, one row per repeat, spikes or smoothed counts. A single trial gets no raster.
     psth : array (T,) or None
