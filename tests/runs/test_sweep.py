@@ -263,7 +263,7 @@ def test_complete_runs_are_left_alone_and_new_ones_done(tmp_path, recording, mon
 
 def test_a_complete_sweep_does_not_even_load_the_data(tmp_path, recording):
     run_sweep(Sweep(tmp_path / "out", linear(recording, 0)))
-    sweeps._data_sha256.cache_clear()
+    sweeps._fingerprints.clear()
     shutil.rmtree(recording)
     assert run_sweep(Sweep(tmp_path / "out", linear(recording, 0)))[0].origin == "found"
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from deepSTRF import plotting
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.video import VideoNeuralDataset
+from deepSTRF.plotting.movies import strongest_pixel
 
 __all__ = ["draw_figures"]
 
@@ -28,7 +30,7 @@ def draw_figures(
     test: NeuralDataset,
     predictions: Sequence[Tensor],
     scores: Mapping[str, Tensor],
-    strfs: Tensor,
+    strfs: Tensor | None,
     recovery: Tensor | None,
 ) -> list[Path]:
     """Write the PNGs of a run into `folder` and return their paths.
@@ -47,12 +49,14 @@ def draw_figures(
         Per test stimulus ``(N, T_s)``.
     scores : dict of str to Tensor
         Test scores of every neuron, of :func:`deepSTRF.runs.scores.score_part`.
-    strfs : Tensor, (N, F, T)
-        Receptive fields, red excites.
+    strfs : Tensor, (N, F, T) or (N, [C,] H, W, T), optional
+        Receptive fields, red excites; None for a model of waveforms, whose fields are over features that it learnt.
     recovery : Tensor, (N,), optional
         Correlation with the true receptive fields, for simulated data.
     """
     frequencies = getattr(test, "frequencies_hz", None)
+    if strfs is not None and isinstance(test, VideoNeuralDataset):
+        strfs = _strongest_channel(strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
     if len(history) > 1:
@@ -64,18 +68,11 @@ def draw_figures(
     if ranked:
         chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
         for label, neuron in chosen.items():
-            figures[f"neuron_{label}"] = _neuron_figure(label, neuron, names[neuron], test, predictions, scores)
-        best = ranked[:BEST_STRFS]
-        grid, _ = plotting.plot_strf_grid(
-            [strfs[n] for n in best],
-            titles=[f"{names[n]}, cc {float(scores['cc'][n]):.2f}" for n in best],
-            dt_ms=test.dt,
-            frequencies_hz=frequencies,
-            suptitle="Receptive fields of the best neurons (red excites)",
-        )
-        figures["strfs"] = grid
+            figures[f"neuron_{label}"] = _neuron_figure(label, neuron, names[neuron], test, predictions, scores, strfs)
+        if strfs is not None:
+            figures["strfs"] = _strf_figure(ranked[:BEST_STRFS], strfs, names, test, scores)
     shown = [] if recovery is None else [n for n in ranked if bool(recovery[n].isfinite())][:RECOVERED_STRFS]
-    if recovery is not None and shown:
+    if recovery is not None and strfs is not None and shown:
         figures["strf_recovery"], _ = plotting.plot_strf_recovery(
             test.true_strfs[shown],  # type: ignore[attr-defined]
             strfs[shown],
@@ -106,6 +103,26 @@ def short_name(neuron: int, meta: Mapping[str, Any]) -> str:
     return name if 0 < len(name) <= LONGEST_NAME else f"neuron {neuron}"
 
 
+def _strf_figure(
+    best: Sequence[int], strfs: Tensor, names: Sequence[str], test: NeuralDataset, scores: Mapping[str, Tensor]
+) -> Any:
+    fields = [strfs[n] for n in best]
+    titles = [f"{names[n]}, cc {float(scores['cc'][n]):.2f}" for n in best]
+    suptitle = "Receptive fields of the best neurons (red excites)"
+    if isinstance(test, VideoNeuralDataset):
+        return plotting.plot_movie_fields(fields, titles, test.dt, suptitle=suptitle)[0]
+    frequencies = getattr(test, "frequencies_hz", None)
+    return plotting.plot_strf_grid(fields, titles, test.dt, suptitle=suptitle, frequencies_hz=frequencies)[0]
+
+
+def _strongest_channel(fields: Tensor) -> Tensor:
+    """Of the fields of movies with several channels, (N, C, H, W, T), that of the channel that matters most."""
+    if fields.ndim == 4:
+        return fields
+    channels = fields.square().sum((2, 3, 4)).nan_to_num(0.0).argmax(1)
+    return fields[torch.arange(len(fields)), channels]
+
+
 def _neuron_figure(
     label: str,
     neuron: int,
@@ -113,12 +130,17 @@ def _neuron_figure(
     test: NeuralDataset,
     predictions: Sequence[Tensor],
     scores: Mapping[str, Tensor],
+    strfs: Tensor | None,
 ) -> Any:
-    """The first test stimulus that this neuron heard."""
+    """The first test stimulus that this neuron heard or saw."""
     s = int(test.nrn_masks[:, neuron].nonzero()[0])
     responses = test.responses[s][neuron]
-    figure, _ = plotting.plot_neuron(
-        test.stims[s][0],
+    stimulus, row = test.stims[s][0], None
+    if isinstance(test, VideoNeuralDataset) and strfs is not None:
+        row = strongest_pixel(strfs[neuron])[0]
+        stimulus = test.stims[s].mean(0)[row]
+    figure, axes = plotting.plot_neuron(
+        stimulus,
         responses,
         responses.nanmean(0),
         predictions[s][neuron],
@@ -128,4 +150,7 @@ def _neuron_figure(
         scores={f"test {score}": float(scores[score][neuron]) for score in ("cc", "cc_norm")},
         response_label="response per bin",
     )
+    if row is not None:  # the row of the movie that goes through the receptive field
+        axes[0].set_ylabel(f"pixel of row {row}")
+        axes[0].images[0].set_cmap("gray")
     return figure

@@ -20,9 +20,9 @@ from torch import Tensor
 
 import deepSTRF
 from deepSTRF.analysis import receptive_fields, strf_correlation
-from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.video import VideoNeuralDataset
-from deepSTRF.models.audio import AudioEncodingModel
+from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
@@ -42,10 +42,10 @@ MORE_LOGGERS = tuple(kind for kind in LOGGER_KINDS if kind != "jsonl")  # which 
 class Recording:
     """A data set, standardised with the statistics of its training stimuli, and its parts."""
 
-    dataset: AudioNeuralDataset
+    dataset: NeuralDataset
     split: str
     indices: dict[str, tuple[int, ...]]
-    parts: dict[str, AudioNeuralDataset]
+    parts: dict[str, NeuralDataset]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RunResult:
     """What a run found, and where it wrote it."""
 
     folder: Path
-    model: AudioEncodingModel
+    model: FrameModel
     history: list[dict[str, Any]]
     scores: dict[str, dict[str, Tensor]]
     summary: dict[str, Any]
@@ -77,13 +77,15 @@ def load_recording(options: FitOptions) -> Recording:
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
     stimulus = get_recipe(options.model).card.stimulus
+    if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
+        takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
+        raise RunError(f"{options.model} takes {takes}, and the data set {options.dataset!r} has {has}")
     if stimulus == "waveform":
         if "return_waveform" not in inspect.signature(cls).parameters:
-            raise RunError(f"{options.model} takes waveforms, and the data set {options.dataset!r} has none")
+            raise RunError(
+                f"{options.model} takes waveforms, and the data set {options.dataset!r} has only spectrograms"
+            )
         arguments["return_waveform"] = True
-    if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
-        kind = "movies" if stimulus == "movie" else "sounds"
-        raise RunError(f"{options.model} takes {kind}, and the data set {options.dataset!r} has none")
     dataset = cls(**arguments)
     split = options.split or dataset_cards()[options.dataset].default_split
     indices = dataset.split_indices(split)._asdict()
@@ -237,7 +239,7 @@ def _write_results(
     folder: Path,
     config: dict[str, Any],
     recording: Recording,
-    model: AudioEncodingModel,
+    model: FrameModel,
     history: list[dict[str, Any]],
     seconds: float,
     device: torch.device,
@@ -251,9 +253,11 @@ def _write_results(
         "epochs": len(history) if config["settings"] else None,
     }
     monitor = (config["settings"] or {}).get("monitor", "val_cc_norm")
-    strfs = receptive_fields(model, n_lags=_n_lags(config, recording.dataset))
+    # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
+    waveforms = get_recipe(config["options"]["model"]).card.stimulus == "waveform"
+    strfs = None if waveforms else receptive_fields(model, n_lags=_n_lags(config, recording.dataset))
     recovery = None
-    if hasattr(recording.dataset, "true_strfs"):
+    if strfs is not None and hasattr(recording.dataset, "true_strfs"):
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
     model.save_pretrained(
@@ -277,7 +281,7 @@ def _write_results(
     return RunResult(folder, model, history, scores, summary)
 
 
-def recovery_summary(dataset: AudioNeuralDataset, recovery: Tensor) -> dict[str, Any]:
+def recovery_summary(dataset: NeuralDataset, recovery: Tensor) -> dict[str, Any]:
     """Median correlation of recovered with true receptive fields, over all cells and over LN cells with SNR > 0.5."""
     clear = torch.tensor([meta["kind"] == "ln" and meta["snr"] > 0.5 for meta in dataset.nrn_meta])
     values = {"ln_snr_above_half": recovery[clear], "all": recovery}
@@ -307,7 +311,7 @@ def _config(options: FitOptions, settings: Any, recording: Recording) -> dict[st
     }
 
 
-def _n_lags(config: dict[str, Any], dataset: AudioNeuralDataset) -> int:
+def _n_lags(config: dict[str, Any], dataset: NeuralDataset) -> int:
     """Receptive fields are drawn over the same window for every model."""
     window_ms = (config["settings"] or {}).get("window_ms", 150.0)
     return max(1, round(window_ms / dataset.dt))

@@ -18,13 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel
+from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.ridge import fit_ridge
 from deepSTRF.models.warm_start import start_from_ridge
 from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_cards
+from deepSTRF.runs.movie_recipes import convgru, convnet3d, movie_shape, video_linear_nonlinear
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
@@ -43,7 +46,8 @@ __all__ = [
 
 WINDOW_MS = 150.0
 
-Build = Callable[[AudioNeuralDataset, AudioNeuralDataset, float], AudioEncodingModel]
+# Of sounds or of movies: the card says which of them a model takes, and only those come.
+Build = Callable[[Any, Any, float], FrameModel]
 EpochCallback = Callable[[Fitter, dict[str, Any]], None]
 
 RIDGE_CARD = ModelCard(
@@ -152,13 +156,13 @@ def resolve_settings(recipe: Recipe, options: FitOptions) -> Settings | None:
 def fit_model(
     recipe: Recipe,
     settings: Settings | None,
-    parts: dict[str, AudioNeuralDataset],
+    parts: Mapping[str, NeuralDataset],
     *,
     seed: int,
     device: torch.device,
     on_epoch: EpochCallback,
     checkpoint: Path,
-) -> tuple[AudioEncodingModel, list[dict[str, Any]]]:
+) -> tuple[FrameModel, list[dict[str, Any]]]:
     """Fit a recipe to the training and validation parts; return the best model, in eval mode, and its history.
 
     The history of a closed-form fit is one row with its validation scores; `on_epoch` is not called for it. The
@@ -226,7 +230,7 @@ def monitor_mode(monitor: str) -> str:
     return "min" if monitor.endswith("loss") else "max"
 
 
-def _optimizer(model: AudioEncodingModel, settings: Settings, fast: float) -> torch.optim.Optimizer:
+def _optimizer(model: FrameModel, settings: Settings, fast: float) -> torch.optim.Optimizer:
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [
@@ -236,7 +240,7 @@ def _optimizer(model: AudioEncodingModel, settings: Settings, fast: float) -> to
     return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
-def _loader(dataset: AudioNeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
+def _loader(dataset: NeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
 
 
@@ -262,10 +266,10 @@ def _network(name: str, *, windowed: bool = False, soft_rectifier: bool = False,
     identity.
     """
 
-    def build(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
-        shape = _shape(train, window_ms)
+    def build(train: Any, val: Any, window_ms: float) -> FrameModel:
+        shape = _SHAPES[model_cards()[name].stimulus](train, window_ms)
         if not windowed:
-            del shape["temporal_window_size"]
+            shape.pop("temporal_window_size", None)
         if soft_rectifier:
             shape["output_activation"] = ParametricSoftplus(train.N_neurons)
         model = get_model(name)(**shape, **options)
@@ -275,7 +279,7 @@ def _network(name: str, *, windowed: bool = False, soft_rectifier: bool = False,
     return build
 
 
-def _transformer(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
+def _transformer(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> FrameModel:
     # Tokens of two thirds of the window: attention over single bins does not learn from a minute of sound.
     window = max(1, round(window_ms / train.dt))
     build = _network(
@@ -291,9 +295,7 @@ def _transformer(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: 
 
 def _icnet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     # A quarter of the published channels: one minute of sound does not need five million parameters.
-    return get_model("icnet")(
-        audio_fs=train.audio_fs, out_neurons=train.N_neurons, dt_ms=train.dt, n_filters=24, encoder_channels=32
-    )
+    return get_model("icnet")(**_waveform_shape(train, window_ms), n_filters=24, encoder_channels=32)
 
 
 def _backbone(rnn_type: str, paper: str) -> Recipe:
@@ -307,7 +309,7 @@ def _backbone(rnn_type: str, paper: str) -> Recipe:
     return Recipe(card, _STATENET, _network("statenet", rnn_type=rnn_type))
 
 
-def _start_at_mean_response(model: AudioEncodingModel, train: AudioNeuralDataset) -> None:
+def _start_at_mean_response(model: FrameModel, train: NeuralDataset) -> None:
     """Let a linear readout begin at each neuron's mean response, which the first epochs would be spent on."""
     layers = [module for module in model.readout.modules() if isinstance(module, nn.Linear)]
     if not layers or layers[-1].bias is None:
@@ -326,8 +328,20 @@ def _shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, Any]:
     }
 
 
+def _waveform_shape(train: AudioNeuralDataset, window_ms: float) -> dict[str, Any]:
+    return {"audio_fs": train.audio_fs, "out_neurons": train.N_neurons, "dt_ms": train.dt}
+
+
+_SHAPES: dict[str, Callable[[Any, float], dict[str, Any]]] = {
+    "spectrogram": _shape,
+    "waveform": _waveform_shape,
+    "movie": movie_shape,
+}
+
 # Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
 _REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
+
+_MOVIES = Settings(epochs=20, patience=5, lr=1e-2, loss="poisson", window_ms=200.0)
 
 _STATENET = Settings(epochs=50, patience=10, lr=3e-3)
 
@@ -350,6 +364,10 @@ RECIPES = {
     ),
     "statenet": Recipe(model_cards()["statenet"], _STATENET, _network("statenet")),
     "icnet": Recipe(model_cards()["icnet"], Settings(epochs=30, patience=10, lr=1e-3, loss="poisson"), _icnet),
+    "video-ln": Recipe(model_cards()["video-ln"], _MOVIES, video_linear_nonlinear),
+    "convnet3d": Recipe(model_cards()["convnet3d"], _MOVIES, convnet3d),
+    # Two movies per step: a recurrent layer is slow for its bins, not for its movies.
+    "convgru": Recipe(model_cards()["convgru"], replace(_MOVIES, batch_size=2, lr=2e-2, epochs=25), convgru),
 }
 RECIPES |= {
     recipe.card.name: recipe

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import threading
 import traceback
@@ -23,6 +22,7 @@ import joblib
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import fit_run, load_recording
 from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.recipes import get_recipe
 from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.runs.sweep_cluster import connect, on_cluster
 from deepSTRF.runs.sweep_file import DATASET_OPTIONS, Run, Sweep, read_sweep
@@ -37,6 +37,8 @@ WORKER_DEATHS = 3  # as many as Dask's own `distributed.scheduler.allowed-failur
 # Seed, number of threads and default device of torch belong to the process: one run at a time, also where a cluster's
 # worker has several threads.
 _one_run = threading.Lock()
+
+_fingerprints: dict[tuple[Any, ...], str] = {}
 
 
 def run_sweep(
@@ -92,7 +94,7 @@ def run_sweep(
     with connect(scheduler) if scheduler is not None and left else contextlib.nullcontext() as client:
         with warnings.catch_warnings(action="ignore"):  # the runs themselves report them
             for run in left:
-                _data_sha256(*_recording(run.options))  # what is wrong with the data is said now, not by every run
+                _data_sha256(run.options)  # what is wrong with the data is said now, not by every run
         try:
             (sweep.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -130,7 +132,7 @@ def _is_done(run: Run, out: Path) -> bool:
             saved, fingerprint = dataclasses.asdict(FitOptions()) | config["options"], config["data_sha256"]
         asked = dataclasses.asdict(run.options)
         other = [name for name in saved if saved[name] != asked.get(name)]
-        if other == ["data"] and _data_sha256(*_recording(run.options)) == fingerprint:
+        if other == ["data"] and _data_sha256(run.options) == fingerprint:
             other = []
         if other:
             was = ", ".join(f"{name} {saved[name]!r}, not {asked.get(name)!r}" for name in other)
@@ -138,14 +140,16 @@ def _is_done(run: Run, out: Path) -> bool:
     return files.is_complete(folder)
 
 
-def _recording(options: FitOptions) -> tuple[Any, ...]:
-    return (options.dataset, *(getattr(options, name) for name in DATASET_OPTIONS))
-
-
-@functools.cache
-def _data_sha256(dataset: str, *options: Any) -> str:
-    recording = load_recording(FitOptions(dataset=dataset, **dict(zip(DATASET_OPTIONS, options, strict=True))))
-    return files.data_fingerprint(recording.dataset)
+def _data_sha256(options: FitOptions) -> str:
+    """The fingerprint of a recording, loaded once for all models that take the same, as spectrograms or waveforms."""
+    recording = (
+        get_recipe(options.model).card.stimulus,
+        options.dataset,
+        *(getattr(options, name) for name in DATASET_OPTIONS),
+    )
+    if recording not in _fingerprints:
+        _fingerprints[recording] = files.data_fingerprint(load_recording(options).dataset)
+    return _fingerprints[recording]
 
 
 def do_run(run: Run, out: Path) -> Outcome:
