@@ -1,5 +1,6 @@
 """One file for the whole zoo: every registered model keeps the contract, and a broken one is caught."""
 
+import copy
 import re
 
 import pytest
@@ -77,6 +78,21 @@ def test_full_size_models_are_causal_to_the_bit(n_neurons):
         check_model(get_model(name)(out_neurons=n_neurons))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the compiler itself warns about is not ours
+def test_a_compiled_model_trains_and_predicts_as_before():
+    torch.manual_seed(0)
+    model = ZOO["linear-nonlinear"].make()
+    compiled = torch.compile(copy.deepcopy(model))
+    stims = ZOO["linear-nonlinear"].stimulus(2, 30)
+    for each in (model, compiled):
+        each(stims).square().mean().backward()
+    for ours, theirs in zip(model.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled.eval()(stims), model.eval()(stims), atol=1e-5, rtol=1e-4)
+
+
 # --- broken models ---------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +110,14 @@ class Sound(AudioEncodingModel):
 class LooksAhead(Sound):
     def _features(self, filtered):
         return functional.pad(filtered.squeeze(1), (-1, 1))
+
+
+class LetsGradientsLookAhead(Sound):
+    """The values are causal; a straight-through estimator lets the future into the gradient."""
+
+    def _features(self, filtered):
+        ahead = functional.pad(filtered.squeeze(1), (-1, 1))
+        return filtered.squeeze(1) + (ahead - ahead.detach())
 
 
 class NormalisesOverTime(Sound):
@@ -258,6 +282,7 @@ def test_the_sound_model_passes():
     ("broken", "message"),
     [
         (LooksAhead, "not causal"),
+        (LetsGradientsLookAhead, "gradient with respect to later bins"),
         (NormalisesOverTime, "not causal"),
         (KnowsTheLength, "how long the stimulus is"),
         (MixesTheBatch, "causal"),

@@ -197,6 +197,19 @@ def _check_causality(case: _Case) -> None:
         )
 
 
+def _check_jacobian(case: _Case) -> None:
+    """The gradient of a prediction with respect to later bins is exactly zero, and not everywhere else."""
+    n_bins = case.window + 7
+    stims = case.stimulus(2, n_bins).requires_grad_()
+    samples_per_bin = stims.shape[-1] // n_bins
+    out = case.model(stims)
+    for bin in (n_bins // 2, n_bins - 2):
+        (gradient,) = torch.autograd.grad(out[..., bin].sum(), stims, retain_graph=True)
+        past, future = gradient.tensor_split([(bin + 1) * samples_per_bin], -1)
+        _require(not bool(future.any()), f"the prediction for bin {bin} has a gradient with respect to later bins")
+        _require(bool(past.any()), f"the prediction for bin {bin} has no gradient with respect to the stimulus")
+
+
 def _check_batch_independence(case: _Case) -> None:
     """In eval mode the stimuli of a batch do not see each other."""
     stims = case.stimulus(3, 20)
@@ -410,6 +423,7 @@ _CHECKS: dict[str, Callable[[_Case], None]] = {
     "on stimuli of other lengths": _check_shapes,
     "on stimuli with another future": _check_causality,
     "in other batches": _check_batch_independence,
+    "in the gradient with respect to the stimulus": _check_jacobian,
     "bin by bin": _check_stream,
     "on zero-padded stimuli": _check_zero_padding,
     "in float64": _check_float64,
