@@ -191,6 +191,18 @@ def test_an_onset_forgets_and_detach_without_a_state_does_nothing():
     assert torch.equal(model(stims), first)  # and forward() carries nothing
 
 
+@pytest.mark.parametrize("rnn_type", ["GRU", "S4"])  # whose state of one stimulus would broadcast
+def test_a_chunk_goes_on_where_one_of_as_many_stimuli_ended(rnn_type):
+    model = StateNet(12, out_neurons=3, rnn_type=rnn_type)
+    with pytest.raises(ValueError, match="no chunk before this one"):
+        model.forward_chunk(torch.randn(1, 1, 12, 5), onset=False)
+    model.forward_chunk(torch.randn(1, 1, 12, 5), onset=True)
+    with pytest.raises(ValueError, match="before was a batch of 1, this one is of 3"):
+        model.forward_chunk(torch.randn(3, 1, 12, 5), onset=False)
+    assert model.forward_chunk(torch.randn(3, 1, 12, 5), onset=True).shape == (3, 3, 1, 5)
+    assert model.forward_chunk(torch.randn(3, 1, 12, 2), onset=False).shape == (3, 3, 1, 2)
+
+
 def test_a_recording_trains_in_memory_that_does_not_grow_with_it():
     """The graph of a chunk is gone when the next one begins."""
     model = StateNet(12, out_neurons=3)

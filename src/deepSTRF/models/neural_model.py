@@ -71,6 +71,7 @@ class NeuralModel(Rebuildable, ABC):
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
         self._carried: State = None
+        self._n_carried = 0  # number of stimuli of which it is the state
         # Names of the modules that freeze() holds, with those of their parameters that it switched off.
         self._frozen: dict[str, list[str]] = {}
 
@@ -156,7 +157,7 @@ class NeuralModel(Rebuildable, ABC):
         Raises
         ------
         ValueError
-            If the batch has another size than the chunk before.
+            If the batch has another size than the chunk before, or there is no chunk before.
         NotStreamableError
             If a part of the model cannot run bin by bin.
 
@@ -180,7 +181,15 @@ class NeuralModel(Rebuildable, ABC):
         """
         if onset:
             self._carried = None
+        elif self._carried is None:
+            raise ValueError("there is no chunk before this one: the first chunk of a recording has onset=True")
+        elif len(stims) != self._n_carried:  # a state of one stimulus would broadcast to any number
+            raise ValueError(
+                f"the chunk before was a batch of {self._n_carried}, this one is of {len(stims)}: recordings go on "
+                "side by side; the first chunk of others has onset=True"
+            )
         prediction, self._carried = self.step(stims, self._carried)
+        self._n_carried = len(stims)
         return prediction
 
     def detach(self) -> None:
