@@ -140,6 +140,11 @@ def test_bad_arguments_are_named(make, message):
         make()
 
 
+def test_a_prefilter_for_other_bands_is_refused_when_a_model_is_made():
+    with pytest.raises(ValueError, match=r"prefiltering is for 20 bands, but n_frequency_bands is 34"):
+        Linear(34, prefiltering=make_prefiltering("adaptrans", 20, dt=5))
+
+
 # --- time constants --------------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,8 @@ class AudioEncodingModel(FrameModel):
     Raises
     ------
     ValueError
-        If a number is not a positive int, or ``wav2spec.out_channels`` is not F.
+        If a number is not a positive int, or ``wav2spec.out_channels``, or the attribute ``F`` of a `prefiltering` that
+        has one, is not F.
     TypeError
         If `prefiltering` or `wav2spec` is not a module or says no ``out_channels``.
 
@@ -74,6 +75,9 @@ class AudioEncodingModel(FrameModel):
         self.C_in = 1
         if prefiltering is not None:
             self.C_in = _out_channels("prefiltering", prefiltering)
+            bands = getattr(prefiltering, "F", self.F)
+            if isinstance(bands, int) and bands != self.F:
+                raise ValueError(f"prefiltering is for {bands} bands, but n_frequency_bands is {self.F}")
             self.prefiltering = prefiltering
         if wav2spec is not None:
             bands = _out_channels("wav2spec", wav2spec)
