@@ -32,10 +32,13 @@ def test_strides_by_default(audio_fs, dt_ms, n_layers, strides):
     assert model(torch.randn(1, 1, n_samples)).shape == (1, 2, 1, 3)
 
 
-def test_explicit_strides():
+def test_explicit_strides(tmp_path):
     model = ICNet(8000, 2, n_filters=2, encoder_channels=2, n_encoder_layers=2, encoder_strides=(8, 5))
     assert model.wav2spec.encoder_strides == [8, 5]
     assert model.wav2spec.hop == 40
+    again = NeuralModel.from_pretrained(model.save_pretrained(tmp_path))  # from JSON, where there are no tuples
+    waveform = torch.randn(1, 1, 120)
+    assert torch.equal(again(waveform), model.eval()(waveform))
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class ICNet(AudioEncodingModel):
             encoder_kernel_size,
             positive_int("n_encoder_layers", n_encoder_layers),
             bottleneck_channels,
-            encoder_strides,
+            # A list, as it comes back from a file: a saved model is compared by what it shows.
+            None if encoder_strides is None else list(encoder_strides),
         )
         super().__init__(encoder.out_channels, 1, out_neurons, wav2spec=encoder)
         self.readout: LinearReadout = LinearReadout(self.F, self.O, activation=nn.Softplus())
