@@ -214,6 +214,15 @@ def test_a_recording_trains_in_memory_that_does_not_grow_with_it():
     model.forward_chunk(torch.randn(1, 1, 12, 5), onset=False).sum().backward()
 
 
+@pytest.mark.parametrize("rnn_type", ["GRU", "RNN", "LSTM"])
+def test_what_is_carried_to_the_next_chunk_holds_on_to_nothing_of_the_last(rnn_type):
+    """With gradients too, where other code runs than in a stream."""
+    model = StateNet(12, out_neurons=3, rnn_type=rnn_type)
+    _, state = model.step(torch.randn(1, 1, 12, 500))
+    state = map_state(torch.Tensor.detach, state)
+    map_state(lambda t: pytest.fail("a chunk") if t.untyped_storage().nbytes() > 4 * t.numel() else t, state)
+
+
 def test_a_kernel_of_ones_sums_the_window_bin_by_bin():
     layer = CausalSTRFConv(F=2, T=3, C_in=1, C_out=1, bias=False)
     with torch.no_grad():

@@ -65,7 +65,8 @@ class GRU(nn.GRU):
         start = input.new_zeros(input.shape[0], self.hidden_size) if hx is None else hx[0]
         drive = nn.functional.linear(input.transpose(0, 1), self.weight_ih_l0, self.bias_ih_l0)
         states = _Recurrence.apply(drive, start, self.weight_hh_l0, self.bias_hh_l0)
-        return states.transpose(0, 1), states[-1:]
+        # A copy, so that the state does not hold on to a chunk of any length.
+        return states.transpose(0, 1), states[-1:].clone()
 
 
 class _Recurrence(torch.autograd.Function):

@@ -55,4 +55,5 @@ class RNN(nn.RNN):
         bias = self.bias_ih_l0 + self.bias_hh_l0
         drive = nn.functional.linear(input.transpose(0, 1), self.weight_ih_l0, bias)
         states = tanh_recurrence(drive, start, self.weight_hh_l0.t(), self.hidden_size)
-        return states.transpose(0, 1), states[-1:]
+        # A copy, so that the state does not hold on to a chunk of any length.
+        return states.transpose(0, 1), states[-1:].clone()
