@@ -13,12 +13,13 @@ from test_fitter import N_BANDS, N_NEURONS, make_batches, make_model
 from torch import nn
 from torch.utils.data import DataLoader
 
+from deepSTRF.datasets import ChunkLoader
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.metrics import poisson_loss
+from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.audio import Linear
 from deepSTRF.training import Fitter, ResumeError, set_random_seed
 from deepSTRF.training.checkpoint import save_state
-from deepSTRF.training.resume import random_state, resume_path, set_random_state
+from deepSTRF.training.resume import fingerprint, random_state, resume_path, set_random_state
 from deepSTRF.utils import neural_collate
 
 
@@ -130,6 +131,56 @@ def test_stop_ends_after_the_epoch_and_resume_goes_on(tmp_path):
     again = fitted(tmp_path / "best.pt")
     assert not again.stopped
     same(again, fitted(tmp_path / "whole.pt"))
+
+
+@pytest.mark.parametrize("options", [OPTIONS["cosine"], OPTIONS["plateau"]], ids=["cosine", "plateau"])
+def test_an_interrupted_fit_is_called_again_on_the_same_fitter(tmp_path, options):
+    """In a notebook, after Ctrl-C: what the scheduler has moved since is no other configuration."""
+    fitter = make_fitter(tmp_path / "best.pt", 2, **options)
+    with pytest.raises(Killed):
+        fitter.fit()
+    fitter.log_fn = None
+    fitter.fit()
+    assert fitter.start_epoch == 2
+    same(fitter, fitted(tmp_path / "whole.pt", **options))
+
+
+def scaled_loss(pred, responses, scale):
+    return scale(mse_loss(pred, responses))
+
+
+def test_a_function_among_the_options_is_the_same_in_another_process(tmp_path):
+    """Its address is not, which is what its repr shows."""
+    killed = make_fitter(tmp_path / "best.pt", 2, loss_fn=functools.partial(scaled_loss, scale=lambda x: 2 * x))
+    with pytest.raises(Killed):
+        killed.fit()
+    again = fitted(tmp_path / "best.pt", loss_fn=functools.partial(scaled_loss, scale=lambda x: 2 * x))
+    assert again.start_epoch == 2
+
+
+class Weighted(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, pred, responses):
+        return self.weight * mse_loss(pred, responses)
+
+    def extra_repr(self):
+        return f"weight={self.weight}"
+
+
+def test_options_of_a_loss_module_and_of_loaders_belong_to_the_training(tmp_path):
+    with pytest.raises(Killed):
+        make_fitter(tmp_path / "best.pt", 1, loss_fn=Weighted(1.0)).fit()
+    with pytest.raises(ResumeError, match=r"loss: was Weighted\(weight=1.0\), is Weighted\(weight=2.0\)"):
+        make_fitter(tmp_path / "best.pt", loss_fn=Weighted(2.0)).fit()
+    recording = SimulatedDataset(n_neurons=N_NEURONS, n_stims=3, duration_s=1.0)
+    assert fingerprint(ChunkLoader(recording, 50)) != fingerprint(ChunkLoader(recording, 100))
+    assert fingerprint(ChunkLoader(recording, 50)) != fingerprint(ChunkLoader(recording, 50, shuffle=True))
+    assert fingerprint(DataLoader(recording, 2)) != fingerprint(DataLoader(recording, 2, drop_last=True))
+    assert fingerprint(DataLoader(recording, 2)) != fingerprint(DataLoader(recording, 2, collate_fn=neural_collate))
+    assert fingerprint(DataLoader(recording, 2)) == fingerprint(DataLoader(recording, 2))
 
 
 DIFFERENCES = {

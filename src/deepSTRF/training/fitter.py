@@ -34,6 +34,7 @@ from deepSTRF.training.resume import (
     check_plain,
     check_whole,
     damage_named,
+    describe,
     identity,
     load_training,
     random_state,
@@ -214,6 +215,8 @@ class Fitter:
         self.val_metrics = dict(_default_val_metrics() if val_metrics is None else val_metrics)
         self.optimizer = checked_optimizer(optimizer, model)
         self.scheduler = checked_scheduler(scheduler, self.optimizer, mode)
+        # As they are now: while training they move, and a fit() that was interrupted may be called again.
+        self.begun_with = {"optimizer": describe(self.optimizer), "scheduler": describe(self.scheduler)}
         self.max_grad_norm = max_grad_norm
         self.max_epochs = max_epochs
         self.patience = patience

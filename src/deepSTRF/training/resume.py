@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,7 @@ def identity(fitter: Any) -> dict[str, str]:
         "validation data": fingerprint(fitter.val_loader),
         "loss": describe(fitter.loss_fn),
         "metrics": str({name: describe(metric) for name, metric in fitter.val_metrics.items()}),
-        "optimizer": describe(fitter.optimizer),
-        "scheduler": describe(fitter.scheduler),
+        **fitter.begun_with,
         "device": fitter.device.type,
         **{name: str(getattr(fitter, name)) for name in names},
     }
@@ -190,11 +190,13 @@ def describe(value: Any) -> str:
     "mse_loss(reduction='sum')"
     """
     if isinstance(value, functools.partial):
-        arguments = [*map(repr, value.args), *(f"{name}={entry!r}" for name, entry in value.keywords.items())]
+        arguments = [*map(_repr, value.args), *(f"{name}={_repr(entry)}" for name, entry in value.keywords.items())]
         return f"{describe(value.func)}({', '.join(arguments)})"
     if isinstance(value, torch.optim.Optimizer):
         groups = [{name: entry for name, entry in group.items() if name != "params"} for group in value.param_groups]
         return f"{type(value).__name__} {groups}"
+    if isinstance(value, nn.Module):  # a loss or a metric, with its options
+        return describe_model(value)
     if hasattr(value, "state_dict"):
         numbers = {name: entry for name, entry in value.state_dict().items() if isinstance(entry, (int, float, str))}
         return f"{type(value).__name__} {numbers}"
@@ -208,7 +210,12 @@ def describe_model(model: nn.Module) -> str:
         f"{name} {tuple(tensor.shape)} {tensor.dtype}{' frozen' if name in frozen else ''}"
         for name, tensor in model.state_dict().items()
     ]
-    return "\n".join([repr(model), *tensors])
+    return "\n".join([_repr(model), *tensors])
+
+
+def _repr(value: Any) -> str:
+    """Without the addresses of functions, which are others in every process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def fingerprint(loader: Iterable[Mapping[str, Any]]) -> str:
@@ -228,7 +235,12 @@ def fingerprint(loader: Iterable[Mapping[str, Any]]) -> str:
     dataset: Any = getattr(loader, "dataset", loader)
     size = ""
     if hasattr(loader, "batch_size"):
-        size = f" in batches of {loader.batch_size} by {type(getattr(loader, 'sampler', None)).__name__}"
+        size = f" in batches of {loader.batch_size}"
+        parts = {name: getattr(loader, name, None) for name in ("sampler", "batch_sampler")}
+        numbers = {name: getattr(loader, name, None) for name in ("chunk_bins", "shuffle", "drop_last")}
+        size += "".join(f", {type(part).__name__}" for part in parts.values() if part is not None)
+        size += "".join(f", {name}={number}" for name, number in numbers.items() if number is not None)
+        size += f", {describe(loader.collate_fn)}" if hasattr(loader, "collate_fn") else ""
     if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
         for i in range(len(dataset)):
             _add(digest, dataset[i])
