@@ -236,6 +236,7 @@ def test_complete_splits_are_taken_as_they_are():
         ({"folds": 7}, ValueError, "3 to 6 folds"),
         ({"folds": True}, TypeError, "bool"),
         ({"folds": "loo"}, ValueError, "'leave-one-out'"),
+        ({"folds": 3.5}, TypeError, "whole number, 'leave-one-out' or a list, got 3.5"),
         ({"folds": []}, ValueError, "empty"),
         ({"folds": [[0, 1]]}, ValueError, "at least two"),
         ({"folds": [[0, 1, 2], [3, 4, 5]]}, ValueError, "fold 0 has no stimuli for: train"),

@@ -245,6 +245,8 @@ def _checked_folds(folds: int | str | Sequence[Any], dataset: NeuralDataset, see
         else:
             raise ValueError(f"folds must be a number, 'leave-one-out' or a list, got {folds!r}")
         return [Split(*(tuple(usable[i] for i in part) for part in split)) for split in drawn]
+    if not isinstance(folds, Iterable):
+        raise TypeError(f"folds must be a whole number, 'leave-one-out' or a list, got {folds!r}")
     entries = list(folds)
     if all(isinstance(entry, Split) for entry in entries):
         splits = [Split(*(_stimuli(part) for part in entry)) for entry in entries]
