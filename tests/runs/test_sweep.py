@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import errno
 import fcntl
 import json
 import math
+import os
 import shutil
 import sys
 import threading
@@ -21,6 +23,7 @@ from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.runs import sweep as sweeps
 from deepSTRF.runs.scores import predict
 from deepSTRF.runs.sweep import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
+from deepSTRF.runs.sweep_results import write_results
 
 
 @register_dataset(
@@ -351,6 +354,20 @@ def test_what_fails_is_told_and_the_others_finish(tmp_path, recording):
     assert again[1].status == "failed", "what failed is tried again"
     run_sweep(Sweep(out, linear(recording, 1, 2)))
     assert not (out / "errors.txt").exists()
+
+
+def test_a_full_disk_leaves_the_last_table_and_nothing_else(tmp_path, monkeypatch):
+    outcomes = [Outcome(Run("first", FitOptions(dataset="simulated", model="ridge")), "unfinished")]
+    write_results(outcomes, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_results([dataclasses.replace(outcomes[0], status="failed")], tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_what_runs_warn_about_is_said_once(tmp_path, recording):

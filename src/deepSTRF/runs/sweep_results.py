@@ -8,9 +8,7 @@ import functools
 import io
 import itertools
 import math
-import os
 import statistics
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from deepSTRF.registry import dataset_cards
 from deepSTRF.runs.options import FitOptions
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
 from deepSTRF.runs.sweep_file import DATASET_OPTIONS, MODEL_OPTIONS, TYPES, Run
+from deepSTRF.training.checkpoint import replace_file
 
 __all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
 
@@ -150,11 +149,11 @@ def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     lines.writeheader()
     lines.writerows(rows)
-    _replace(out / RESULTS_FILE, text.getvalue().encode())
+    replace_file(text.getvalue().encode(), out / RESULTS_FILE)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         errors = "\n".join(f"{outcome.run.name}: {outcome.error}\n{outcome.traceback}" for outcome in failed)
-        _replace(out / ERRORS_FILE, errors.encode())
+        replace_file(errors.encode(), out / ERRORS_FILE)
     else:
         (out / ERRORS_FILE).unlink(missing_ok=True)
     try:
@@ -162,7 +161,7 @@ def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     except ImportError:  # as promised, only where pyarrow is installed; then without an old one beside a new table
         (out / PARQUET_FILE).unlink(missing_ok=True)
     else:
-        _replace(out / PARQUET_FILE, content)
+        replace_file(content, out / PARQUET_FILE)
 
 
 def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -181,10 +180,3 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
 def one_line(error: BaseException) -> str:
     """Kind and message of an error, for a cell of the table."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}", delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
