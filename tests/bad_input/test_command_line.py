@@ -131,7 +131,11 @@ def test_a_run_never_overwrites(elsewhere, finished):
     before = tree(finished)
     assert "already exists, and a run never overwrites anything" in refused(*RIDGE, "--out", finished)
     assert "already exists" in refused(*RIDGE, "--out", finished / "config.json" / "below")
+    assert "--resume" not in refused(*RIDGE, "--out", finished)
     assert tree(finished) == before
+    (elsewhere / "begun").mkdir()
+    (elsewhere / "begun" / "config.json").write_text("{}")
+    assert "or go on with this unfinished run with --resume" in refused(*RIDGE, "--out", "begun")
     (elsewhere / "file").write_text("mine")
     assert "already exists" in refused(*RIDGE, "--out", "file")
     assert (elsewhere / "file").read_text() == "mine"

@@ -67,8 +67,10 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
             except FileExistsError:  # also when another run takes the same number at this moment
                 number += 1
     except FileExistsError as error:
+        begun = out is not None and (Path(out) / CONFIG_FILE).is_file() and not is_complete(out)
         raise RunError(
             f"{error.filename or out} already exists, and a run never overwrites anything; name a new folder with --out"
+            + (", or go on with this unfinished run with --resume" if begun else "")
         ) from error
     except OSError as error:
         raise RunError(f"cannot make the run folder {error.filename or out}: {error.strerror}") from error
