@@ -97,6 +97,9 @@ CONSTRUCTION_TABLE = [
         id="activation-neurons",
     ),
     pytest.param(
+        lambda: linear(output_activation=nn.PReLU(3)), ValueError, r"PReLU\(3\) has its slopes along axis 1", id="prelu"
+    ),
+    pytest.param(
         lambda: statenet(output_activation=ParametricSigmoid(2)), ValueError, "for 2 neurons", id="statenet-neurons"
     ),
     pytest.param(lambda: LinearReadout(4, 3, hidden=0), ValueError, "hidden must be a positive int", id="hidden"),

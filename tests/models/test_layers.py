@@ -236,7 +236,7 @@ def test_readouts_say_what_belongs_to_one_neuron():
     assert LinearReadout(4, 5, hidden=5, bias=False).per_neuron_tensors() == {"fc.2.weight": 0}
     with_softplus = LinearReadout(4, 5, activation=ParametricSoftplus(5)).per_neuron_tensors()
     assert with_softplus.keys() == {"fc.weight", "fc.bias", "activation._raw_beta", "activation._raw_b"}
-    readout = STRFReadout(4, 3, 1, 5, activation=nn.PReLU(5))
+    readout = STRFReadout(4, 3, 1, 5, activation=nn.PReLU())
     assert readout.per_neuron_tensors().keys() == {
         "strf.kernel.weight",
         "strf.kernel.bias",

@@ -346,6 +346,11 @@ def _checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Mo
         raise ValueError(
             f"the activation {type(activation).__name__} is for {n_features} neurons, but there are {out_neurons}"
         )
+    if isinstance(activation, nn.PReLU) and activation.num_parameters > 1:
+        raise ValueError(
+            f"PReLU({activation.num_parameters}) has its slopes along axis 1, but an activation acts on (B, T, N), "
+            "where that is time: use PReLU(), with one slope"
+        )
     return activation
 
 
