@@ -641,3 +641,31 @@ def test_nothing_of_past_batches_is_kept_on_the_fast_path():
 
     Watching(make_model(), make_batches(6), make_batches(1), log_fn=None).evaluate(make_batches(6))
     assert Watching.most <= 1
+
+
+@pytest.mark.parametrize("loss_fn", [mse_loss, poisson_loss])
+def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
+    """On a GPU that would stall every step; what is looked at early on a CPU only is left out here as it is there."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from deepSTRF.metrics import blocks, statistics
+    from deepSTRF.training.scoring import PassScores
+
+    waits = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten._unique")
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            seen.append(str(operation))
+            return operation(*args, **(kwargs or {}))
+
+    monkeypatch.setattr(blocks, "may_be_complete", lambda responses, mask: False)
+    monkeypatch.setattr(statistics, "_patch_irregular", lambda block, regular, *powers: powers)
+    optimizer = functools.partial(torch.optim.SGD, lr=0.1)
+    fitter = make_fitter(loss_fn=loss_fn, optimizer=optimizer, max_grad_norm=1.0)
+    scores = PassScores(fitter.val_metrics)
+    with Watch():
+        for batch in fitter.train_loader:
+            fitter.train_step(batch, scores)
+    assert "aten.convolution_backward.default" in seen
+    assert [operation for operation in seen if operation.startswith(waits)] == []
