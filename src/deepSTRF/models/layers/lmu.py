@@ -126,6 +126,9 @@ class LMU(nn.Module):
         self, input: Float[Tensor, "B T features"], hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Float[Tensor, "B T H"], tuple[Float[Tensor, "B H"], Float[Tensor, "B d"]]]:
         """Run the layer from the state `hx`, zero by default; return the units in all bins, and the last state."""
+        if torch.is_autocast_enabled(input.device.type):  # rounded to half, the memory would fade or grow
+            with torch.autocast(input.device.type, enabled=False):
+                return self(input.to(self.A.dtype), hx)
         n_units = self.hidden_size
         start = input.new_zeros(input.shape[0], n_units + self.memory_size) if hx is None else torch.cat(hx, 1)
         # Both equations as one: with the memory of bin t written out, units and memory of bin t depend on those of bin

@@ -51,6 +51,9 @@ class _StateSpace(nn.Module, ABC):
         self, input: Float[Tensor, "B T H"], hx: Float[Tensor, "B H d_state"] | None = None
     ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "B H d_state"]]:
         """Run the layer from the state `hx`, zero by default; return the output and the last state."""
+        if torch.is_autocast_enabled(input.device.type):  # rounded to half, slow modes would fade or grow
+            with torch.autocast(input.device.type, enabled=False):
+                return self(input.to(self.D.dtype), hx)
         system, read = self._system(), _conjugate(self.C).flatten(1) * 2  # twice the real part of C·x
         x = input.new_zeros(input.shape[0], self.d_model, self.d_state) if hx is None else hx
         u = input.transpose(1, 2)
