@@ -216,6 +216,17 @@ def test_settings_out_of_range_are_named(make, message):
         make()
 
 
+@pytest.mark.parametrize("kind", ["mel", "gammatone", "gammatonegram", "sincnet", "leaf"])
+def test_front_ends_are_made_in_the_default_dtype_as_layers_of_torch_are(kind):
+    waveform = torch.randn(1, 1, 3 * 80, dtype=torch.float64)
+    expected = make_wav2spec(kind, 16000, 5.0).double()(waveform)
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.testing.assert_close(make_wav2spec(kind, 16000, 5.0)(waveform), expected, rtol=1e-4, atol=1e-4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_make_wav2spec_passes_on_what_it_gets():
     front_end = make_wav2spec("gammatone", 16000, 10.0, n_filters=5, compression="none")
     assert isinstance(front_end, CausalGammatone)

@@ -130,7 +130,7 @@ class CausalGammatone(WaveformFrontEnd):
         if not bool(kernels.isfinite().all()):  # the first tap is zero, and there is no other
             raise ValueError(f"kernel_ms={kernel_ms} is too short for a filter at audio_fs={audio_fs}")
         # Turned around, because conv1d is a correlation: its last tap meets the present sample.
-        self.register_buffer("_kernels", kernels.flip(-1).unsqueeze(1).float().contiguous())
+        self.register_buffer("_kernels", kernels.flip(-1).unsqueeze(1).to(torch.get_default_dtype()).contiguous())
         self.register_buffer("_pcen_rate", torch.full((self.out_channels,), float(pcen_s)))
 
     @property

@@ -106,7 +106,7 @@ class Gammatonegram(WaveformFrontEnd):
         self._centres_hz = slaney_centres(low, high, self.out_channels)
         system = _state_space(self._centres_hz, float(audio_fs))
         for name, matrix in zip(_BUFFERS, _per_bin(*system, self.hop, self.window), strict=True):
-            self.register_buffer(name, torch.from_numpy(matrix.copy()).float())
+            self.register_buffer(name, torch.from_numpy(matrix.copy()).to(torch.get_default_dtype()))
 
     @property
     def centres_hz(self) -> Float[Tensor, " F"]:

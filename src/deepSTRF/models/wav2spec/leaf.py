@@ -118,9 +118,9 @@ class CausalLEAF(WaveformFrontEnd):
 
     def _add(self, name: str, values: Tensor, learned: bool) -> None:
         if learned:
-            self.register_parameter(name, nn.Parameter(values.float()))
+            self.register_parameter(name, nn.Parameter(values.to(torch.get_default_dtype())))
         else:
-            self.register_buffer(name, values.float())
+            self.register_buffer(name, values.to(torch.get_default_dtype()))
 
     @property
     def centres_hz(self) -> Float[Tensor, " F"]:

@@ -105,7 +105,9 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         self._corners_hz = _mel_corners(self.out_channels, low, high, mel_scale)
         spectrum_hz = np.arange(self.win // 2 + 1) * (float(audio_fs) / self.win)
         self.register_buffer("_window", torch.hann_window(self.win, periodic=False))
-        self.register_buffer("_mel_fb", torch.from_numpy(_triangles(self._corners_hz, spectrum_hz)).float())
+        self.register_buffer(
+            "_mel_fb", torch.from_numpy(_triangles(self._corners_hz, spectrum_hz)).to(torch.get_default_dtype())
+        )
 
     @property
     def centres_hz(self) -> Float[Tensor, " F"]:

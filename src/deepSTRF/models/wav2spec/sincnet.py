@@ -100,7 +100,7 @@ class SincNet(WaveformFrontEnd):
         if init == "mel":
             low, high = Hz_to_mel(low), Hz_to_mel(high)
         edges = torch.linspace(low, high, self.out_channels + 1, dtype=torch.float64)
-        edges = (mel_to_Hz(edges) if init == "mel" else edges).unsqueeze(1).float()
+        edges = (mel_to_Hz(edges) if init == "mel" else edges).unsqueeze(1).to(torch.get_default_dtype())
         self.low_hz_ = nn.Parameter(edges[:-1].clone())
         self.band_hz_ = nn.Parameter(edges.diff(dim=0))
 
