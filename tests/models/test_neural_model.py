@@ -199,8 +199,8 @@ def test_state_dict_names_of_published_checkpoints():
 
 
 def test_unknown_parts_of_statenet_are_named():
-    with pytest.raises(NotImplementedError, match="rnn_type 'Mamba'; there are 'GRU', 'LSTM' and 'RNN'"):
-        StateNet(rnn_type="Mamba")
+    with pytest.raises(NotImplementedError, match="rnn_type 'Elman'; there are GRU, LSTM, RNN"):
+        StateNet(rnn_type="Elman")
     with pytest.raises(NotImplementedError, match="connectivity 'SPARSE'; there are 'LC', 'FC' and 'CONV'"):
         StateNet(connectivity="SPARSE")
     with pytest.raises(ValueError, match="kernel_size=7 is more than the 5 bands"):
