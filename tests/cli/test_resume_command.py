@@ -95,3 +95,19 @@ def test_what_cannot_be_resumed_is_refused_and_left_alone(tmp_path):
     with pytest.raises(RunError, match="not the folder of a run"):
         fit_run(FitOptions(**quick), tmp_path / "other", resume=True)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+
+
+def test_two_processes_do_not_fit_in_one_folder(tmp_path, monkeypatch):
+    """Also not where --resume finds the newest unfinished run by itself, as two jobs of a cluster would."""
+    monkeypatch.chdir(tmp_path)
+    options = FitOptions(dataset="simulated", model="linear", epochs=3)
+
+    def second(fitter, row):
+        if row["epoch"] == 0:
+            for out in (None, tmp_path / "runs" / "simulated-linear-1"):
+                with pytest.raises(RunError, match="another process is fitting in"):
+                    fit_run(options, out, resume=True)
+
+    result = fit_run(options, on_epoch=second)
+    assert is_complete(result.folder)
+    assert len(result.history) == 3

@@ -27,7 +27,7 @@ from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
-from deepSTRF.runs.recipes import fit_model, get_recipe, monitor_mode, resolve_settings
+from deepSTRF.runs.recipes import Recipe, Settings, fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
 from deepSTRF.training.arguments import checked_device
 from deepSTRF.training.loggers import LOGGER_KINDS, JsonlLogger, make_logger, read_jsonl
@@ -156,12 +156,31 @@ def fit_run(
         folder, new = files.open_run_folder(out, config)
     else:
         folder, new = files.create_run_folder(out, options.dataset, options.model), True
+    with files.claimed(folder):
+        return _fit_in(folder, new, recording, recipe, settings, device, config, loggers, on_epoch, on_start)
+
+
+def _fit_in(
+    folder: Path,
+    new: bool,
+    recording: Recording,
+    recipe: Recipe,
+    settings: Settings | None,
+    device: torch.device,
+    config: dict[str, Any],
+    loggers: Sequence[str],
+    on_epoch: Callable[[Any, dict[str, Any]], None] | None,
+    on_start: Callable[[Path, Recording], None] | None,
+) -> RunResult:
     try:
         if on_start is not None:
             on_start(folder, recording)
         files.write_json(config, folder / files.CONFIG_FILE)
         history_log = JsonlLogger(folder / files.HISTORY_FILE)
-        with _open_loggers(loggers, folder, config, resume=not new) as more_logs, cpu_threads(options.threads):
+        with (
+            _open_loggers(loggers, folder, config, resume=not new) as more_logs,
+            cpu_threads(config["options"]["threads"]),
+        ):
             clock = _Clock(folder / files.HISTORY_FILE)
 
             def log(fitter: Any, row: dict[str, Any]) -> None:
@@ -177,7 +196,7 @@ def fit_run(
                 recipe,
                 settings,
                 recording.parts,
-                seed=options.seed,
+                seed=config["options"]["seed"],
                 device=device,
                 on_epoch=log,
                 checkpoint=folder / files.TRAINING_FOLDER / "best.pt",

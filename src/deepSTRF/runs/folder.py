@@ -20,6 +20,7 @@ from deepSTRF.runs.options import RunError
 from deepSTRF.training.checkpoint import replace_file
 
 __all__ = [
+    "claimed",
     "create_run_folder",
     "data_fingerprint",
     "entries_of",
@@ -123,6 +124,29 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
     elif not folder.is_dir() or any(folder.iterdir()):
         raise RunError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}; name another one with --out")
     return folder, False
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a run; the system lets go of one whose process dies.
+
+    Raises
+    ------
+    RunError
+        If another process is at it.
+    """
+    import fcntl  # not on Windows
+
+    lock = folder / TRAINING_FOLDER / "lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process is fitting in {folder}; wait for it, or name another folder with --out"
+            ) from error
+        yield
 
 
 def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
