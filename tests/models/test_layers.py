@@ -349,3 +349,10 @@ def test_a_frozen_normalisation_keeps_its_statistics_and_still_learns():
     out.square().sum().backward()
     assert readout.bn.weight.grad.any()
     assert all(torch.equal(value, before[name]) for name, value in readout.state_dict().items())
+
+
+def test_an_activation_shows_that_it_has_no_offset():
+    """A saved model is compared with its copy by what both show."""
+    with_offset, without = ParametricSigmoid(3), ParametricSigmoid(3, bias=False)
+    assert "bias=False" in repr(without)
+    assert "bias" not in repr(with_offset)

@@ -75,8 +75,12 @@ def test_a_stream_computes_in_eval_mode():
 
 
 def test_a_batch_of_another_size_is_refused():
-    with pytest.raises(ValueError, match=r"model\.stream\(batch_size=3\)"):
+    with pytest.raises(ValueError, match=r"2 stimuli side by side, got .*\(3, 1, 6, 1\).*batch_size="):
         Linear(6, 5).stream(batch_size=2).step(torch.zeros(3, 1, 6, 1))
+    with pytest.raises(ValueError, match="first axis is the batch"):
+        Linear(6, 5).stream().step(torch.tensor(1.0))
+    with pytest.raises(TypeError, match=r"torch\.as_tensor"):
+        Linear(6, 5).stream().step([[0.0]])
     with pytest.raises(ValueError, match="batch_size"):
         Linear(6, 5).stream(batch_size=0)
 

@@ -717,3 +717,9 @@ def test_one_per_core_on_a_single_core_runs_here(monkeypatch):
     kwargs = {"val_metrics": WHERE, "monitor": "val_cc", "max_epochs": 1}
     result = fit(n_seeds=1, fitter_kwargs=kwargs, n_jobs=-1)
     assert result["per_seed_val_process"].item() == os.getpid()
+
+
+def test_things_that_make_nothing_new_are_refused():
+    for name, wrong in (("model_factory", make_model(0)), ("loader_factory", make_loaders(0))):
+        with pytest.raises(TypeError, match=f"{name} must be a function that takes a seed"):
+            fit(**{name: wrong})

@@ -50,7 +50,8 @@ class _PerNeuronActivation(Rebuildable):
 
     def extra_repr(self) -> str:
         """Name the settings."""
-        return f"{self.num_features}, non_negative_output={self.non_negative_output}"
+        bias = "" if getattr(self, "has_bias", True) else ", bias=False"
+        return f"{self.num_features}{bias}, non_negative_output={self.non_negative_output}"
 
 
 class ParametricSigmoid(_PerNeuronActivation):
@@ -89,6 +90,7 @@ class ParametricSigmoid(_PerNeuronActivation):
         self.c = self._uniform(-0.5, 0.5)
         self.d = self._uniform(0.5, 1.5)
         self._raw_b = self._uniform(*(_RAW_GAIN if non_negative_output else _GAIN))
+        self.has_bias = bias
         self._raw_a = self._uniform(*(_RAW_OFFSET if non_negative_output else _OFFSET)) if bias else None
 
     @property
@@ -146,6 +148,7 @@ class ParametricDoubleExponential(_PerNeuronActivation):
         self.k = self._uniform(-0.5, 0.5)
         self.s = self._uniform(0.5, 1.5)
         self._raw_a = self._uniform(*(_RAW_GAIN if non_negative_output else _GAIN))
+        self.has_bias = bias
         self._raw_b = self._uniform(*(_RAW_OFFSET if non_negative_output else _OFFSET)) if bias else None
 
     @property

@@ -206,15 +206,19 @@ class Stream:
         ------
         ValueError
             If the batch has another size than at the start, or the model refuses the shape.
+        TypeError
+            If the frame is no tensor.
         RuntimeError
             If the model was put back into train mode.
         """
         if self.model.training:
             raise RuntimeError("the model is in train mode, in which it predicts something else: call model.eval()")
-        if frame.shape[0] != self.batch_size:
+        if not isinstance(frame, Tensor):
+            raise TypeError(f"a frame is a tensor, got {type(frame).__name__}: convert it with torch.as_tensor")
+        if frame.shape[:1] != (self.batch_size,):
             raise ValueError(
-                f"the stream runs {self.batch_size} stimuli side by side, got a batch of {frame.shape[0]}; use "
-                f"model.stream(batch_size={frame.shape[0]})"
+                f"the stream runs {self.batch_size} stimuli side by side, got a frame of shape {tuple(frame.shape)}: "
+                "the first axis is the batch: model.stream(batch_size=...)"
             )
         with torch.no_grad():
             prediction, self.state = self.model.step(frame, self.state)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from deepSTRF.training.fitter import Epoch, Fitter, _detach_state, _to_scalar
 from deepSTRF.training.repeated import (
     Failure,
+    check_factory,
     checked_arguments,
     checked_seeds,
     fit_each,
@@ -136,6 +137,7 @@ def cross_validate(
     from deepSTRF.datasets.arguments import whole_number
 
     options = checked_arguments(fitter_kwargs, "cross_validate", n_jobs)
+    check_factory("model_factory", model_factory)
     (seed,) = checked_seeds([seed])
     splits = _checked_folds(folds, dataset, seed)
     recording = dataset.subset(range(dataset.get_S()))

@@ -16,6 +16,7 @@ from deepSTRF.training.checkpoint import prepare_checkpoint_path
 from deepSTRF.training.fitter import Epoch, Fitter, _to_scalar
 from deepSTRF.training.repeated import (
     Failure,
+    check_factory,
     checked_arguments,
     checked_seeds,
     fit_each,
@@ -139,6 +140,8 @@ def fit_multi_seed(
     if seeds is None and not (isinstance(n_seeds, Integral) and n_seeds >= 1):
         raise ValueError(f"n_seeds must be a whole number, at least 1; got {n_seeds!r}")
     numbers = checked_seeds(range(n_seeds) if seeds is None else seeds)
+    check_factory("model_factory", model_factory)
+    check_factory("loader_factory", loader_factory)
     options = checked_arguments(fitter_kwargs, "fit_multi_seed", n_jobs)
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:

@@ -25,6 +25,7 @@ from deepSTRF.training.fitter import Fitter, UnknownMonitorError
 __all__ = [
     "AllFitsFailedError",
     "Failure",
+    "check_factory",
     "checked_arguments",
     "checked_seeds",
     "fit_each",
@@ -89,6 +90,21 @@ def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jo
     if stand_in.monitor not in scores:
         raise UnknownMonitorError(f"monitor {stand_in.monitor!r} is not a validation score; there are {scores}")
     return stand_in
+
+
+def check_factory(name: str, factory: object) -> None:
+    """Refuse what cannot make a new model or loaders for every fit.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called, or is a model itself.
+    """
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise TypeError(
+            f"{name} must be a function that takes a seed and makes something new for every fit, such as "
+            f"lambda seed: ...; got a {type(factory).__name__}"
+        )
 
 
 def checked_seeds(seeds: Iterable[SupportsIndex]) -> list[int]:
