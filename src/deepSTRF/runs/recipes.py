@@ -24,6 +24,7 @@ from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.ridge import fit_ridge
 from deepSTRF.models.warm_start import start_from_ridge
 from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_cards
@@ -293,6 +294,11 @@ def _transformer(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: 
     return build(train, val, window_ms)
 
 
+def _convnet2d(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> FrameModel:
+    prefiltering = make_prefiltering("adaptrans", train.F, train.dt)
+    return _network("convnet2d", prefiltering=prefiltering)(train, val, window_ms)
+
+
 def _icnet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float) -> AudioEncodingModel:
     # A quarter of the published channels: one minute of sound does not need five million parameters.
     return get_model("icnet")(**_waveform_shape(train, window_ms), n_filters=24, encoder_channels=32)
@@ -358,7 +364,7 @@ RECIPES = {
     "dnet": Recipe(
         model_cards()["dnet"], _REGULARISED, _network("dnet", windowed=True, soft_rectifier=True, n_hidden=50)
     ),
-    "convnet2d": Recipe(model_cards()["convnet2d"], _REGULARISED, _network("convnet2d")),
+    "convnet2d": Recipe(model_cards()["convnet2d"], _REGULARISED, _convnet2d),
     "transformer": Recipe(
         model_cards()["transformer"], Settings(epochs=120, patience=25, lr=5e-3, weight_decay=0.1), _transformer
     ),
