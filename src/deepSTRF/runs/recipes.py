@@ -304,7 +304,10 @@ def _icnet(train: AudioNeuralDataset, val: AudioNeuralDataset, window_ms: float)
     return get_model("icnet")(**_waveform_shape(train, window_ms), n_filters=24, encoder_channels=32)
 
 
-def _backbone(rnn_type: str, paper: str) -> Recipe:
+_STATENET = Settings(epochs=50, patience=10, lr=3e-3)
+
+
+def _backbone(rnn_type: str, paper: str, settings: Settings = _STATENET) -> Recipe:
     """StateNet with another recurrent core."""
     card = replace(
         model_cards()["statenet"],
@@ -312,7 +315,7 @@ def _backbone(rnn_type: str, paper: str) -> Recipe:
         summary=f"StateNet with {rnn_type} as its recurrent core",
         paper=paper,
     )
-    return Recipe(card, _STATENET, _network("statenet", rnn_type=rnn_type))
+    return Recipe(card, settings, _network("statenet", rnn_type=rnn_type))
 
 
 def _start_at_mean_response(model: FrameModel, train: NeuralDataset) -> None:
@@ -349,11 +352,13 @@ _REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss
 
 _MOVIES = Settings(epochs=20, patience=5, lr=1e-2, loss="poisson", window_ms=200.0)
 
-_STATENET = Settings(epochs=50, patience=10, lr=3e-3)
-
 RECIPES = {
     "ridge": Recipe(RIDGE_CARD, None, _ridge),
-    "linear": Recipe(model_cards()["linear"], Settings(epochs=100, lr=3e-3, batch_size=2, patience=15), _linear),
+    "linear": Recipe(
+        model_cards()["linear"],
+        Settings(epochs=100, lr=3e-3, weight_decay=0.1, batch_size=2, patience=15, noise=0.3),
+        _linear,
+    ),
     "linear-nonlinear": Recipe(
         model_cards()["linear-nonlinear"],
         Settings(epochs=60, patience=10, lr=2e-4),
@@ -379,7 +384,11 @@ RECIPES |= {
     recipe.card.name: recipe
     for recipe in (
         _backbone("LSTM", "Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735"),
-        _backbone("RNN", "Elman (1990), https://doi.org/10.1207/s15516709cog1402_1"),
+        _backbone(
+            "RNN",
+            "Elman (1990), https://doi.org/10.1207/s15516709cog1402_1",
+            Settings(epochs=150, patience=20, lr=5e-4),  # without gates, larger steps do not settle
+        ),
         _backbone("LMU", "Voelker, Kajić & Eliasmith (2019), Legendre memory units, NeurIPS 32"),
         _backbone("Mamba", "Gu & Dao (2023), https://doi.org/10.48550/arXiv.2312.00752"),
         _backbone("S4", "Gu, Goel & Ré (2022), https://doi.org/10.48550/arXiv.2111.00396"),
