@@ -69,6 +69,7 @@ class Cluster:
         self.folder = folder
         self.address = f"tcp://127.0.0.1:{port}"
         self.processes = []
+        self.ended, self.supervisor = threading.Event(), None
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         self.port = port
 
@@ -96,7 +97,25 @@ class Cluster:
         self.processes.append(process)
         return process
 
+    def keep_a_worker(self):
+        """Start one, and another one whenever it died, as a batch system does.
+
+        A nanny would not do: it gives up where its worker dies while it is still being started.
+        """
+
+        def supervise():
+            worker = None
+            while not self.ended.wait(0.1):
+                if worker is None or worker.poll() is not None:
+                    worker = self.start_worker("--no-nanny")
+
+        self.supervisor = threading.Thread(target=supervise, daemon=True)
+        self.supervisor.start()
+
     def end(self):
+        self.ended.set()
+        if self.supervisor is not None:
+            self.supervisor.join(10)
         for process in self.processes:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)  # a nanny's worker belongs to its group
@@ -171,7 +190,7 @@ def test_a_killed_worker_does_not_change_the_sweep(tmp_path, cluster):
 
 def test_a_run_that_kills_its_workers_is_given_up_and_the_others_finish(tmp_path, cluster):
     """Dask blames the other run too, which only waited on the worker that died."""
-    cluster.start_worker()  # its nanny starts it again
+    cluster.keep_a_worker()
     outcomes = run_sweep(Sweep(tmp_path / "out", runs_of(DEADLY, 1, epochs=2)), scheduler=cluster.address)
     assert [outcome.status for outcome in outcomes] == ["failed", "complete"]
     assert "KilledWorker" in outcomes[0].error
