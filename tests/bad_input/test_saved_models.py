@@ -112,7 +112,7 @@ DAMAGE_TABLE = [
     pytest.param(activation("os.system", command="id"), ValueError, "'os.system', which is not known", id="os.system"),
     pytest.param(activation("torch.nn.ReLU", bogus=1), ValueError, "cannot be made from .*bogus", id="module-argument"),
     pytest.param(activation("torch.nn.PReLU", num_parameters=-1), ValueError, "negative dimension", id="module-size"),
-    pytest.param(activation("torch.nn.PReLU", num_parameters=10**12), ValueError, "do not fit", id="module-huge"),
+    pytest.param(activation("torch.nn.PReLU", num_parameters=10**12), ValueError, "cannot be made", id="module-huge"),
     pytest.param(activation(5), ValueError, "damaged module entry", id="module-number"),
     pytest.param(
         activation("deepSTRF.models.activations.ParametricSoftplus", num_features=0),
