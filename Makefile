@@ -12,7 +12,7 @@ fit: $(VENV)/.core
 install-dev: $(VENV)/.dev
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Everything but the slow part.
 test-fast: $(VENV)/.dev
