@@ -1,6 +1,6 @@
 """The zoo table: every model fitted to NS1 by its recipe, over seeds; written into docs/zoo.md.
 
-    make zoo DATA=path/to/ns1                     # hours on two cores the first time; interrupted, it goes on
+    make zoo DATA=path/to/ns1                     # less than an hour on two cores; interrupted, it goes on
     python benchmarks/zoo.py path/to/ns1 --models nrf dnet --seeds 0 1 2
 
 Scores are test cc and cc_norm, the mean over neurons, then mean ± sd over seeds. A fit uses one core, so that its
