@@ -6,11 +6,12 @@ docs and the contract tests read the registries, so a new class is listed and te
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from deepSTRF.checks import unknown_name
 
 __all__ = [
     "DatasetCard",
@@ -140,9 +141,7 @@ def _get(kind: str, registry: dict[str, Any], cards: dict[str, Any], name: str) 
     if not isinstance(name, str):
         raise TypeError(f"the name of a {kind} is a string, got {type(name).__name__}; there are: {', '.join(cards)}")
     if name not in cards:
-        close = difflib.get_close_matches(name, list(cards), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownNameError(f"there is no {kind} {name!r}; there are: {', '.join(cards)}.{hint}")
+        raise UnknownNameError(unknown_name(kind, name, cards))
     return registry[name][1]
 
 

@@ -16,7 +16,7 @@ from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.datasets.splits import holdout, k_fold, leave_one_out
 from deepSTRF.registry import UnknownNameError, get_dataset, register_dataset
 from deepSTRF.utils import ResponseSmoothingTransform, concat_neural_datasets, hanning_smooth, neural_collate
-from deepSTRF.utils.audio_io import load_wav, resample
+from deepSTRF.datasets.audio.sound_files import load_wav, resample
 from deepSTRF.utils.data import fill_missing_data
 
 NAN, INF = float("nan"), float("inf")

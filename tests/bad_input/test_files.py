@@ -31,7 +31,7 @@ from deepSTRF.datasets.audio import ns1 as ns1_module
 from deepSTRF.datasets.download import RecordingError, RemoteFile, download_recording
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.registry import UnknownNameError
-from deepSTRF.utils.audio_io import load_resampled_mono_wav, load_wav
+from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.utils.data_download import untar, unzip
 
 # --- sounds --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from deepSTRF.datasets.audio import ns1
 from deepSTRF.datasets.download import RecordingError, RemoteFile
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.training.checkpoint import load_state
-from deepSTRF.utils.audio_io import load_resampled_mono_wav, load_wav
+from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.utils.data_download import untar, unzip
 
 

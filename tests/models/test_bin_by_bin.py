@@ -8,9 +8,9 @@ from torch import nn
 
 from deepSTRF.models import NeuralModel
 from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, StateNet
+from deepSTRF.models.bin_by_bin import NotStreamableError, map_state, step, with_past
 from deepSTRF.models.layers import CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import NotStreamableError, map_state, step, with_past
 
 MODELS = {
     "linear": lambda: Linear(6, 5, out_neurons=3),

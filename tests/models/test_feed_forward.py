@@ -9,8 +9,8 @@ from scipy.signal import correlate2d, lfilter
 from torch import nn
 
 from deepSTRF.models.audio import ConvNet2D, DNet, NetworkReceptiveField
+from deepSTRF.models.bin_by_bin import NotStreamableError, map_state
 from deepSTRF.models.layers import CausalLayerNorm, LearnableExponentialDecay
-from deepSTRF.models.streaming import NotStreamableError, map_state
 from deepSTRF.testing import check_model
 
 MODELS = {"nrf": NetworkReceptiveField, "dnet": DNet, "convnet2d": ConvNet2D}

@@ -9,6 +9,7 @@ import torch
 from model_zoo import PREFILTERED, ZOO
 
 from deepSTRF.models.audio import AudioEncodingModel, Linear
+from deepSTRF.models.bin_by_bin import map_state
 from deepSTRF.models.layers.decay import exponential_sums
 from deepSTRF.models.prefiltering import (
     AdapTrans,
@@ -20,7 +21,6 @@ from deepSTRF.models.prefiltering import (
     make_prefiltering,
     tau_to_a,
 )
-from deepSTRF.models.streaming import map_state
 from deepSTRF.testing import check_model
 
 A, W = [0.9, 0.5, 0.3], [0.75, 0.2, 1.0]

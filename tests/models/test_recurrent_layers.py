@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from deepSTRF.models.audio import StateNet
+from deepSTRF.models.bin_by_bin import map_state
 from deepSTRF.models.layers import s4
 from deepSTRF.models.layers.lmu import LMU, legendre_delay
 from deepSTRF.models.layers.mamba import Mamba
 from deepSTRF.models.layers.recurrence import linear_recurrence, tanh_recurrence
 from deepSTRF.models.layers.rnn import RNN
 from deepSTRF.models.layers.s4 import S4, S4D, legs_modes
-from deepSTRF.models.streaming import map_state
 
 LAYERS = {
     "RNN": lambda size: RNN(size, size),

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from deepSTRF.models.audio.transformer import Transformer
+from deepSTRF.models.bin_by_bin import NotStreamableError, step
 from deepSTRF.models.layers import SinusoidalPositionalEncoding
 from deepSTRF.models.layers.causal_transformer import CausalTransformerEncoder
-from deepSTRF.models.streaming import NotStreamableError, step
 from deepSTRF.testing import check_model
 
 

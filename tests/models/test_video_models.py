@@ -15,8 +15,8 @@ from deepSTRF.analysis import receptive_fields, strf_correlation
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.metrics import poisson_loss
 from deepSTRF.models import NeuralModel
+from deepSTRF.models.bin_by_bin import NotStreamableError
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import NotStreamableError
 from deepSTRF.models.transfer import transfer
 from deepSTRF.models.video import (
     CausalConv3d,

@@ -17,7 +17,7 @@ from deepSTRF.runs import FitOptions
 from deepSTRF.runs.fit import load_recording
 from deepSTRF.runs.movie_recipes import _places
 from deepSTRF.runs.recipes import RECIPES, get_recipe
-from deepSTRF.runs.sweep import _data_sha256
+from deepSTRF.sweeps.sweep import _data_sha256
 
 NOTHING = {"species": "none", "area": "none", "paper": "none", "licence": "none", "default_split": "holdout:2"}
 EVERY_RUN = {

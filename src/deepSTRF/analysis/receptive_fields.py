@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
 
@@ -92,7 +92,7 @@ def receptive_fields(
     """
     if not isinstance(model, FrameModel):
         raise TypeError(f"model must be an AudioEncodingModel or a VideoEncodingModel, got {type(model).__name__}")
-    n_lags = None if n_lags is None else positive_int("n_lags", n_lags)
+    n_lags = None if n_lags is None else check_integer("n_lags", n_lags)
     if stimulus is None and _is_one_kernel(model):
         kernels = _exact_kernels(model.readout).reshape(model.O, *model._frame, model.T)
         return _with_lags(kernels.squeeze(1), model.T if n_lags is None else n_lags)  # one channel needs no axis

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.files import to_plain
 from deepSTRF.registry import dataset_cards
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.fit import Recording, RunResult
-from deepSTRF.runs.folder import plain
 from deepSTRF.runs.recipes import get_recipe, recipe_names
 from deepSTRF.training.fitter import Fitter, _to_scalar
 
@@ -120,12 +120,12 @@ def score_table(parts: Mapping[str, Any]) -> str:
 
 def as_json(result: RunResult) -> dict[str, Any]:
     """A run's scores for other programs; undefined numbers are null."""
-    return plain({"folder": str(result.folder), **result.summary})
+    return to_plain({"folder": str(result.folder), **result.summary})
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """An evaluation's scores for other programs; undefined numbers are null."""
-    return plain({"parts": evaluation.summary, "largest_difference": evaluation.largest_difference})
+    return to_plain({"parts": evaluation.summary, "largest_difference": evaluation.largest_difference})
 
 
 def datasets_text(as_json: bool) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from deepSTRF.runs.sweep import Outcome, Sweep
+    from deepSTRF.sweeps.sweep import Outcome, Sweep
 
 __all__ = ["sweep"]
 
@@ -49,7 +49,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
         raise click.UsageError("--jobs is for this machine; with --dask the cluster's workers decide")
     import joblib
 
-    from deepSTRF.runs.sweep import read_sweep, run_sweep
+    from deepSTRF.sweeps.sweep import read_sweep, run_sweep
 
     asked = read_sweep(config, out)
     counter = _Counter(len(asked.runs))
@@ -122,7 +122,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 def _text(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
     """The leaderboard, what failed, and where everything is."""
-    from deepSTRF.runs import sweep_results as runs
+    from deepSTRF.sweeps import results as runs
 
     board = [row | {"label": _label(row["model"], row["options"])} for row in runs.leaderboard(outcomes)]
     width = max(len(row["label"]) for row in board) + 2
@@ -158,10 +158,10 @@ def _spread(row: Mapping[str, Any], score: str) -> str:
 
 def _as_json(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Leaderboard and table for other programs; undefined numbers are null."""
-    from deepSTRF.runs import sweep_results as runs
-    from deepSTRF.runs.folder import plain
+    from deepSTRF.files import to_plain
+    from deepSTRF.sweeps import results as runs
 
-    return plain({"out": sweep.out, "leaderboard": runs.leaderboard(outcomes), "runs": runs.table(outcomes)})
+    return to_plain({"out": sweep.out, "leaderboard": runs.leaderboard(outcomes), "runs": runs.table(outcomes)})
 
 
 def _number(value: float | None) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from deepSTRF.datasets.arguments import whole_number
+from deepSTRF.checks import check_integer
 from deepSTRF.datasets.download import RecordingError
 
 __all__ = ["untar", "unzip"]
@@ -98,7 +98,7 @@ def untar(tar: str | os.PathLike[str], dest: str | os.PathLike[str], *, strip_co
     --------
     >>> folder = untar("recording.tar.gz", "recordings/new", strip_components=1)  # doctest: +SKIP
     """
-    whole_number("strip_components", strip_components, least=0)
+    check_integer("strip_components", strip_components, least=0)
     source = _existing(tar)
     with _reported(source, dest), tarfile.open(source) as archive:
         return _unpack(source, dest, _tar_members(archive, strip_components))

@@ -83,7 +83,7 @@ class ChunkLoader:
         self.generator = generator
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        from deepSTRF.utils.data import neural_collate
+        from deepSTRF.datasets.collate import neural_collate
 
         n_items = len(self.dataset)
         order = torch.randperm(n_items, generator=self.generator) if self.shuffle else torch.arange(n_items)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepSTRF.datasets.arguments import check_list
+from deepSTRF.checks import check_list
 from deepSTRF.datasets.packed import PackedResponses
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["concat_neural_datasets"]
+__all__ = ["concat_neural_datasets", "concatenate_datasets"]
 
 
 def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[str] | None = None) -> NeuralDataset:
@@ -89,6 +90,35 @@ def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[st
     joined.responses = PackedResponses(blocks, joined.N_neurons)
     joined._concat_copy_attrs(first)
     return joined
+
+
+def concatenate_datasets(a: NeuralDataset, b: NeuralDataset) -> NeuralDataset:
+    """Join two data sets: the old name of :func:`concat_neural_datasets`.
+
+    .. deprecated:: 0.2
+        Use ``a + b`` or :func:`concat_neural_datasets`.
+
+    Parameters
+    ----------
+    a, b : NeuralDataset
+        The data sets.
+
+    Returns
+    -------
+    NeuralDataset
+        As :func:`concat_neural_datasets`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`concat_neural_datasets`.
+    """
+    warnings.warn(
+        "concatenate_datasets(a, b) is deprecated: use a + b or concat_neural_datasets([a, b])",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return concat_neural_datasets([a, b])
 
 
 def _labelled(metadata: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:

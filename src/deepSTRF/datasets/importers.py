@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import check_list
+from deepSTRF.checks import check_list
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from deepSTRF.datasets.arguments import positive_number, whole_number
+from deepSTRF.checks import check_integer, check_positive
 
 __all__ = ["SOUND_TYPES", "draw_spectrogram"]
 
@@ -64,8 +64,8 @@ def draw_spectrogram(
     frequencies_hz = np.asarray(frequencies_hz)
     if frequencies_hz.ndim != 1 or len(frequencies_hz) < 2 or not (np.diff(frequencies_hz, prepend=0) > 0).all():
         raise ValueError(f"frequencies_hz must be at least 2 rising positive frequencies, got {frequencies_hz}")
-    whole_number("n_bins", n_bins, least=2)
-    positive_number("dt_ms", dt_ms)
+    check_integer("n_bins", n_bins, least=2)
+    check_positive("dt_ms", dt_ms)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a generator as np.random.default_rng makes it, got {type(rng).__name__}")
     # Every sound has a background; what it is named after stands out from it by a few to tens of dB.

@@ -389,8 +389,7 @@ class PackedResponses(MutableSequence[StimulusResponses]):
 class ItemResponses(list[Tensor]):
     """The responses of one item: a list of (R, T) tensors that remembers the block it was made from.
 
-    :func:`deepSTRF.utils.data.neural_collate` copies the whole block at once as long as nothing was exchanged in the
-    list.
+    :func:`deepSTRF.utils.neural_collate` copies the whole block at once as long as nothing was exchanged in the list.
 
     Parameters
     ----------

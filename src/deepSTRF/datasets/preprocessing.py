@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import positive_number
+from deepSTRF.checks import check_positive
 from deepSTRF.datasets.packed import PackedResponses, ResponseBlock
 from deepSTRF.datasets.selection import _indices
 from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
@@ -76,7 +76,7 @@ class PreprocessableRecording(RecordingStorage):
         self, stim_indices: Iterable[SupportsIndex] | None, eps: float, own_axes: tuple[int, ...], per_band: bool
     ) -> dict[str, Any]:
         """Standardise, each place along `own_axes` with a mean and a deviation of its own."""
-        positive_number("eps", eps)
+        check_positive("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         stims = [self.stims[s] for s in chosen]
         sizes = {stim.shape[:-1] for stim in self.stims}
@@ -184,7 +184,7 @@ class PreprocessableRecording(RecordingStorage):
         """
         if method not in ("max", "zscore"):
             raise ValueError(f"method must be 'max' or 'zscore', got {method!r}")
-        positive_number("eps", eps)
+        check_positive("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         packed = self._packed()
         blocks = [packed[s].block for s in chosen]

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import positive_number, whole_number
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
+from deepSTRF.datasets.smoothing import hanning_smooth
 from deepSTRF.registry import DatasetCard, register_dataset
-from deepSTRF.utils.data import hanning_smooth
 
 __all__ = ["SimulatedDataset"]
 
@@ -140,13 +140,13 @@ class SimulatedDataset(AudioNeuralDataset):
     ) -> None:
         kinds = _KINDS if kinds is None else kinds
         n_neurons, n_stims = (
-            whole_number("n_neurons", n_neurons, least=1),
-            whole_number("n_stims", n_stims, least=1),
+            check_integer("n_neurons", n_neurons),
+            check_integer("n_stims", n_stims),
         )
-        seed = whole_number("seed", seed, least=0)
+        seed = check_integer("seed", seed, least=0)
         _check(dt_ms, missing, kinds)
         durations = _as_range("duration_s", duration_s, 2 * dt_ms / 1000)
-        repeats = tuple(whole_number("n_repeats", n) for n in _as_range("n_repeats", n_repeats, 1))
+        repeats = tuple(check_integer("n_repeats", n, least=None) for n in _as_range("n_repeats", n_repeats, 1))
         snr = _as_range("snr", snr, 1e-6)
         super().__init__(path=f"simulated(seed={seed})", dt_ms=float(dt_ms))
         self.frequencies_hz = band_centres(n_bands)
@@ -214,7 +214,7 @@ def _as_range(name: str, value: Any, smallest: float) -> tuple[Any, Any]:
 
 
 def _check(dt_ms: float, missing: float, kinds: Mapping[str, float]) -> None:
-    positive_number("dt_ms", dt_ms)
+    check_positive("dt_ms", dt_ms)
     if not dt_ms <= 50:
         raise ValueError(f"dt_ms must lie in (0, 50], the time scale of the receptive fields; got {dt_ms}")
     if not isinstance(missing, int | float | np.number) or not 0 <= missing < 1:

@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from deepSTRF.datasets.arguments import positive_number
+from deepSTRF.checks import check_positive
 
 _MOST_BINS = 1_000_000  # a window of more is a mistake of units
 
-__all__ = ["convolved_where_known", "hann_taps", "hanning_smooth", "smooth_where_known"]
+__all__ = ["ResponseSmoothingTransform", "convolved_where_known", "hann_taps", "hanning_smooth", "smooth_where_known"]
 
 
 def hann_taps(window_ms: float, dt_ms: float, unit_gain: bool, stacklevel: int) -> np.ndarray:
@@ -36,8 +36,8 @@ def hann_taps(window_ms: float, dt_ms: float, unit_gain: bool, stacklevel: int) 
     ValueError
         If `window_ms` or `dt_ms` is not positive.
     """
-    positive_number("window_ms", window_ms)
-    positive_number("dt_ms", dt_ms)
+    check_positive("window_ms", window_ms)
+    check_positive("dt_ms", dt_ms)
     if window_ms / dt_ms > _MOST_BINS:
         raise ValueError(f"a window of window_ms={window_ms} is more than {_MOST_BINS} bins of dt_ms={dt_ms}")
     length = max(1, int(window_ms // dt_ms))
@@ -188,3 +188,58 @@ def _as_floating(response: Tensor) -> Tensor:
     if response.ndim == 0:
         raise ValueError("the response must have a time axis, the last one; got a single number")
     return response if response.is_floating_point() else response.to(torch.float32)
+
+
+class ResponseSmoothingTransform(nn.Module):
+    """Hann smoothing of responses as a module, for transform pipelines.
+
+    NaN stays NaN and does not spread; without NaN it is :func:`hanning_smooth`.
+
+    Parameters
+    ----------
+    dt_ms : float
+        Width of a bin in ms.
+    window_size_ms : float
+        Width of the window in ms.
+    unit_gain : bool
+        Divide the window by its sum, so that rates keep their scale.
+
+    Raises
+    ------
+    ValueError
+        If `dt_ms` or `window_size_ms` is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> smooth = ResponseSmoothingTransform(dt_ms=5.0, window_size_ms=21.0)
+    >>> smooth
+    ResponseSmoothingTransform(dt_ms=5.0, window_size_ms=21.0, unit_gain=False)
+    >>> smooth(torch.eye(5)[None])[0, 2]
+    tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
+    """
+
+    def __init__(self, dt_ms: float = 1.0, window_size_ms: float = 21.0, unit_gain: bool = False):
+        super().__init__()
+        check_positive("dt_ms", dt_ms)
+        check_positive("window_size_ms", window_size_ms)
+        self.dt_ms, self.window_size_ms, self.unit_gain = dt_ms, window_size_ms, unit_gain
+
+    def forward(self, responses: Float[Tensor, "*shape T"]) -> Float[Tensor, "*shape T"]:
+        """Smooth responses along the last axis.
+
+        Parameters
+        ----------
+        responses : Tensor
+            (N, R, T) or (B, N, R, T).
+
+        Returns
+        -------
+        Tensor
+            Same shape.
+        """
+        return smooth_where_known(responses, self.window_size_ms, self.dt_ms, unit_gain=self.unit_gain)
+
+    def extra_repr(self) -> str:
+        """Show the arguments in ``repr``."""
+        return f"dt_ms={self.dt_ms}, window_size_ms={self.window_size_ms}, unit_gain={self.unit_gain}"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
 
-from deepSTRF.datasets.arguments import whole_number
+from deepSTRF.checks import check_integer
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.selection import SelectableRecording, _indices
 
@@ -60,7 +60,7 @@ def holdout(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> Split:
     >>> len(split.train), len(split.val), len(split.test)
     (6, 2, 2)
     """
-    n, k, seed = whole_number("n", n), whole_number("k", k), whole_number("seed", seed, least=0)
+    n, k, seed = check_integer("n", n, least=None), check_integer("k", k), check_integer("seed", seed, least=0)
     if k < 1:
         raise ValueError(f"holdout needs at least one stimulus per part, got k={k}")
     if n < 2 * k + 1:
@@ -100,7 +100,7 @@ def k_fold(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> list[Split]:
     >>> sorted(s for fold in folds for s in fold.test)
     [0, 1, 2, 3, 4, 5]
     """
-    n, k, seed = whole_number("n", n), whole_number("k", k), whole_number("seed", seed, least=0)
+    n, k, seed = check_integer("n", n, least=None), check_integer("k", k), check_integer("seed", seed, least=0)
     if not 3 <= k <= n:
         raise ValueError(
             f"k_fold needs 3 to {n} folds of {n} stimuli (one to validate, one to test, the rest to train), got k={k}"
@@ -136,7 +136,7 @@ def leave_one_out(n: SupportsIndex) -> list[Split]:
     >>> leave_one_out(3)[0]
     Split(train=(2,), val=(1,), test=(0,))
     """
-    n = whole_number("n", n)
+    n = check_integer("n", n, least=None)
     if n < 3:
         raise ValueError(f"leave_one_out needs at least 3 stimuli, got {n}")
     splits = []
@@ -272,7 +272,11 @@ class SplittableRecording(SelectableRecording):
                     f"the split {protocol!r} must be a dict with the stimuli of {', '.join(Split._fields)}, "
                     f"got {named!r}"
                 )
-            stims = {whole_number(f"a stimulus of the split {protocol!r}", s) for p in Split._fields for s in named[p]}
+            stims = {
+                check_integer(f"a stimulus of the split {protocol!r}", s, least=None)
+                for p in Split._fields
+                for s in named[p]
+            }
             beyond = sorted(s for s in stims if not 0 <= s < self.get_S())
             if beyond:
                 raise ValueError(f"the split {protocol!r} names stimuli {beyond}, but there are {self.get_S()}")

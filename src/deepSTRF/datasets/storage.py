@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deepSTRF.datasets.arguments import check_list
+from deepSTRF.checks import check_list
 from deepSTRF.datasets.packed import PackedResponses, has_data
 
 __all__ = ["RecordingStorage"]

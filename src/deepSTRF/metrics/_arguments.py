@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-import operator
-
 import torch
 from torch import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        expected = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be one of {expected}; got {value!r}")
-
-
-def check_count(name: str, value: object) -> int:
-    """Return ``value``, an integer of Python or NumPy, as an int; TypeError or ValueError unless it is at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer; got {type(value).__name__}")
-    number = operator.index(value)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1; got {number}")
-    return number
-
-
-def check_positive(name: str, value: object) -> None:
-    """Raise TypeError or ValueError unless ``value`` is a positive, finite number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
-    if not 0 < float(value) < math.inf:
-        raise ValueError(f"{name} must be positive and finite; got {value}")
 
 
 def check_real(name: str, values: object) -> None:

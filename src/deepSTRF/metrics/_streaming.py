@@ -13,7 +13,8 @@ from torch.nn.functional import pad
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, check_responses, reduce_neurons
+from deepSTRF.checks import check_choice
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, check_responses, reduce_neurons
 from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect
 
 

@@ -7,14 +7,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import (
-    REDUCTIONS,
-    check_choice,
-    check_pair,
-    check_positive,
-    reduce_neurons,
-    result_dtype,
-)
+from deepSTRF.checks import check_choice, check_positive
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons, result_dtype
 
 SEGMENT_BINS = 256
 

@@ -8,15 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import (
-    REDUCTIONS,
-    check_choice,
-    check_count,
-    check_pair,
-    check_responses,
-    reduce_neurons,
-    result_dtype,
-)
+from deepSTRF.checks import check_choice, check_integer
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, check_responses, reduce_neurons, result_dtype
 from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
 from deepSTRF.metrics.statistics import (
@@ -131,7 +124,7 @@ def normalized_corrcoef_measure(
     """
     check_choice("method", method, METHODS)
     check_choice("signal_power", signal_power, SIGNAL_POWERS)
-    ccmax_iters = check_count("ccmax_iters", ccmax_iters)
+    ccmax_iters = check_integer("ccmax_iters", ccmax_iters)
     if method == "hsu":
         return Measure((Moments.of, functools.partial(HalfSplits.of, max_splits=ccmax_iters)), _hsu)
     if signal_power == "concatenated":

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, check_positive, reduce_neurons
+from deepSTRF.checks import check_choice, check_positive
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons
 from deepSTRF.metrics.blocks import Block, average_repeats
 from deepSTRF.metrics.statistics import Measure, _stack
 

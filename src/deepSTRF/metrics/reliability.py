@@ -16,15 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import (
-    REDUCTIONS,
-    check_choice,
-    check_count,
-    check_real,
-    check_responses,
-    reduce_neurons,
-    result_dtype,
-)
+from deepSTRF.checks import check_choice, check_integer
+from deepSTRF.metrics._arguments import REDUCTIONS, check_real, check_responses, reduce_neurons, result_dtype
 from deepSTRF.metrics.statistics import HalfSplits, Measure, Powers, collect
 
 
@@ -68,7 +61,7 @@ def ccmax_measure(ccmax_iters: int = 126) -> Measure:
     >>> ccmax_measure(10).compute.__name__
     'ceiling_of'
     """
-    ccmax_iters = check_count("ccmax_iters", ccmax_iters)
+    ccmax_iters = check_integer("ccmax_iters", ccmax_iters)
     return Measure((functools.partial(HalfSplits.of, max_splits=ccmax_iters),), ceiling_of)
 
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from deepSTRF.metrics._arguments import REDUCTIONS, check_choice, check_pair, reduce_neurons, result_dtype
+from deepSTRF.checks import check_choice
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons, result_dtype
 from deepSTRF.metrics.correlation import (
     CORRCOEF,
     FVE,

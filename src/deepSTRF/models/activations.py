@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["ParametricDoubleExponential", "ParametricSigmoid", "ParametricSoftplus"]
@@ -27,7 +27,7 @@ class _PerNeuronActivation(Rebuildable):
 
     def __init__(self, num_features: int, non_negative_output: bool) -> None:
         super().__init__()
-        self.num_features = positive_int("num_features", num_features)
+        self.num_features = check_integer("num_features", num_features)
         self.non_negative_output = non_negative_output
 
     def _uniform(self, low: float, high: float) -> nn.Parameter:

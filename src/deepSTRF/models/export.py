@@ -11,7 +11,6 @@ import copy
 import json
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 import deepSTRF
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.files import expand_path, write_file
+from deepSTRF.models.bin_by_bin import State, map_state
 from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.streaming import State, map_state
 
 __all__ = ["NotExportableError", "export_onnx", "export_step"]
 
@@ -165,7 +165,10 @@ def export_onnx(
         content = _onnx(step, inputs, properties, optimize=False)  # which takes x + 1e-9 for x
         if not _agrees(step, inputs, _in_onnx_runtime(model, content)):
             raise _another_prediction(model)
-    return _write(Path(path), content)
+    path = expand_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, content)
+    return path
 
 
 def _onnx(step: _FlatStep, inputs: tuple[Tensor, ...], properties: Mapping[str, str], optimize: bool = True) -> bytes:
@@ -232,7 +235,7 @@ def _flat_step(model: NeuralModel, batch_size: int) -> tuple[_FlatStep, tuple[Te
     """The module to export, and zeros as its inputs."""
     if not isinstance(model, NeuralModel):
         raise TypeError(f"model must be a NeuralModel, got {type(model).__name__}")
-    shape = model._stimulus_shape(positive_int("batch_size", batch_size), 1)
+    shape = model._stimulus_shape(check_integer("batch_size", batch_size), 1)
     if shape is None:
         raise ValueError(
             f"it is not known what one bin of a stimulus is for this {type(model).__name__}: its front end must say "
@@ -294,18 +297,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write under a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp lets the owner only
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    return path

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import State, step
 from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.streaming import State, step
 
 __all__ = ["FrameModel"]
 
@@ -161,7 +161,7 @@ class FrameModel(NeuralModel):
 
     def _gradient_at_silence(self, T: int | None) -> Float[Tensor, "N ... T"]:
         """Gradient of minus every neuron's last bin at a stimulus of zeros; the model is left exactly as found."""
-        n_bins = self.T if T is None else positive_int("T", T)
+        n_bins = self.T if T is None else check_integer("T", T)
         with self._eval_with_gradients():
             silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
             last = self._from_frames(silence)[:, :, 0, -1]

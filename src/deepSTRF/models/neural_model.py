@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import NotStreamableError, State, Stream, map_state, step
 from deepSTRF.models.rebuildable import Rebuildable
-from deepSTRF.models.streaming import NotStreamableError, State, Stream, map_state, step
 
 __all__ = ["NeuralModel"]
 
@@ -66,7 +66,7 @@ class NeuralModel(Rebuildable, ABC):
 
     def __init__(self, out_neurons: int = 1) -> None:
         super().__init__()
-        self.O = positive_int("out_neurons (O)", out_neurons)
+        self.O = check_integer("out_neurons (O)", out_neurons)
         self.wav2spec: nn.Module = nn.Identity()
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
@@ -137,7 +137,7 @@ class NeuralModel(Rebuildable, ABC):
             )
 
     def stream(self, batch_size: int = 1) -> Stream:
-        """Return a :class:`~deepSTRF.models.streaming.Stream` that is fed bin by bin. The model is put in eval mode."""
+        """Return a :class:`~deepSTRF.models.bin_by_bin.Stream`, fed bin by bin. The model is put in eval mode."""
         return Stream(self, batch_size)
 
     def forward_chunk(self, stims: Float[Tensor, "B ..."], *, onset: bool) -> Float[Tensor, "B N 1 t"]:
@@ -277,7 +277,7 @@ class NeuralModel(Rebuildable, ABC):
         TypeError
             If a slot is not a module.
         """
-        positive_int("out_neurons (O)", self.O)
+        check_integer("out_neurons (O)", self.O)
         if getattr(self, "readout", None) is None:
             raise ValueError(f"{type(self).__name__} has no readout: set self.readout to a Module in __init__")
         for slot in ("wav2spec", "prefiltering", "core", "readout"):

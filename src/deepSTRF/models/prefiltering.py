@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.models.bin_by_bin import State, with_held_past
 from deepSTRF.models.layers.decay import exponential_sums
 from deepSTRF.models.rebuildable import Rebuildable
 from deepSTRF.models.scales import Greenwood, Hz_to_mel, inverse_Greenwood, mel_to_Hz
-from deepSTRF.models.streaming import State, with_held_past
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,10 +66,10 @@ def get_CFs(min_freq: float, max_freq: float, n_bands: int, scale: str = "mel") 
     >>> get_CFs(500, 20_000, 4).round()
     tensor([  500.,  2401.,  7311., 20000.])
     """
-    low, high = positive_number("min_freq", min_freq), positive_number("max_freq", max_freq)
+    low, high = check_positive("min_freq", min_freq), check_positive("max_freq", max_freq)
     if low >= high:
         raise ValueError(f"min_freq must be below max_freq, got {min_freq} and {max_freq} Hz")
-    n_bands = positive_int("n_bands", n_bands)
+    n_bands = check_integer("n_bands", n_bands)
     if scale == "mel":
         frequencies = mel_to_Hz(np.linspace(Hz_to_mel(low), Hz_to_mel(high), n_bands))
     elif scale == "greenwood":
@@ -136,7 +136,7 @@ class _Adaptation(Rebuildable):
         super().__init__()
         (self.F,) = {len(values) for values in initial_values.values()}
         self._initial_values: dict[str, list[float]] = initial_values
-        self.kernel_size = positive_int("kernel_size", kernel_size)
+        self.kernel_size = check_integer("kernel_size", kernel_size)
         if self.kernel_size < 2:
             raise ValueError("kernel_size must be 2 bins or more, the present one and at least one before it; got 1")
 
@@ -420,7 +420,7 @@ def make_prefiltering(
     name = kind.lower() if isinstance(kind, str) else kind
     if name not in list(kinds):
         raise ValueError(f"there is no prefilter {kind!r}; there are {', '.join(map(repr, kinds))}")
-    dt = positive_number("dt", dt)
+    dt = check_positive("dt", dt)
     tau = [freq_to_tau(frequency) for frequency in get_CFs(min_freq, max_freq, n_frequency_bands, scale).tolist()]
     if min(tau) <= 0:
         raise ValueError(

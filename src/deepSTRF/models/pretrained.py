@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.files import write_files
 from deepSTRF.models.configuration import CONFIG_FILE, class_to_build, config_of, make, rebuilt
 from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.modes import evaluating
 
 __all__ = [
     "CONFIG_FILE",
@@ -104,7 +105,9 @@ def save_pretrained_to_dir(
         if (folder / name).is_dir():
             raise ValueError(f"cannot save a model to {folder}: {name} in it is a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_all(folder, contents)
+    if METADATA_FILE not in contents:
+        (folder / METADATA_FILE).unlink(missing_ok=True)  # of an earlier model
+    write_files(folder, contents)
     return folder
 
 
@@ -284,13 +287,8 @@ def _check_same_settings(model: nn.Module, copy: nn.Module, reason: str) -> None
 
 
 def _eval_output(model: nn.Module, probe: Tensor) -> Tensor:
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            return model.eval()(probe)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model), torch.no_grad():
+        return model(probe)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -321,37 +319,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         return load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
-
-
-def _write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write every file under a temporary name, then rename all of them: a crash while writing leaves the old model."""
-    temporary: dict[str, str] = {}
-    try:
-        for name, content in contents.items():
-            handle, temporary[name] = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary[name], 0o644)  # mkstemp lets the owner only
-        if METADATA_FILE not in contents:
-            (folder / METADATA_FILE).unlink(missing_ok=True)  # of an earlier model
-        for name in contents:
-            os.replace(temporary[name], folder / name)
-            del temporary[name]
-    except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk does not say where
-            error.filename = str(folder)
-        raise
-    finally:
-        for path in temporary.values():
-            os.unlink(path)
-    if hasattr(os, "O_DIRECTORY"):  # makes the renames durable, where the system can
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def default_card(model: NeuralModel, name_or_path: str = "path/to/this/folder") -> str:

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import module_or, positive_int
+from deepSTRF.checks import check_integer, check_module
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
-from deepSTRF.models.streaming import State
 
 __all__ = ["FactorizedReadout", "LinearReadout", "STRFReadout"]
 
@@ -201,10 +201,10 @@ class LinearReadout(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        positive_int("in_features", in_features)
-        positive_int("out_neurons", out_neurons)
+        check_integer("in_features", in_features)
+        check_integer("out_neurons", out_neurons)
         if hidden is not None:
-            positive_int("hidden", hidden)
+            check_integer("hidden", hidden)
         self.in_features, self.hidden = in_features, hidden
         self.fc: nn.Module
         if hidden is None:
@@ -296,8 +296,8 @@ class FactorizedReadout(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.channels, self.positions = positive_int("channels", channels), positive_int("positions", positions)
-        positive_int("out_neurons", out_neurons)
+        self.channels, self.positions = check_integer("channels", channels), check_integer("positions", positions)
+        check_integer("out_neurons", out_neurons)
         self.feature_weight = nn.Parameter(torch.empty(out_neurons, self.channels))
         self.position_weight = nn.Parameter(torch.empty(out_neurons, self.positions))
         self.bias = nn.Parameter(torch.empty(out_neurons)) if bias else None
@@ -340,7 +340,7 @@ class FactorizedReadout(nn.Module):
 
 def _checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Module:
     """The activation, the identity by default; refuse one that has parameters for another number of neurons."""
-    activation = module_or("activation", activation, nn.Identity)
+    activation = check_module("activation", activation, nn.Identity)
     n_features = getattr(activation, "num_features", 1)  # one set of parameters may serve all neurons
     if n_features not in (1, out_neurons):
         raise ValueError(

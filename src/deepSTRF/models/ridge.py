@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from deepSTRF.checks import check_positive
 from deepSTRF.models.audio.linear import Linear
-from deepSTRF.models.checks import positive_number
 
 __all__ = ["fit_ridge"]
 
@@ -160,7 +160,7 @@ def _check_recording(name: str, recording: object) -> None:
             f"{name} must be a data set, with dt, a length, and dicts of 'stims' and 'responses' as items; got "
             f"{type(recording).__name__}"
         )
-    positive_number(f"dt of {name} (ms)", recording.dt)
+    check_positive(f"dt of {name} (ms)", recording.dt)
 
 
 def _checked_alphas(alphas: float | Sequence[float] | None, val: _Recording | None) -> Tensor:
@@ -180,7 +180,7 @@ def _checked_alphas(alphas: float | Sequence[float] | None, val: _Recording | No
 
 
 def _n_lags(window_ms: float, dt: float) -> int:
-    return max(1, round(positive_number("window_ms", window_ms) / dt))
+    return max(1, round(check_positive("window_ms", window_ms) / dt))
 
 
 def _check_compatible(train: _Recording, fit_on: _Sums, val: _Recording, choose_on: _Sums) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 from deepSTRF.models.neural_model import NeuralModel
 from deepSTRF.models.rebuildable import Rebuildable
 
@@ -69,7 +69,7 @@ def transfer(model: M, out_neurons: int, *, freeze: bool = True, **arguments: An
     """
     if not isinstance(model, NeuralModel):
         raise TypeError(f"model must be a NeuralModel, got {type(model).__name__}")
-    out_neurons = positive_int("out_neurons", out_neurons)
+    out_neurons = check_integer("out_neurons", out_neurons)
     core = _core_state(model)
     if not core:
         raise ValueError(f"there is nothing to transfer: all tensors of this {type(model).__name__} are in its readout")

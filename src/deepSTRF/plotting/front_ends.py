@@ -104,8 +104,9 @@ def compare_wav2spec_to_groundtruth(
 
 def _frames(wav2spec: nn.Module, waveform: Tensor) -> Tensor:
     own = next((t for t in (*wav2spec.parameters(), *wav2spec.buffers()) if t.is_floating_point()), waveform)
+    wav2spec.eval()  # stays so, as in 0.1.0
     with torch.no_grad():
-        frames = wav2spec.eval()(waveform.to(own)[None])
+        frames = wav2spec(waveform.to(own)[None])
     if frames.ndim != 4 or frames.shape[:2] != (1, 1):
         raise ValueError(f"wav2spec must give spectrograms (B, 1, F, T), got shape {tuple(frames.shape)} for B = 1")
     return frames[0, 0].cpu().float()

@@ -20,8 +20,10 @@ from torch import Tensor
 
 import deepSTRF
 from deepSTRF.analysis import receptive_fields, strf_correlation
+from deepSTRF.checks import check_device
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.video import VideoNeuralDataset
+from deepSTRF.files import to_plain, write_json
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import dataset_cards, get_dataset
 from deepSTRF.runs import folder as files
@@ -29,7 +31,6 @@ from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.runs.recipes import Recipe, Settings, fit_model, get_recipe, monitor_mode, resolve_settings
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
-from deepSTRF.training.arguments import checked_device
 from deepSTRF.training.loggers import LOGGER_KINDS, JsonlLogger, make_logger, read_jsonl
 from deepSTRF.training.loggers.base import Logger
 
@@ -175,7 +176,7 @@ def _fit_in(
     try:
         if on_start is not None:
             on_start(folder, recording)
-        files.write_json(config, folder / files.CONFIG_FILE)
+        write_json(folder / files.CONFIG_FILE, config)
         history_log = JsonlLogger(folder / files.HISTORY_FILE)
         with (
             _open_loggers(loggers, folder, config, resume=not new) as more_logs,
@@ -280,7 +281,7 @@ def _write_results(
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
     model.save_pretrained(
-        folder / files.MODEL_FOLDER, metadata=files.plain({**config, "scores": summary["parts"]["test"]})
+        folder / files.MODEL_FOLDER, metadata=to_plain({**config, "scores": summary["parts"]["test"]})
     )
     files.write_neurons(recording.dataset, scores, folder / files.NEURONS_FILE)
     files.write_predictions(predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE)
@@ -296,7 +297,7 @@ def _write_results(
         recovery=recovery,
     )
     # Written last: a folder with this file is a finished run.
-    files.write_json(summary, folder / files.SCORES_FILE)
+    write_json(folder / files.SCORES_FILE, summary)
     return RunResult(folder, model, history, scores, summary)
 
 
@@ -338,6 +339,6 @@ def _n_lags(config: dict[str, Any], dataset: NeuralDataset) -> int:
 
 def _checked_device(device: str) -> torch.device:
     try:
-        return checked_device(device)
+        return check_device(device)
     except ValueError as error:
         raise RunError(f"--{error}") from error

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.files import lock, to_plain
 from deepSTRF.runs.options import RunError
-from deepSTRF.training.checkpoint import replace_file
 
 __all__ = [
     "claimed",
@@ -26,10 +26,8 @@ __all__ = [
     "entries_of",
     "is_complete",
     "open_run_folder",
-    "plain",
     "read_json",
     "statistics",
-    "write_json",
     "write_neurons",
     "write_predictions",
 ]
@@ -135,23 +133,19 @@ def claimed(folder: Path) -> Iterator[None]:
     RunError
         If another process is at it.
     """
-    import fcntl  # not on Windows
-
-    lock = folder / TRAINING_FOLDER / "lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"another process is fitting in {folder}; wait for it, or name another folder with --out"
-            ) from error
-        yield
+    (folder / TRAINING_FOLDER).mkdir(exist_ok=True)
+    try:
+        with lock(folder / TRAINING_FOLDER / "lock", wait=False):
+            yield
+    except BlockingIOError as error:
+        raise RunError(
+            f"another process is fitting in {folder}; wait for it, or name another folder with --out"
+        ) from error
 
 
 def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
     """What a run must have in common with one that it goes on with: all but the place of the data and its length."""
-    was, now = _flat(saved), _flat(plain(own))
+    was, now = _flat(saved), _flat(to_plain(own))
     free = ("options.data", "options.epochs", "settings.epochs", "python", "started")
     names = [name for name in {**was, **now} if name not in free and was.get(name) != now.get(name)]
     return [f"{name}: was {was.get(name)}, is {now.get(name)}" for name in names]
@@ -164,11 +158,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for name, entry in value.items():
         flat |= _flat(entry, f"{prefix}.{name}" if prefix else str(name))
     return flat
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write JSON atomically; NaN becomes null, so that every reader can read it."""
-    replace_file((json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode(), path)
 
 
 def read_json(path: Path) -> Any:
@@ -248,21 +237,6 @@ def data_fingerprint(dataset: NeuralDataset) -> str:
 def _digest_tensor(digest: Any, tensor: Tensor) -> None:
     digest.update(str(tuple(tensor.shape)).encode())
     digest.update(np.ascontiguousarray(tensor.numpy()).data)
-
-
-def plain(value: Any) -> Any:
-    """Only what JSON knows; undefined numbers are null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
 
 
 def _cell(value: Tensor) -> str:

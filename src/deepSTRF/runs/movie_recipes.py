@@ -9,10 +9,10 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.nn import functional
 
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import get_model
-from deepSTRF.utils import neural_collate
 
 __all__ = ["convgru", "convnet3d", "movie_shape", "video_linear_nonlinear"]
 

@@ -7,7 +7,6 @@ where that scores better; ``docs/recipes.md`` says how each number was chosen, o
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel
@@ -31,7 +32,6 @@ from deepSTRF.registry import ModelCard, UnknownNameError, get_model, model_card
 from deepSTRF.runs.movie_recipes import convgru, convnet3d, movie_shape, video_linear_nonlinear
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 from deepSTRF.training import Fitter, set_random_seed
-from deepSTRF.utils import neural_collate
 
 __all__ = [
     "RECIPES",
@@ -116,9 +116,7 @@ def get_recipe(name: str) -> Recipe:
     """
     names = recipe_names()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownNameError(f"there is no model {name!r}; there are: {', '.join(names)}.{hint}")
+        raise UnknownNameError(unknown_name("model", name, names))
     return RECIPES.get(name) or Recipe(model_cards()[name], Settings(), _network(name))
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
-from deepSTRF.utils import neural_collate
+from deepSTRF.modes import evaluating
 
 __all__ = ["cpu_threads", "predict", "score_part", "score_parts", "summarise"]
 
@@ -27,12 +28,9 @@ def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device
     list of Tensor
         Per stimulus ``(N, T_s)`` on the CPU.
     """
-    was_training = model.training
-    model.to(device).eval()
-    with torch.no_grad():
-        predictions = [model(stim[None].to(device))[0, :, 0].cpu() for stim in dataset.stims]
-    model.train(was_training)
-    return predictions
+    model.to(device)
+    with evaluating(model), torch.no_grad():
+        return [model(stim[None].to(device))[0, :, 0].cpu() for stim in dataset.stims]
 
 
 def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, Tensor]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.testing.errors import ContractError
-from deepSTRF.utils.data import neural_collate
 
 __all__ = ["check_dataset"]
 

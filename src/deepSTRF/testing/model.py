@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.models import NeuralModel
-from deepSTRF.models.streaming import NotStreamableError, State, map_state
+from deepSTRF.models.bin_by_bin import NotStreamableError, State, map_state
 from deepSTRF.testing.errors import ContractError
 
 __all__ = ["check_model"]

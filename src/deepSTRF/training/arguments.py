@@ -11,8 +11,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from deepSTRF.checks import describe_type
 
 __all__ = [
     "check_arguments",
@@ -20,7 +21,6 @@ __all__ = [
     "check_loader",
     "check_loss",
     "check_prediction",
-    "checked_device",
 ]
 
 _COLLATE = "deepSTRF.utils.neural_collate makes it: DataLoader(..., collate_fn=neural_collate)"
@@ -49,8 +49,8 @@ def check_arguments(
         For values out of range.
     """
     if not isinstance(model, nn.Module):
-        what = f"the class {model.__name__}; make one of it" if isinstance(model, type) else _kind(model)
-        raise TypeError(f"model must be a torch.nn.Module, got {what}")
+        make = "; make an instance of it" if isinstance(model, type) else ""
+        raise TypeError(f"model must be a torch.nn.Module, got {describe_type(model)}{make}")
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise ValueError("the model is on the meta device, which holds no numbers; make it on the cpu")
     if mode not in ("max", "min"):
@@ -63,7 +63,7 @@ def check_arguments(
     ):
         raise ValueError(f"max_grad_norm must be positive and finite, got {max_grad_norm!r}; leave it out to not clip")
     if ckpt_path is not None and not isinstance(ckpt_path, (str, os.PathLike)):
-        raise TypeError(f"ckpt_path must be a path such as 'best.pt', got {_kind(ckpt_path)}: {ckpt_path!r}")
+        raise TypeError(f"ckpt_path must be a path such as 'best.pt', got {describe_type(ckpt_path)}: {ckpt_path!r}")
     if resume and ckpt_path is None:
         raise ValueError("resume=True needs a ckpt_path: the state of the training is kept beside it")
     _check_functions(loss_fn, val_metrics, log_fn)
@@ -71,54 +71,25 @@ def check_arguments(
 
 def _check_functions(loss_fn: Any, val_metrics: Any, log_fn: Any) -> None:
     if not callable(loss_fn):
-        raise TypeError(f"loss_fn must be a function (pred, responses) -> scalar tensor, got {_kind(loss_fn)}")
+        raise TypeError(f"loss_fn must be a function (pred, responses) -> scalar tensor, got {describe_type(loss_fn)}")
     if log_fn is not None and not callable(log_fn):
-        raise TypeError(f"log_fn must be a function of the epoch dict, or None for silence; got {_kind(log_fn)}")
+        raise TypeError(
+            f"log_fn must be a function of the epoch dict, or None for silence; got {describe_type(log_fn)}"
+        )
     if val_metrics is None:
         return
     if not isinstance(val_metrics, Mapping):
-        raise TypeError(f"val_metrics must be a dict such as {{'cc': corrcoef}}, got {_kind(val_metrics)}")
+        raise TypeError(f"val_metrics must be a dict such as {{'cc': corrcoef}}, got {describe_type(val_metrics)}")
     for name, metric in val_metrics.items():
         if not isinstance(name, str):
-            raise TypeError(f"the names of val_metrics must be strings, got {_kind(name)}: {name!r}")
+            raise TypeError(f"the names of val_metrics must be strings, got {describe_type(name)}: {name!r}")
         if not callable(metric):
             raise TypeError(
-                f"val_metrics[{name!r}] must be a function (pred, responses) -> (N,) or scalar, got {_kind(metric)}"
+                f"val_metrics[{name!r}] must be a function (pred, responses) -> (N,) or scalar, "
+                f"got {describe_type(metric)}"
             )
     if "loss" in val_metrics:
         raise ValueError("a metric cannot be called 'loss': it would hide the loss in the epoch dict; rename it")
-
-
-def checked_device(device: Any) -> torch.device:
-    """Return the device, if a number can be put on it here.
-
-    Raises
-    ------
-    TypeError
-        If it is no name of a device.
-    ValueError
-        If there is no such device, with torch's reason in brief.
-
-    Examples
-    --------
-    >>> checked_device("cpu")
-    device(type='cpu')
-    >>> checked_device("toaster")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    ValueError: device toaster cannot be used here: Expected one of cpu, cuda, ...
-    """
-    if isinstance(device, bool) or not isinstance(device, (str, int, torch.device)):
-        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:0', got {_kind(device)}: {device!r}")
-    try:
-        checked = torch.device(device)
-        torch.empty(1, device=checked)
-    except (RuntimeError, AssertionError, ImportError) as error:  # what torch raises depends on how it was built
-        reason = str(error).splitlines()[0].split(". ")[0]  # it goes on with everything that it knows
-        raise ValueError(f"device {device} cannot be used here: {reason}") from error
-    if checked.type == "meta":
-        raise ValueError("device meta holds no numbers, so nothing can be fitted on it; use cpu or cuda")
-    return checked
 
 
 def check_loader(name: str, loader: Any, n_passes: int) -> None:
@@ -132,11 +103,11 @@ def check_loader(name: str, loader: Any, n_passes: int) -> None:
         If it is empty, or an iterator that would be used up.
     """
     if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
-        raise TypeError(f"{name} must be a DataLoader or a list of batches, got {_kind(loader)}")
+        raise TypeError(f"{name} must be a DataLoader or a list of batches, got {describe_type(loader)}")
     if isinstance(loader, Iterator) and n_passes > 1:
         raise ValueError(
-            f"{name} is {_kind(loader)}, which is used up after one epoch; give a DataLoader, a list of batches, or an "
-            "object whose __iter__ begins anew"
+            f"{name} is {describe_type(loader)}, which is used up after one epoch; give a DataLoader, a list of "
+            "batches, or an object whose __iter__ starts again"
         )
     if isinstance(loader, Sized):
         try:
@@ -158,12 +129,12 @@ def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
         If one of them is missing, or the responses have not the shape ``(B, N, R, T)``.
     """
     if not isinstance(batch, Mapping):
-        raise TypeError(f"a batch must be a dict with 'stims' and 'responses', got {_kind(batch)}; {_COLLATE}")
+        raise TypeError(f"a batch must be a dict with 'stims' and 'responses', got {describe_type(batch)}; {_COLLATE}")
     for name in ("stims", "responses"):
         if name not in batch:
             raise ValueError(f"a batch needs {name!r}, but has {sorted(map(str, batch))}; {_COLLATE}")
         if not isinstance(batch[name], Tensor):
-            raise TypeError(f"{name} of a batch must be a tensor, got {_kind(batch[name])}; {_COLLATE}")
+            raise TypeError(f"{name} of a batch must be a tensor, got {describe_type(batch[name])}; {_COLLATE}")
     stims, responses = batch["stims"], batch["responses"]
     if responses.ndim != 4:
         raise ValueError(f"responses of a batch must have the shape (B, N, R, T), got {tuple(responses.shape)}")
@@ -184,7 +155,7 @@ def check_prediction(pred: Any, responses: Tensor) -> None:
     expected = (batch, neurons, 1, bins)
     if not isinstance(pred, Tensor):
         raise TypeError(
-            f"the model must return its predictions as a tensor (B, N, 1, T) = {expected}, got {_kind(pred)}"
+            f"the model must return its predictions as a tensor (B, N, 1, T) = {expected}, got {describe_type(pred)}"
         )
     if pred.shape != expected:
         raise ValueError(
@@ -204,7 +175,7 @@ def check_loss(loss: Any) -> None:
         If it is more than one number, or depends on no parameter.
     """
     if not isinstance(loss, Tensor):
-        raise TypeError(f"the training loss must be a tensor, got {_kind(loss)}; leave out .item() and float()")
+        raise TypeError(f"the training loss must be a tensor, got {describe_type(loss)}; leave out .item() and float()")
     if loss.ndim:
         raise ValueError(
             f"the training loss must be a single number, got shape {tuple(loss.shape)}; give the loss a reduction, "
@@ -217,11 +188,3 @@ def check_loss(loss: Any) -> None:
             "the training loss depends on no parameter that requires a gradient, so nothing would be trained; look for "
             ".detach(), torch.no_grad() and NumPy between the model and the loss, and for a model that is frozen"
         )
-
-
-def _kind(value: Any) -> str:
-    """``a list``, ``an int``, ``None``."""
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 import struct
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -16,24 +13,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["load_state", "prepare_checkpoint_path", "remove_leftovers", "replace_file", "save_state"]
+from deepSTRF.files import write_file
 
-
-def prepare_checkpoint_path(path: Path) -> None:
-    """Make the parent folders and prove that `path` can be written, before hours of training.
-
-    Raises
-    ------
-    ValueError
-        If `path` is a folder.
-    OSError
-        If the folder cannot be made or written.
-    """
-    if path.is_dir():
-        raise ValueError(f"ckpt_path must name a file, but {path} is a folder; add a file name such as best.pt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-        pass
+__all__ = ["load_state", "save_state"]
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
@@ -55,37 +37,7 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """
     content = io.BytesIO()  # torch's own writer hides what is wrong with a disk
     torch.save(state, content)
-    replace_file(content.getbuffer(), path)
-
-
-def replace_file(content: bytes | memoryview, path: Path) -> None:
-    """Write a whole file, so that a crash leaves the old one or the new one, never a part.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or cannot be written; an earlier file is intact then.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp lets the owner only
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say where
-        raise
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of writers of `path` that were killed."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        leftover.unlink(missing_ok=True)
+    write_file(path, content.getbuffer())
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def cross_validate(
     >>> result["pooled_cc"].shape, result["per_fold_test_cc"].shape
     (torch.Size([4]), torch.Size([3, 4]))
     """
-    from deepSTRF.datasets.arguments import whole_number
+    from deepSTRF.checks import check_integer
 
     options = checked_arguments(fitter_kwargs, "cross_validate", n_jobs)
     check_factory("model_factory", model_factory)
@@ -147,7 +147,7 @@ def cross_validate(
         model_factory=model_factory,
         recording=recording,
         splits=splits,
-        batch_size=whole_number("batch_size", batch_size, least=1),
+        batch_size=check_integer("batch_size", batch_size),
         standardize=standardize,
         fitter_kwargs=fitter_kwargs,
         seed=seed,
@@ -189,7 +189,7 @@ def _fit_fold(
 ) -> _Fit:
     from torch.utils.data import DataLoader
 
-    from deepSTRF.utils.data import neural_collate
+    from deepSTRF.datasets.collate import neural_collate
 
     own = recording.subset(range(recording.get_S()))  # that others are not standardised with it
     if standardize:
@@ -219,7 +219,7 @@ def _predictions(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Te
 def _pooled_scores(
     metrics: Mapping[str, Any], predictions: Sequence[Tensor | None], recording: NeuralDataset
 ) -> dict[str, Any]:
-    from deepSTRF.utils.data import neural_collate
+    from deepSTRF.datasets.collate import neural_collate
 
     known = [(s, prediction) for s, prediction in enumerate(predictions) if prediction is not None]
     recorded = recording.subset([s for s, _ in known])

@@ -16,18 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_device
+from deepSTRF.files import expand_path, prepare_file, remove_leftovers
 from deepSTRF.metrics import corrcoef, mse_loss, normalized_corrcoef
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.running import recognise
+from deepSTRF.modes import evaluating
 from deepSTRF.training.arguments import (
     check_arguments,
     check_batch,
     check_loader,
     check_loss,
     check_prediction,
-    checked_device,
 )
-from deepSTRF.training.checkpoint import load_state, prepare_checkpoint_path, remove_leftovers, save_state
+from deepSTRF.training.checkpoint import load_state, save_state
 from deepSTRF.training.optimizers import checked_optimizer, checked_scheduler
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.resume import (
@@ -207,7 +209,7 @@ class Fitter:
             ckpt_path=ckpt_path,
             resume=resume,
         )
-        self.device = checked_device(device)
+        self.device = check_device(device)
         self.model = model.to(self.device)
         self.train_loader = train_loader
         self.val_loader = val_loader
@@ -222,7 +224,7 @@ class Fitter:
         self.patience = patience
         self.monitor = monitor
         self.mode = mode
-        self.ckpt_path = None if ckpt_path is None else Path(ckpt_path)
+        self.ckpt_path = None if ckpt_path is None else expand_path(ckpt_path, "ckpt_path")
         self.log_fn = log_fn
         self.track_train_metrics = track_train_metrics
         self.track_per_cell_best = track_per_cell_best
@@ -325,19 +327,13 @@ class Fitter:
         dict
             ``loss`` and every metric, without prefix; per-neuron values are ``(N,)`` tensors on the CPU.
         """
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
         scores = PassScores({"loss": self._evaluation_loss(), **self.val_metrics})
-        try:
-            with torch.no_grad():
-                for batch in loader:
-                    scores.update(*self.forward(batch))
-                    _detach_state(self.model)
-                    del batch
-                values = scores.compute()
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluating(self.model), torch.no_grad():
+            for batch in loader:
+                scores.update(*self.forward(batch))
+                _detach_state(self.model)
+                del batch
+            values = scores.compute()
         return {**values, "loss": _to_scalar(values["loss"])}
 
     # ------------------------------------------------------------------ steps to override
@@ -400,7 +396,7 @@ class Fitter:
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
             check_loader(name, loader, self.max_epochs)
         if self.ckpt_path is not None:
-            prepare_checkpoint_path(self.ckpt_path)
+            prepare_file(self.ckpt_path, "ckpt_path")
         if self.track_per_cell_best:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
         if self._resume_path is not None:

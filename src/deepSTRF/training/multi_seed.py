@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from torch import Tensor, nn
 
-from deepSTRF.training.checkpoint import prepare_checkpoint_path
+from deepSTRF.files import prepare_file
 from deepSTRF.training.fitter import Epoch, Fitter, _to_scalar
 from deepSTRF.training.repeated import (
     Failure,
@@ -145,7 +145,7 @@ def fit_multi_seed(
     options = checked_arguments(fitter_kwargs, "fit_multi_seed", n_jobs)
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None:
-        prepare_checkpoint_path(folder / "summary.json")
+        prepare_file(folder / "summary.json", "output_dir")
     fit_seed = functools.partial(
         _fit_seed,
         model_factory=model_factory,

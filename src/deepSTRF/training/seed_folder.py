@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from deepSTRF.training.checkpoint import replace_file, save_state
-from deepSTRF.training.loggers.percentiles import plain, summarise
+from deepSTRF.files import write_json
+from deepSTRF.training.checkpoint import save_state
+from deepSTRF.training.loggers.percentiles import summarise
 
 __all__ = ["is_per_neuron", "write_seed", "write_summary"]
 
@@ -24,8 +24,8 @@ def write_seed(
     """Write ``history.json``, ``final.json``, ``final_neurons.pt`` and ``best.pt`` of one seed, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     save_state(state, folder / "best.pt")
-    _write_json([_summarised(row) for row in history], folder / "history.json")
-    _write_json({part: _summarised(values) for part, values in scores.items()}, folder / "final.json")
+    write_json(folder / "history.json", [_summarised(row) for row in history])
+    write_json(folder / "final.json", {part: _summarised(values) for part, values in scores.items()})
     neurons = {
         part: {name: value for name, value in values.items() if is_per_neuron(value)} for part, values in scores.items()
     }
@@ -53,17 +53,12 @@ def write_summary(
         short = float if name in scalars else summarise
         entries[name] = [short(row) for row in values] if name.startswith("per_seed_") else short(values)
     save_state({name: values for name, values in arrays.items() if name not in scalars}, folder / "summary_neurons.pt")
-    _write_json({**facts, **entries}, folder / "summary.json")
+    write_json(folder / "summary.json", {**facts, **entries})
 
 
 def is_per_neuron(value: Any) -> bool:
     """Whether a score has an axis for the neurons."""
     return isinstance(value, Tensor) and value.ndim > 0
-
-
-def _write_json(value: Any, path: Path) -> None:
-    """NaN and infinity become null; what JSON doesn't know, put into an epoch by a ``log_fn``, becomes text."""
-    replace_file(json.dumps(plain(value), indent=1, allow_nan=False, default=str).encode() + b"\n", path)
 
 
 def _summarised(values: Mapping[str, Any]) -> dict[str, Any]:

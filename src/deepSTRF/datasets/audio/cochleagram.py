@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import positive_number, whole_number
+from deepSTRF.checks import check_integer, check_positive
 
 __all__ = ["band_centres", "causal_cochleagram"]
 
@@ -39,8 +39,8 @@ def band_centres(n_bands: int = 34, low_hz: float = 500.0, high_hz: float = 2262
     >>> band_centres()[:4].round().tolist()
     [500.0, 561.0, 630.0, 707.0]
     """
-    n_bands = whole_number("n_bands", n_bands)
-    if n_bands < 2 or not 0 < positive_number("low_hz", low_hz) < positive_number("high_hz", high_hz):
+    n_bands = check_integer("n_bands", n_bands, least=None)
+    if n_bands < 2 or not 0 < check_positive("low_hz", low_hz) < check_positive("high_hz", high_hz):
         raise ValueError(
             f"expected at least 2 bands and 0 < low_hz < high_hz; got n_bands={n_bands}, low_hz={low_hz}, "
             f"high_hz={high_hz}"
@@ -118,9 +118,9 @@ def causal_cochleagram(
     >>> cochleagram.shape, int(cochleagram[0, :, -1].argmax())  # 4 kHz is 3 octaves, 18 bands, above 500 Hz
     (torch.Size([1, 34, 200]), 18)
     """
-    positive_number("fs", fs)
-    hop = whole_number("hop", hop, least=1)
-    positive_number("window_ms", window_ms)
+    check_positive("fs", fs)
+    hop = check_integer("hop", hop)
+    check_positive("window_ms", window_ms)
     if not np.isfinite(floor_db):
         raise ValueError(f"floor_db must be a finite level in dB, got {floor_db}")
     if not isinstance(waveform, Tensor):

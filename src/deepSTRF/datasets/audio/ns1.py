@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import whole_number
+from deepSTRF.checks import check_integer
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
+from deepSTRF.datasets.audio.sound_files import load_wav, resample
 from deepSTRF.datasets.download import RecordingError, default_cache_dir, download_recording
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.registry import DatasetCard, register_dataset
-from deepSTRF.utils.audio_io import load_wav, resample
 
 __all__ = ["NS1_TEST", "NS1_TRAINVAL", "NS1Dataset", "download_ns1"]
 
@@ -234,7 +234,7 @@ def _time_grid(dt_ms: float, fs: int) -> tuple[int, int]:
     advice = "Good values are 1, 2, 2.5, 3, 4, 5, 9, 10, 15, 20, 25, 40, 45, 50."
     if isinstance(dt_ms, bool) or not isinstance(dt_ms, int | float | np.number):
         raise TypeError(f"dt_ms must be a number of ms, got {type(dt_ms).__name__}: {dt_ms!r}. {advice}")
-    fs = whole_number("audio_fs", fs, least=1)
+    fs = check_integer("audio_fs", fs)
     if not 0 < dt_ms <= _RECORDED_MS:
         raise ValueError(f"dt_ms must lie between 0 and {_RECORDED_MS}; got {dt_ms}. {advice}")
     dt = Fraction(dt_ms).limit_denominator(1000)

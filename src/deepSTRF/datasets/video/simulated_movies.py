@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from deepSTRF.datasets.arguments import positive_number, whole_number
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.video.video_dataset import VideoNeuralDataset
 from deepSTRF.registry import DatasetCard, register_dataset
 
@@ -103,13 +103,13 @@ class SimulatedMovieDataset(VideoNeuralDataset):
         seed: int = 0,
     ) -> None:
         n_neurons, n_stims, n_repeats = (
-            whole_number(name, value, least=1)
+            check_integer(name, value)
             for name, value in (("n_neurons", n_neurons), ("n_stims", n_stims), ("n_repeats", n_repeats))
         )
-        seed = whole_number("seed", seed, least=0)
-        if not positive_number("dt_ms", dt_ms) <= 50:
+        seed = check_integer("seed", seed, least=0)
+        if not check_positive("dt_ms", dt_ms) <= 50:
             raise ValueError(f"dt_ms must lie in (0, 50], the time scale of the receptive fields; got {dt_ms}")
-        n_bins = round(1000 * positive_number("duration_s", duration_s) / dt_ms)
+        n_bins = round(1000 * check_positive("duration_s", duration_s) / dt_ms)
         if n_bins < 2:
             raise ValueError(f"duration_s must be at least two bins of {dt_ms:g} ms; got {duration_s}")
         size = _checked_size(spatial_resol)
@@ -151,7 +151,7 @@ def _checked_size(spatial_resol: Sequence[int]) -> tuple[int, int]:
         raise TypeError(f"spatial_resol must be a pair (H, W) in pixels, got {spatial_resol!r}")
     if len(spatial_resol) != 2:
         raise ValueError(f"spatial_resol must be a pair (H, W) in pixels, got {spatial_resol!r}")
-    height, width = (whole_number("spatial_resol", pixels, least=4) for pixels in spatial_resol)
+    height, width = (check_integer("spatial_resol", pixels, least=4) for pixels in spatial_resol)
     return height, width
 
 

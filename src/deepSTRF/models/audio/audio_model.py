@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["AudioEncodingModel"]
@@ -70,8 +70,8 @@ class AudioEncodingModel(FrameModel):
     ) -> None:
         super().__init__(out_neurons=out_neurons)
         # Checked before a subclass builds layers of these sizes, where the error would come from inside torch.
-        self.F = positive_int("n_frequency_bands (F)", n_frequency_bands)
-        self.T = positive_int("temporal_window_size (T)", temporal_window_size)
+        self.F = check_integer("n_frequency_bands (F)", n_frequency_bands)
+        self.T = check_integer("temporal_window_size (T)", temporal_window_size)
         self.C_in = 1
         if prefiltering is not None:
             self.C_in = _out_channels("prefiltering", prefiltering)
@@ -99,7 +99,7 @@ class AudioEncodingModel(FrameModel):
         """
         super().validate()
         for name in ("F", "T", "C_in"):
-            positive_int(name, getattr(self, name, None))
+            check_integer(name, getattr(self, name, None))
 
     def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N 1 F T"]:
         """Gradient of *minus* the response at the last bin, at silence (a zero spectrogram).

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import dropout_rate, positive_int
+from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.layers import CausalLayerNorm
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import State, with_past
 from deepSTRF.registry import ModelCard, register_model
 
 __all__ = ["ConvNet2D"]
@@ -91,7 +91,7 @@ class ConvNet2D(AudioEncodingModel):
     ) -> None:
         if not isinstance(kernel_size, Sequence) or len(kernel_size) != 2:
             raise ValueError(f"kernel_size must be two ints, bands and bins, got {kernel_size!r}")
-        K_f, K_t = (positive_int("kernel_size", size) for size in kernel_size)
+        K_f, K_t = (check_integer("kernel_size", size) for size in kernel_size)
         super().__init__(n_frequency_bands, N_CONVOLUTIONS * (K_t - 1) + 1, out_neurons, prefiltering, wav2spec)
         n_bands = self.F - N_CONVOLUTIONS * (K_f - 1)
         if n_bands < 1:
@@ -99,7 +99,7 @@ class ConvNet2D(AudioEncodingModel):
                 f"{N_CONVOLUTIONS} convolutions over {K_f} bands each need {self.F - n_bands + 1} bands or more, got "
                 f"n_frequency_bands={self.F}"
             )
-        c_hidden = positive_int("c_hidden", c_hidden)
+        c_hidden = check_integer("c_hidden", c_hidden)
         layers: list[nn.Module] = [nn.ZeroPad2d((self.T - 1, 0, 0, 0))]
         for channels in (self.C_in, *[c_hidden] * (N_CONVOLUTIONS - 1)):
             layers += [
@@ -108,12 +108,12 @@ class ConvNet2D(AudioEncodingModel):
                 nn.LeakyReLU(0.1),
             ]
         self.core: nn.Sequential = nn.Sequential(
-            *layers, nn.Flatten(1, 2), nn.Dropout(dropout_rate("dropout", dropout))
+            *layers, nn.Flatten(1, 2), nn.Dropout(check_fraction("dropout", dropout))
         )
         self.readout: LinearReadout = LinearReadout(
             c_hidden * n_bands,
             self.O,
-            hidden=positive_int("n_hidden", n_hidden),
+            hidden=check_integer("n_hidden", n_hidden),
             activation=ParametricSoftplus(self.O) if output_activation is None else output_activation,
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_fraction, check_integer, check_positive
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.audio.nrf import hidden_receptive_field
-from deepSTRF.models.checks import dropout_rate, positive_int, positive_number
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, register_model
@@ -83,14 +83,14 @@ class DNet(AudioEncodingModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
-        n_hidden = positive_int("n_hidden", n_hidden)
-        memory = max(1, round(7 * positive_number("init_tau", init_tau)))
+        n_hidden = check_integer("n_hidden", n_hidden)
+        memory = max(1, round(7 * check_positive("init_tau", init_tau)))
         self.core: nn.Sequential = nn.Sequential(
             CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
             CausalLayerNorm(n_hidden, dim=1),
             nn.Sigmoid(),
             LearnableExponentialDecay(n_hidden, memory, init_tau=init_tau, decay_input=decay_input),
-            nn.Dropout(dropout_rate("dropout", dropout)),
+            nn.Dropout(check_fraction("dropout", dropout)),
         )
         self.readout: LinearReadout = LinearReadout(n_hidden, self.O, activation=output_activation)
 

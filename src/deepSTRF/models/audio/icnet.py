@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.models.bin_by_bin import State, step, with_past
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import State, step, with_past
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd
 from deepSTRF.models.wav2spec.sincnet import SincNet
 from deepSTRF.registry import ModelCard, register_model
@@ -99,7 +99,7 @@ class ICNet(AudioEncodingModel):
             sincnet_kernel_size,
             encoder_channels,
             encoder_kernel_size,
-            positive_int("n_encoder_layers", n_encoder_layers),
+            check_integer("n_encoder_layers", n_encoder_layers),
             bottleneck_channels,
             # A list, as it comes back from a file: a saved model is compared by what it shows.
             None if encoder_strides is None else list(encoder_strides),
@@ -137,7 +137,7 @@ class _WaveformEncoder(WaveformFrontEnd):
         bottleneck_channels: int,
         encoder_strides: Sequence[int] | None,
     ) -> None:
-        dt_ms = positive_number("dt_ms", dt_ms)
+        dt_ms = check_positive("dt_ms", dt_ms)
         super().__init__(audio_fs, dt_ms, bottleneck_channels)
         samples = float(audio_fs) * dt_ms / 1000
         if not math.isclose(samples, self.hop, rel_tol=1e-9):
@@ -149,12 +149,12 @@ class _WaveformEncoder(WaveformFrontEnd):
             self.encoder_strides = _default_strides(self.hop, n_encoder_layers)
         else:
             self.encoder_strides = _checked_strides(encoder_strides, self.hop, n_encoder_layers)
-        width = positive_int("encoder_channels", encoder_channels)
-        taps = positive_int("encoder_kernel_size", encoder_kernel_size)
+        width = check_integer("encoder_channels", encoder_channels)
+        taps = check_integer("encoder_kernel_size", encoder_kernel_size)
         self.sincnet = SincNet(
             audio_fs,
-            positive_int("n_filters", n_filters),
-            positive_int("sincnet_kernel_size", sincnet_kernel_size),
+            check_integer("n_filters", n_filters),
+            check_integer("sincnet_kernel_size", sincnet_kernel_size),
             hop_ms=1000 / float(audio_fs),
             activation="symlog",
         )
@@ -190,7 +190,7 @@ def _default_strides(total: int, n_layers: int) -> list[int]:
 
 
 def _checked_strides(strides: Sequence[int], total: int, n_layers: int) -> list[int]:
-    checked = [positive_int("encoder_strides", stride) for stride in strides]
+    checked = [check_integer("encoder_strides", stride) for stride in strides]
     if len(checked) != n_layers or math.prod(checked) != total:
         raise ValueError(
             f"encoder_strides must be {n_layers} numbers, one per layer, that multiply to the {total} samples per bin; "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import positive_int
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.registry import ModelCard, register_model
 
@@ -149,5 +149,5 @@ class LinearNonlinear(Linear):
         kernel: nn.Module | None = None,
     ) -> None:
         if output_activation is None:
-            output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
+            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)

@@ -7,9 +7,9 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import dropout_rate, positive_int
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, register_model
@@ -78,12 +78,12 @@ class NetworkReceptiveField(AudioEncodingModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
-        n_hidden = positive_int("n_hidden", n_hidden)
+        n_hidden = check_integer("n_hidden", n_hidden)
         self.core: nn.Sequential = nn.Sequential(
             CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
             CausalLayerNorm(n_hidden, dim=1),
             nn.Tanh(),
-            nn.Dropout(dropout_rate("dropout", dropout)),
+            nn.Dropout(check_fraction("dropout", dropout)),
         )
         self.readout: LinearReadout = LinearReadout(
             n_hidden,

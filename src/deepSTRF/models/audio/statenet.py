@@ -7,9 +7,10 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import dropout_rate, positive_int
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.lmu import LMU
@@ -18,7 +19,6 @@ from deepSTRF.models.layers.mamba import Mamba
 from deepSTRF.models.layers.rnn import RNN
 from deepSTRF.models.layers.s4 import S4, S4D
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import State
 from deepSTRF.registry import ModelCard, register_model
 
 __all__ = ["StateNet"]
@@ -119,8 +119,8 @@ class StateNet(AudioEncodingModel):
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         if rnn_type not in list(_RECURRENT):  # a list, for values that cannot be hashed
             raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are {', '.join(_RECURRENT)}")
-        kernel_size, stride = positive_int("kernel_size", kernel_size), positive_int("stride", stride)
-        hidden_channels = positive_int("hidden_channels", hidden_channels)
+        kernel_size, stride = check_integer("kernel_size", kernel_size), check_integer("stride", stride)
+        hidden_channels = check_integer("hidden_channels", hidden_channels)
         if kernel_size > self.F:
             raise ValueError(f"kernel_size={kernel_size} is more than the {self.F} bands")
         n_positions = (self.F - kernel_size) // stride + 1
@@ -136,7 +136,7 @@ class StateNet(AudioEncodingModel):
         self.encoder_layers = nn.Sequential(encoder, CausalLayerNorm(hidden_channels, dim=1), nn.Sigmoid())
         self.hidden_size = hidden_channels * n_positions
         self.rnn = _RECURRENT[rnn_type](self.hidden_size)
-        self.dropout = nn.Dropout(dropout_rate("dropout", dropout))
+        self.dropout = nn.Dropout(check_fraction("dropout", dropout))
         self.readout: LinearReadout = LinearReadout(
             self.hidden_size,
             self.O,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.checks import dropout_rate, positive_int
+from deepSTRF.models.bin_by_bin import NotStreamableError, State, with_past
 from deepSTRF.models.layers.attention_parts import SinusoidalPositionalEncoding
 from deepSTRF.models.layers.causal_transformer import CausalTransformerEncoder
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.streaming import NotStreamableError, State, with_past
 from deepSTRF.registry import ModelCard, register_model
 
 __all__ = ["Transformer"]
@@ -109,11 +109,11 @@ class Transformer(AudioEncodingModel):
         dropout: float = 0.1,
         norm_first: bool = False,
     ) -> None:
-        K_T = positive_int("time_patch_size", time_patch_size)
-        W = None if context_window is None else positive_int("context_window", context_window)
+        K_T = check_integer("time_patch_size", time_patch_size)
+        W = None if context_window is None else check_integer("context_window", context_window)
         super().__init__(n_frequency_bands, W or max(K_T, 9), out_neurons, prefiltering, wav2spec)
-        embedding_dim, n_heads = positive_int("embedding_dim", embedding_dim), positive_int("n_heads", n_heads)
-        K_F = self.F if freq_patch_size is None else positive_int("freq_patch_size", freq_patch_size)
+        embedding_dim, n_heads = check_integer("embedding_dim", embedding_dim), check_integer("n_heads", n_heads)
+        K_F = self.F if freq_patch_size is None else check_integer("freq_patch_size", freq_patch_size)
         if self.F % K_F:
             raise ValueError(f"freq_patch_size must divide the number of bands, got {K_F} for {self.F} bands")
         self.K_F, self.K_T, self.F_p, self.context_window = K_F, K_T, self.F // K_F, W
@@ -126,7 +126,7 @@ class Transformer(AudioEncodingModel):
         self.patchify = nn.Conv2d(self.C_in, embedding_dim, (K_F, K_T), stride=(K_F, 1))
         self.pos_encoding = SinusoidalPositionalEncoding(self.token_dim)
         self.tsfm = CausalTransformerEncoder(
-            n_layers, self.token_dim, n_heads, W, dropout=dropout_rate("dropout", dropout), norm_first=norm_first
+            n_layers, self.token_dim, n_heads, W, dropout=check_fraction("dropout", dropout), norm_first=norm_first
         )
         self.readout: LinearReadout = LinearReadout(self.token_dim, self.O, activation=output_activation)
 

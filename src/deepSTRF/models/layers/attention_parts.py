@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
-from deepSTRF.models.streaming import State
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import State
 
 __all__ = ["SinusoidalPositionalEncoding", "build_causal_window_mask"]
 
@@ -44,7 +44,7 @@ class SinusoidalPositionalEncoding(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.d_model = positive_int("d_model", d_model)
+        self.d_model = check_integer("d_model", d_model)
         if self.d_model % 2:
             raise ValueError(f"d_model must be even, for a sine and a cosine of every frequency; got {d_model}")
         frequencies = [10_000.0 ** (-i / self.d_model) for i in range(0, self.d_model, 2)]
@@ -108,7 +108,7 @@ def build_causal_window_mask(
             [1, 0, 0, 1],
             [1, 1, 0, 0]], dtype=torch.int32)
     """
-    bins = torch.arange(positive_int("L", L), device=device)
+    bins = torch.arange(check_integer("L", L), device=device)
     lag = bins[:, None] - bins
     blocked = lag < 0
-    return blocked if window is None else blocked | (lag >= positive_int("window", window))
+    return blocked if window is None else blocked | (lag >= check_integer("window", window))

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import NotStreamableError, State, step
 from deepSTRF.models.layers.attention_parts import build_causal_window_mask
-from deepSTRF.models.streaming import NotStreamableError, State, step
 
 __all__ = ["CausalTransformerEncoder", "CausalTransformerLayer"]
 
@@ -73,7 +73,7 @@ class CausalTransformerLayer(nn.TransformerEncoderLayer):
     ) -> None:
         hidden = 4 * d_model if dim_feedforward is None else dim_feedforward
         super().__init__(d_model, nhead, hidden, dropout, batch_first=True, norm_first=norm_first)
-        self.context_window = None if context_window is None else positive_int("context_window", context_window)
+        self.context_window = None if context_window is None else check_integer("context_window", context_window)
 
     def forward(self, src: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:  # type: ignore[override]
         """Transform a sequence; same shape out."""
@@ -176,7 +176,7 @@ class CausalTransformerEncoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             CausalTransformerLayer(d_model, nhead, context_window, dim_feedforward, dropout, norm_first)
-            for _ in range(positive_int("n_layers", n_layers))
+            for _ in range(check_integer("n_layers", n_layers))
         )
         # Normalised in front, what the layers add up to has no scale of its own.
         self.norm: nn.Module = nn.LayerNorm(d_model) if norm_first else nn.Identity()

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int, positive_number
-from deepSTRF.models.streaming import State, with_held_past
+from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.models.bin_by_bin import State, with_held_past
 
 __all__ = ["LearnableExponentialDecay", "exponential_sums"]
 
@@ -99,9 +99,9 @@ class LearnableExponentialDecay(nn.Module):
 
     def __init__(self, input_size: int, kernel_size: int, init_tau: float = 2.0, decay_input: bool = True) -> None:
         super().__init__()
-        self.input_size = positive_int("input_size", input_size)
-        self.kernel_size = positive_int("kernel_size", kernel_size)
-        self.init_tau = positive_number("init_tau", init_tau)
+        self.input_size = check_integer("input_size", input_size)
+        self.kernel_size = check_integer("kernel_size", kernel_size)
+        self.init_tau = check_positive("init_tau", init_tau)
         if self.init_tau <= 1:
             raise ValueError(f"init_tau is in bins and must be above 1 (at 1 nothing is kept), got {init_tau}")
         self.decay_input = decay_input

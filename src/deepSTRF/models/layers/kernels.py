@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["LowRankSTRF", "ParametricSTRF", "RaisedCosineSTRF", "SeparableSTRF"]
@@ -29,8 +29,8 @@ class _Kernel(Rebuildable):
 
     def __init__(self, F: int, T: int, C_in: int, C_out: int) -> None:
         super().__init__()
-        self.F, self.T = positive_int("F", F), positive_int("T", T)
-        self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
+        self.F, self.T = check_integer("F", F), check_integer("T", T)
+        self.C_in, self.C_out = check_integer("C_in", C_in), check_integer("C_out", C_out)
         self.bias: nn.Parameter | None = None
 
     def _uniform(self, *shape: int, bound: float) -> nn.Parameter:
@@ -144,7 +144,7 @@ class LowRankSTRF(_Kernel):
 
     def __init__(self, F: int, T: int, C_in: int, C_out: int, rank: int = 2, bias: bool = True) -> None:
         super().__init__(F, T, C_in, C_out)
-        self.rank = positive_int("rank", rank)
+        self.rank = check_integer("rank", rank)
         if self.rank > min(self.F, self.T):
             raise ValueError(f"rank is at most {min(self.F, self.T)} with F={F} bands and T={T} bins, got {rank}")
         # So that the products vary as the weights of a full kernel do.
@@ -207,7 +207,7 @@ class ParametricSTRF(_Kernel):
 
     def __init__(self, F: int, T: int, C_in: int, C_out: int, num_gaussians: int = 1, bias: bool = True) -> None:
         super().__init__(F, T, C_in, C_out)
-        self.num_gaussians = positive_int("num_gaussians", num_gaussians)
+        self.num_gaussians = check_integer("num_gaussians", num_gaussians)
         shape = (self.C_out, self.C_in, self.num_gaussians)
         self.P = nn.Parameter(torch.empty(2, *shape))
         for places, size in zip(self.P.data, (self.F, self.T), strict=True):
@@ -283,7 +283,7 @@ class RaisedCosineSTRF(_Kernel):
         self, F: int, T: int, C_in: int, C_out: int, n_basis: int = 5, offset: float = 1.0, bias: bool = True
     ) -> None:
         super().__init__(F, T, C_in, C_out)
-        self.n_basis, self.offset = positive_int("n_basis", n_basis), positive_number("offset", offset)
+        self.n_basis, self.offset = check_integer("n_basis", n_basis), check_positive("offset", offset)
         self.register_buffer("basis", torch.tensor(_raised_cosines(self.T, self.n_basis, self.offset)))
         self.weight = self._uniform(
             self.C_out, self.C_in, self.F, self.n_basis, bound=1 / math.sqrt(self.C_in * self.F * self.n_basis)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.layers.recurrence import tanh_recurrence
 
 __all__ = ["LMU", "legendre_delay"]
@@ -50,8 +50,8 @@ def legendre_delay(order: int, theta: float) -> tuple[Float[Tensor, "d d"], Floa
     >>> A, B
     (tensor([[0.6065]]), tensor([0.3935]))
     """
-    positive_int("order", order)
-    positive_number("theta", theta)
+    check_integer("order", order)
+    check_positive("theta", theta)
     i = torch.arange(order, dtype=torch.float64)
     sign = torch.where(i[:, None] < i, -1.0, (-1.0) ** (i[:, None] - i + 1))
     rows = (2 * i[:, None] + 1) / theta
@@ -103,10 +103,10 @@ class LMU(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, memory_size: int = 128, theta: float = 99.0) -> None:
         super().__init__()
         self.input_size, self.hidden_size = (
-            positive_int("input_size", input_size),
-            positive_int("hidden_size", hidden_size),
+            check_integer("input_size", input_size),
+            check_integer("hidden_size", hidden_size),
         )
-        self.memory_size, self.theta = positive_int("memory_size", memory_size), positive_number("theta", theta)
+        self.memory_size, self.theta = check_integer("memory_size", memory_size), check_positive("theta", theta)
         self.e_x = nn.Parameter(torch.empty(1, input_size))
         self.e_h = nn.Parameter(torch.empty(1, hidden_size))
         self.e_m = nn.Parameter(torch.zeros(1, memory_size))  # at first the memory is a delay line

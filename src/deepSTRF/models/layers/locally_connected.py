@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 
 __all__ = ["FullyConnected1d", "LocallyConnected1d"]
 
@@ -61,9 +61,9 @@ class LocallyConnected1d(nn.Module):
         super().__init__()
         sizes = {"input_size": input_size, "in_channels": in_channels, "out_channels": out_channels}
         for name, value in {**sizes, "kernel_size": kernel_size, "stride": stride, "dilation": dilation}.items():
-            positive_int(name, value)
+            check_integer(name, value)
         if padding != 0:
-            positive_int("padding, where there is any,", padding)
+            check_integer("padding, where there is any,", padding)
         span = dilation * (kernel_size - 1) + 1
         if span > input_size + 2 * padding:
             raise ValueError(

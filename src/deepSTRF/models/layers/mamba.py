@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import with_past
 from deepSTRF.models.layers.recurrence import linear_recurrence
-from deepSTRF.models.streaming import with_past
 
 __all__ = ["Mamba"]
 
@@ -58,8 +58,8 @@ class Mamba(nn.Module):
 
     def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 4, expand: int = 2) -> None:
         super().__init__()
-        self.d_state, self.d_conv = positive_int("d_state", d_state), positive_int("d_conv", d_conv)
-        n_channels = positive_int("d_model", d_model) * positive_int("expand", expand)
+        self.d_state, self.d_conv = check_integer("d_state", d_state), check_integer("d_conv", d_conv)
+        n_channels = check_integer("d_model", d_model) * check_integer("expand", expand)
         self.dt_rank = math.ceil(d_model / 16)
         self.in_proj = nn.Linear(d_model, 2 * n_channels, bias=False)
         self.conv1d = nn.Conv1d(n_channels, n_channels, d_conv, groups=n_channels)

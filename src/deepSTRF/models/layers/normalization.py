@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
-from deepSTRF.models.streaming import NotStreamableError, State
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import NotStreamableError, State
 
 __all__ = ["CausalLayerNorm", "PaddedBatchNorm1d"]
 
@@ -45,7 +45,7 @@ class CausalLayerNorm(nn.Module):
         super().__init__()
         self.dim = dim
         self.ln = nn.LayerNorm(
-            positive_int("normalized_shape", normalized_shape), eps=eps, elementwise_affine=elementwise_affine
+            check_integer("normalized_shape", normalized_shape), eps=eps, elementwise_affine=elementwise_affine
         )
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -119,7 +119,7 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
     running_var: Tensor
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(positive_int("num_features", num_features), eps=eps, momentum=momentum)
+        super().__init__(check_integer("num_features", num_features), eps=eps, momentum=momentum)
 
     def forward(self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B N T"]:
         """Normalise every channel; `valid` marks the bins that count in train mode, all by default.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 
 __all__ = ["S4", "S4D", "legs_modes"]
 
@@ -30,7 +30,7 @@ class _StateSpace(nn.Module, ABC):
 
     def __init__(self, d_model: int, d_state: int) -> None:
         super().__init__()
-        self.d_model, self.d_state = positive_int("d_model", d_model), positive_int("d_state", d_state)
+        self.d_model, self.d_state = check_integer("d_model", d_model), check_integer("d_state", d_state)
         if d_state % 2:
             raise ValueError(f"d_state must be even, for pairs of conjugate modes, got {d_state}")
         # Time steps from 0.001 to 0.1, uniform on a log scale: memories of ten to a thousand bins.

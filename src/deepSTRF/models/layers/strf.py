@@ -5,8 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import module_or, positive_int
-from deepSTRF.models.streaming import State, with_past
+from deepSTRF.checks import check_integer, check_module
+from deepSTRF.models.bin_by_bin import State, with_past
 
 __all__ = ["CausalSTRFConv"]
 
@@ -42,9 +42,11 @@ class CausalSTRFConv(nn.Module):
         self, F: int, T: int, C_in: int, C_out: int, kernel: nn.Module | None = None, bias: bool = True
     ) -> None:
         super().__init__()
-        self.F, self.T = positive_int("F", F), positive_int("T", T)
-        self.C_in, self.C_out = positive_int("C_in", C_in), positive_int("C_out", C_out)
-        self.kernel = module_or("kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
+        self.F, self.T = check_integer("F", F), check_integer("T", T)
+        self.C_in, self.C_out = check_integer("C_in", C_in), check_integer("C_out", C_out)
+        self.kernel = check_module(
+            "kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias)
+        )
         if isinstance(kernel, nn.Conv2d) and (kernel.in_channels, kernel.out_channels) != (self.C_in, self.C_out):
             raise ValueError(
                 f"the kernel must have {self.C_in} input and {self.C_out} output channels, got a Conv2d with "

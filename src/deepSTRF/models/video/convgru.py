@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
-from deepSTRF.models.checks import positive_int
-from deepSTRF.models.streaming import State
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.video.convolution import Conv3dCore, odd_int
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -86,7 +86,7 @@ class ConvGRUNet(VideoEncodingModel):
         in_channels: int = 1,
     ) -> None:
         if output_activation is None:
-            output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
+            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
         super().__init__(spatial_resol, temporal_window_size, out_neurons, output_activation, in_channels)
         self.encoder = Conv3dCore(self.C_in, [encoder_channels], [spatial_kernel], [self.T])
         self.rnn = ConvGRU(encoder_channels, hidden_channels, recurrent_kernel)
@@ -146,8 +146,8 @@ class ConvGRU(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int = 3) -> None:
         super().__init__()
-        positive_int("in_channels", in_channels)
-        self.hidden_channels = positive_int("hidden_channels", hidden_channels)
+        check_integer("in_channels", in_channels)
+        self.hidden_channels = check_integer("hidden_channels", hidden_channels)
         padding = odd_int("kernel_size", kernel_size) // 2
         self.from_input = nn.Conv2d(in_channels, 3 * hidden_channels, kernel_size, padding=padding)
         self.from_state = nn.Conv2d(hidden_channels, 3 * hidden_channels, kernel_size, padding=padding)

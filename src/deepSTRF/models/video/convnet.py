@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
-from deepSTRF.models.checks import positive_int
 from deepSTRF.models.video.convolution import Conv3dCore
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -88,7 +88,7 @@ class ConvNet3D(VideoEncodingModel):
         in_channels: int = 1,
     ) -> None:
         if output_activation is None:
-            output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
+            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
         core = Conv3dCore(in_channels, channels, spatial_kernels, temporal_kernels, factorised)
         super().__init__(spatial_resol, core.T, out_neurons, output_activation, in_channels)
         self.core = core

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import State, step, with_past
 from deepSTRF.models.layers import PaddedBatchNorm1d
 from deepSTRF.models.readouts import _not_padding
-from deepSTRF.models.streaming import State, step, with_past
 
 __all__ = ["CausalConv3d", "Conv3dCore", "odd_int"]
 
@@ -50,9 +50,9 @@ class CausalConv3d(nn.Module):
         self, in_channels: int, out_channels: int, spatial_kernel: int, temporal_kernel: int, factorised: bool = False
     ) -> None:
         super().__init__()
-        positive_int("in_channels", in_channels)
-        positive_int("out_channels", out_channels)
-        side, self.T = odd_int("spatial_kernel", spatial_kernel), positive_int("temporal_kernel", temporal_kernel)
+        check_integer("in_channels", in_channels)
+        check_integer("out_channels", out_channels)
+        side, self.T = odd_int("spatial_kernel", spatial_kernel), check_integer("temporal_kernel", temporal_kernel)
         padding = (side // 2, side // 2, 0)
         self.space: nn.Module
         if factorised and self.T > 1:
@@ -164,7 +164,7 @@ def odd_int(name: str, value: object) -> int:
     >>> odd_int("spatial_kernel", 5)
     5
     """
-    number = positive_int(name, value)
+    number = check_integer(name, value)
     if number % 2 == 0:
         raise ValueError(f"{name} must be odd, so that it has a middle, got {number}")
     return number

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.readouts import _checked_activation, _offered_by
 
 __all__ = ["GaussianReadout"]
@@ -92,12 +92,12 @@ class GaussianReadout(nn.Module):
         init_sigma: float = 0.3,
     ) -> None:
         super().__init__()
-        self.in_features = positive_int("in_features", in_features)
-        n_neurons = positive_int("out_neurons", out_neurons)
-        self.H, self.W = (positive_int("spatial_resol", size) for size in spatial_resol)
-        if positive_number("init_range", init_range) >= 1:
+        self.in_features = check_integer("in_features", in_features)
+        n_neurons = check_integer("out_neurons", out_neurons)
+        self.H, self.W = (check_integer("spatial_resol", size) for size in spatial_resol)
+        if check_positive("init_range", init_range) >= 1:
             raise ValueError(f"init_range must be below 1, the centres of the outermost pixels; got {init_range}")
-        positive_number("init_sigma", init_sigma)
+        check_positive("init_sigma", init_sigma)
         mean = torch.empty(n_neurons, 2).uniform_(-init_range, init_range)
         self.raw_mean = nn.Parameter(torch.atanh(mean))
         self.log_sigma = nn.Parameter(torch.full((n_neurons, 2), math.log(init_sigma)))

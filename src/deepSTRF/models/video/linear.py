@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
-from deepSTRF.models.checks import positive_int
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.layers import LowRankSTRF, RaisedCosineSTRF
 from deepSTRF.models.readouts import STRFReadout
-from deepSTRF.models.streaming import State
 from deepSTRF.models.video.video_model import VideoEncodingModel
 from deepSTRF.registry import ModelCard, register_model
 
@@ -90,7 +90,7 @@ class VideoLinearNonlinear(VideoEncodingModel):
         in_channels: int = 1,
     ) -> None:
         if output_activation is None:
-            output_activation = ParametricSoftplus(positive_int("out_neurons (O)", out_neurons))
+            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
         super().__init__(spatial_resol, temporal_window_size, out_neurons, output_activation, in_channels)
         sizes = (self.H * self.W, self.T, self.C_in, self.O)
         kernel: nn.Module | None = None

@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.models.checks import module_or, positive_int
+from deepSTRF.checks import check_integer, check_module
 from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["VideoEncodingModel"]
@@ -72,12 +72,12 @@ class VideoEncodingModel(FrameModel):
         super().__init__(out_neurons=out_neurons)
         if not isinstance(spatial_resol, Sequence) or isinstance(spatial_resol, str) or len(spatial_resol) != 2:
             raise ValueError(f"spatial_resol must be a pair (H, W) in pixels, got {spatial_resol!r}")
-        self.H = positive_int("spatial_resol[0] (H)", spatial_resol[0])
-        self.W = positive_int("spatial_resol[1] (W)", spatial_resol[1])
-        self.T = positive_int("temporal_window_size (T)", temporal_window_size)
-        self.C_in = positive_int("in_channels", in_channels)
+        self.H = check_integer("spatial_resol[0] (H)", spatial_resol[0])
+        self.W = check_integer("spatial_resol[1] (W)", spatial_resol[1])
+        self.T = check_integer("temporal_window_size (T)", temporal_window_size)
+        self.C_in = check_integer("in_channels", in_channels)
         if output_activation is not None:
-            module_or("output_activation", output_activation, nn.Identity)
+            check_module("output_activation", output_activation, nn.Identity)
         # Not as a submodule: the readout holds it, and one module under two names is saved twice.
         self.__dict__["output_activation"] = output_activation
 
@@ -96,7 +96,7 @@ class VideoEncodingModel(FrameModel):
         """
         super().validate()
         for name in ("H", "W", "T", "C_in"):
-            positive_int(name, getattr(self, name, None))
+            check_integer(name, getattr(self, name, None))
         if self.output_activation is not None and self.output_activation not in set(self.modules()):
             raise ValueError(
                 f"{type(self).__name__} does not use its output_activation: give self.output_activation to the readout"

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.rebuildable import Rebuildable
-from deepSTRF.models.streaming import State
 
 __all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "floored_log", "nth_root"]
 
@@ -45,10 +45,10 @@ class WaveformFrontEnd(Rebuildable, ABC):
 
     def __init__(self, audio_fs: float, hop_ms: float, out_channels: int) -> None:
         super().__init__()
-        positive_number("audio_fs", audio_fs)
+        check_positive("audio_fs", audio_fs)
         self.audio_fs = audio_fs
         self.hop = self._samples("hop_ms", hop_ms)
-        self.out_channels = positive_int("the number of bands", out_channels)
+        self.out_channels = check_integer("the number of bands", out_channels)
 
     @abstractmethod
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
@@ -103,7 +103,7 @@ class WaveformFrontEnd(Rebuildable, ABC):
 
     def _samples(self, name: str, milliseconds: float) -> int:
         """Round a duration to samples, at least one."""
-        samples = round(float(self.audio_fs) * positive_number(name, milliseconds) / 1000)
+        samples = round(float(self.audio_fs) * check_positive(name, milliseconds) / 1000)
         if samples < 1:
             raise ValueError(f"{name}={milliseconds} is less than one sample at audio_fs={self.audio_fs}")
         return samples
@@ -144,7 +144,7 @@ def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def checked_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
     """Return the lowest and the highest frequency in Hz, the latter at most half the sampling rate (None: that)."""
     nyquist = float(audio_fs) / 2
-    high = nyquist if f_max is None else min(positive_number("f_max", f_max), nyquist)
+    high = nyquist if f_max is None else min(check_positive("f_max", f_max), nyquist)
     if isinstance(f_min, bool) or not isinstance(f_min, numbers.Real) or not 0 <= float(f_min) < math.inf:
         raise ValueError(f"f_min must be a frequency in Hz, zero or more, got {f_min!r}")
     if float(f_min) >= high:

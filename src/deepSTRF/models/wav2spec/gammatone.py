@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int, positive_number
+from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import ERB_bandwidth, ERB_to_Hz, Hz_to_ERB
-from deepSTRF.models.streaming import State, with_past
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
 from deepSTRF.models.wav2spec.pcen import pcen
 
@@ -110,11 +110,11 @@ class CausalGammatone(WaveformFrontEnd):
         checked_choice("rectify", rectify, ("halfwave", "full"))
         checked_choice("compression", compression, ("log", "cuberoot", "pcen", "none"))
         self.rectify, self.compression = rectify, compression
-        self.log_floor = positive_number("log_floor", log_floor)
+        self.log_floor = check_positive("log_floor", log_floor)
         self.env_window = envelope_window(self, env_window_ms, hop_ms)
         settings = {"pcen_alpha": pcen_alpha, "pcen_delta": pcen_delta, "pcen_r": pcen_r, "pcen_eps": pcen_eps}
-        self._pcen = [positive_number(name, value) for name, value in settings.items()]
-        if positive_number("pcen_s", pcen_s) > 1:
+        self._pcen = [check_positive(name, value) for name, value in settings.items()]
+        if check_positive("pcen_s", pcen_s) > 1:
             raise ValueError(f"pcen_s must be at most 1, got {pcen_s}")
         low, high = checked_range(f_min, f_max, audio_fs)
         self._centres_hz = ERB_to_Hz(
@@ -123,8 +123,8 @@ class CausalGammatone(WaveformFrontEnd):
         kernels = gammatone_kernels(
             self._centres_hz,
             float(audio_fs),
-            positive_int("order", order),
-            positive_number("b_factor", b_factor),
+            check_integer("order", order),
+            check_positive("b_factor", b_factor),
             self._samples("kernel_ms", kernel_ms),
         )
         if not bool(kernels.isfinite().all()):  # the first tap is zero, and there is no other

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_number
+from deepSTRF.checks import check_positive
+from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.scales import ERB_bandwidth
-from deepSTRF.models.streaming import State
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
 
 __all__ = ["Gammatonegram"]
@@ -101,7 +101,7 @@ class Gammatonegram(WaveformFrontEnd):
             )
         checked_choice("compression", compression, ("log1p", "log", "none"))
         self.compression = compression
-        self.log_floor = positive_number("log_floor", log_floor)
+        self.log_floor = check_positive("log_floor", log_floor)
         low, high = checked_range(f_min, f_max, audio_fs)
         self._centres_hz = slaney_centres(low, high, self.out_channels)
         system = _state_space(self._centres_hz, float(audio_fs))

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import ERB_bandwidth, Hz_to_mel, mel_to_Hz
-from deepSTRF.models.streaming import State, with_past
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_range
 from deepSTRF.models.wav2spec.pcen import pcen
 

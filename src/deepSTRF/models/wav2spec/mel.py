@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.models.checks import positive_number
+from deepSTRF.checks import check_positive
+from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
-from deepSTRF.models.streaming import State, with_past
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
 
 __all__ = ["CausalMelSpectrogram"]
@@ -99,8 +99,8 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         checked_choice("compression", compression, ("log", "cubic", "log1p", "none"))
         checked_choice("mel_scale", mel_scale, ("htk", "slaney"))
         self.magnitude, self.compression = magnitude, compression
-        self.log_floor = positive_number("log_floor", log_floor)
-        self.log_offset = None if log_offset is None else positive_number("log_offset", log_offset)
+        self.log_floor = check_positive("log_floor", log_floor)
+        self.log_offset = None if log_offset is None else check_positive("log_offset", log_offset)
         low, high = checked_range(f_min, f_max, audio_fs)
         self._corners_hz = _mel_corners(self.out_channels, low, high, mel_scale)
         spectrum_hz = np.arange(self.win // 2 + 1) * (float(audio_fs) / self.win)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from deepSTRF.models.streaming import State
+from deepSTRF.models.bin_by_bin import State
 
 __all__ = ["one_pole", "pcen"]
 

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
-from deepSTRF.models.streaming import State, with_past
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range
 from deepSTRF.models.wav2spec.gammatone import envelope_window
 
@@ -91,7 +91,7 @@ class SincNet(WaveformFrontEnd):
         env_window_ms: float | None = None,
     ) -> None:
         super().__init__(audio_fs, hop_ms, n_filters)
-        self.kernel_size = positive_int("kernel_size", kernel_size)
+        self.kernel_size = check_integer("kernel_size", kernel_size)
         checked_choice("init", init, ("mel", "linear"))
         checked_choice("activation", activation, ("logabs", "symlog", "none"))
         self.activation, self.envelope = activation, envelope

@@ -10,7 +10,7 @@ logger is made, and none of the loggers uses the network unless it is told to.
 from deepSTRF.training.loggers.base import LOGGER_KINDS, make_logger
 from deepSTRF.training.loggers.jsonl import JsonlLogger, make_jsonl_logger_factory, read_jsonl
 from deepSTRF.training.loggers.mlflow import MLflowSeedLogger, make_mlflow_logger_factory
-from deepSTRF.training.loggers.percentiles import plain, summarise
+from deepSTRF.training.loggers.percentiles import summarise
 from deepSTRF.training.loggers.tensorboard import TensorBoardSeedLogger, make_tensorboard_logger_factory
 from deepSTRF.training.loggers.wandb import WandbSeedLogger, make_wandb_logger_factory
 
@@ -25,7 +25,6 @@ __all__ = [
     "make_mlflow_logger_factory",
     "make_tensorboard_logger_factory",
     "make_wandb_logger_factory",
-    "plain",
     "read_jsonl",
     "summarise",
 ]

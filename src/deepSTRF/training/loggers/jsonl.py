@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.training.loggers.percentiles import plain, summarise
+from deepSTRF.files import expand_path, to_plain, write_file
+from deepSTRF.training.loggers.percentiles import summarise
 
 __all__ = ["JsonlLogger", "make_jsonl_logger_factory", "read_jsonl"]
 
@@ -53,7 +52,7 @@ class JsonlLogger:
     """
 
     def __init__(self, path: str | Path, seed: int | None = None, config: Mapping[str, Any] | None = None) -> None:
-        self.path = Path(path)
+        self.path = expand_path(path)
         self.seed = seed
         if self.path.is_dir():
             raise ValueError(f"path must name a file, but {path} is a folder; add a file name such as history.jsonl")
@@ -87,17 +86,7 @@ class JsonlLogger:
         kept = [row for row in rows if not self._is_own(row) or not (row.get("epoch", -1) >= epoch or "final" in row)]
         if len(kept) == len(rows):
             return
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in kept)
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.copymode(self.path, temporary)
-            os.replace(temporary, self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_file(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def _rows(self) -> list[dict[str, Any]]:
         return read_jsonl(self.path) if self.path.exists() else []
@@ -107,7 +96,7 @@ class JsonlLogger:
 
     def _append(self, row: Mapping[str, Any]) -> None:
         own = row if self.seed is None else {"seed": self.seed, **row}
-        line = json.dumps(plain(own), allow_nan=False, default=str) + "\n"
+        line = json.dumps(to_plain(own), allow_nan=False, default=str) + "\n"
         with self.path.open("a+b") as file:
             _finish_last_line(file)
             file.write(line.encode())
@@ -134,7 +123,7 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     ...     read_jsonl(path)
     [{'epoch': 0}]
     """
-    lines = Path(path).read_bytes().split(b"\n")
+    lines = expand_path(path).read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         row = _json_object(line)

@@ -12,8 +12,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from deepSTRF.files import to_plain
 from deepSTRF.training.loggers.base import import_package, run_name
-from deepSTRF.training.loggers.percentiles import final_row, flat_values, plain
+from deepSTRF.training.loggers.percentiles import final_row, flat_values
 
 __all__ = ["MLflowSeedLogger", "make_mlflow_logger_factory"]
 
@@ -115,7 +116,7 @@ class MLflowSeedLogger:
             return
         self.run_id = self.client.create_run(experiment_id, run_name=run_name(seed, name, experiment)).info.run_id
         params = [
-            self._param(str(key), value if isinstance(value, str) else json.dumps(plain(value), default=str))
+            self._param(str(key), value if isinstance(value, str) else json.dumps(to_plain(value), default=str))
             for key, value in {**(config or {}), "seed": seed}.items()
         ]
         for start in range(0, len(params), PARAMS_PER_BATCH):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["plain", "summarise"]
+__all__ = ["summarise"]
 
 PERCENTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 
@@ -80,26 +79,3 @@ def histogram_values(row: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]
 def final_row(final: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """``{"test": {"cc": ...}}`` as ``{"test_cc": ...}``, named as in an epoch dict."""
     return {f"{part}_{name}": value for part, values in final.items() for name, value in values.items()}
-
-
-def plain(value: Any) -> Any:
-    """Only what JSON knows: tensors and arrays become lists or numbers, paths text, numbers that are not finite null.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from deepSTRF.training.loggers import plain
-    >>> plain({"loss": torch.tensor(0.5), "scores": (1, float("nan"))})
-    {'loss': 0.5, 'scores': [1, None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value

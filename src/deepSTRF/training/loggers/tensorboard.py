@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.files import to_plain
 from deepSTRF.training.loggers.base import import_package, run_name
-from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values, plain
+from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values
 
 __all__ = ["TensorBoardSeedLogger", "make_tensorboard_logger_factory"]
 
@@ -119,7 +120,7 @@ class TensorBoardSeedLogger:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self.writer.add_scalar(tag, value, step)
         else:
-            self.writer.add_text(tag, str(plain(value)), step)
+            self.writer.add_text(tag, str(to_plain(value)), step)
 
 
 def make_tensorboard_logger_factory(**options: Any) -> Callable[[int], TensorBoardSeedLogger]:

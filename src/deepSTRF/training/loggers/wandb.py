@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.files import to_plain
 from deepSTRF.training.loggers.base import import_package, run_name
-from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values, plain
+from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values
 
 __all__ = ["WandbSeedLogger", "make_wandb_logger_factory"]
 
@@ -94,7 +95,7 @@ class WandbSeedLogger:
             "name": run_name(seed, name, group),
             "dir": None if dir is None else str(dir),
             "mode": mode,
-            "config": plain({**(config or {}), "seed": seed}),
+            "config": to_plain({**(config or {}), "seed": seed}),
             "reinit": "create_new",  # a run that someone left open is not written into
         }
         self.run = self._wandb.init(**(options | wandb_init_kwargs))

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from deepSTRF.utils.audio_io import load_resampled_mono_wav, load_wav, resample
+from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav, resample
 
 
 def write(path, samples, fs, **kwargs):

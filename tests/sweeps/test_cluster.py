@@ -16,8 +16,8 @@ from deepSTRF.cli.main import main
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions, RunError
-from deepSTRF.runs import sweep as sweeps
-from deepSTRF.runs.sweep import Run, Sweep, run_sweep, table
+from deepSTRF.sweeps import sweep as sweeps
+from deepSTRF.sweeps.sweep import Run, Sweep, run_sweep, table
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -227,7 +227,7 @@ def test_a_lost_scheduler_is_said_and_the_sweep_goes_on(tmp_path, cluster):
 
 
 def test_an_address_without_a_scheduler_is_said_at_once(tmp_path, cluster, monkeypatch):
-    monkeypatch.setattr("deepSTRF.runs.sweep_cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("deepSTRF.sweeps.cluster.CONNECT_SECONDS", 1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()  # something that is no Dask scheduler, and waits itself

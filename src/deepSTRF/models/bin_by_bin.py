@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.models.checks import positive_int
+from deepSTRF.checks import check_integer
 
 if TYPE_CHECKING:
     from deepSTRF.models.neural_model import NeuralModel
@@ -185,7 +185,7 @@ class Stream:
 
     def __init__(self, model: NeuralModel, batch_size: int = 1) -> None:
         self.model = model.eval()
-        self.batch_size = positive_int("batch_size", batch_size)
+        self.batch_size = check_integer("batch_size", batch_size)
         self.state: State = None
 
     def step(self, frame: Float[Tensor, "B ..."]) -> Float[Tensor, "B N 1 t"]:

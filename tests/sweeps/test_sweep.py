@@ -20,10 +20,10 @@ import torch
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions, RunError
-from deepSTRF.runs import sweep as sweeps
+from deepSTRF.sweeps import sweep as sweeps
 from deepSTRF.runs.scores import predict
-from deepSTRF.runs.sweep import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
-from deepSTRF.runs.sweep_results import write_results
+from deepSTRF.sweeps.results import write_results
+from deepSTRF.sweeps.sweep import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
 
 
 @register_dataset(

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.files import write_file
 from deepSTRF.registry import dataset_cards
 from deepSTRF.runs.options import FitOptions
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
-from deepSTRF.runs.sweep_file import DATASET_OPTIONS, MODEL_OPTIONS, TYPES, Run
-from deepSTRF.training.checkpoint import replace_file
+from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, TYPES, Run
 
 __all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
 
@@ -149,11 +149,11 @@ def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     lines.writeheader()
     lines.writerows(rows)
-    replace_file(text.getvalue().encode(), out / RESULTS_FILE)
+    write_file(out / RESULTS_FILE, text.getvalue().encode())
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         errors = "\n".join(f"{outcome.run.name}: {outcome.error}\n{outcome.traceback}" for outcome in failed)
-        replace_file(errors.encode(), out / ERRORS_FILE)
+        write_file(out / ERRORS_FILE, errors.encode())
     else:
         (out / ERRORS_FILE).unlink(missing_ok=True)
     try:
@@ -161,7 +161,7 @@ def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     except ImportError:  # as promised, only where pyarrow is installed; then without an old one beside a new table
         (out / PARQUET_FILE).unlink(missing_ok=True)
     else:
-        replace_file(content, out / PARQUET_FILE)
+        write_file(out / PARQUET_FILE, content)
 
 
 def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:

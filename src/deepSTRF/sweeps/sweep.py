@@ -19,14 +19,15 @@ from typing import Any
 
 import joblib
 
+from deepSTRF.files import lock
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import fit_run, load_recording
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recipes import get_recipe
 from deepSTRF.runs.scores import cpu_threads
-from deepSTRF.runs.sweep_cluster import connect, on_cluster
-from deepSTRF.runs.sweep_file import DATASET_OPTIONS, Run, Sweep, read_sweep
-from deepSTRF.runs.sweep_results import PARTS, SCORES, Outcome, leaderboard, one_line, table, write_results
+from deepSTRF.sweeps.cluster import connect, on_cluster
+from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep, read_sweep
+from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, leaderboard, one_line, table, write_results
 
 __all__ = ["Outcome", "Run", "Sweep", "leaderboard", "read_sweep", "run_sweep", "table"]
 
@@ -157,7 +158,7 @@ def do_run(run: Run, out: Path) -> Outcome:
     folder = out / run.name
     origin = "new"
     try:
-        with _one_run, cpu_threads(run.options.threads), _locked(out / LOCKS_FOLDER / run.name):
+        with _one_run, cpu_threads(run.options.threads), lock(out / LOCKS_FOLDER / run.name):
             if _is_done(run, out):  # done meanwhile, by a worker that was taken for dead or by another sweep
                 return _complete(run, folder, "found")
             origin = "resumed" if folder.exists() else "new"
@@ -167,16 +168,6 @@ def do_run(run: Run, out: Path) -> Outcome:
             return dataclasses.replace(_complete(run, folder, origin), warnings=said)
     except Exception as error:  # noqa: BLE001 - whatever it is goes to the user as this run's, and the others go on
         return Outcome(run, "failed", origin=origin, error=one_line(error), traceback=traceback.format_exc())
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait until nobody else does this run. The system itself takes the lock from a process that dies."""
-    import fcntl  # not on Windows
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _complete(run: Run, folder: Path, origin: str) -> Outcome:

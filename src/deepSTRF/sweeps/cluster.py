@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.runs.options import RunError
-from deepSTRF.runs.sweep_file import Run
-from deepSTRF.runs.sweep_results import Outcome, one_line
+from deepSTRF.sweeps.config_file import Run
+from deepSTRF.sweeps.results import Outcome, one_line
 
 __all__ = ["connect", "on_cluster"]
 

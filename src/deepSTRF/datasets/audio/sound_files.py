@@ -1,0 +1,175 @@
+"""Reading sound files, and resampling them."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from os import PathLike
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.checks import check_integer, check_positive
+
+_LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
+
+__all__ = ["load_resampled_mono_wav", "load_wav", "resample"]
+
+
+class _Bytes(io.BytesIO):
+    """The bytes of a file; what a damaged header says lies before their start is at their start.
+
+    libsndfile calls this back and can't hear an exception: Python would print its traceback and go on.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}[whence]
+        return super().seek(max(start + offset, 0))
+
+
+def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"], int]:
+    """Read a sound file.
+
+    Parameters
+    ----------
+    path : str, path or binary file
+        A WAV file, or any other format that libsndfile reads; the file name needs no extension.
+
+    Returns
+    -------
+    waveform : Tensor, shape (C, T)
+        float32, one row per channel. Integer formats are scaled to [-1, 1), float formats are kept as they are.
+    fs : int
+        Sampling rate in Hz, as the header of the file says.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no sound file, is cut off before its samples, or holds samples that are not finite.
+    TypeError
+        If `path` is neither a path nor a file.
+
+    Examples
+    --------
+    >>> import io, numpy as np, soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros((480, 2)), samplerate=48000, format="WAV")
+    >>> waveform, fs = load_wav(io.BytesIO(file.getvalue()))
+    >>> waveform.shape, fs
+    (torch.Size([2, 480]), 48000)
+    """
+    import soundfile
+
+    if not isinstance(path, str | PathLike) and not hasattr(path, "read"):
+        raise TypeError(f"expected the path of a sound file or a binary file, got {type(path).__name__}: {path!r}")
+    if isinstance(path, str | PathLike):
+        with open(path, "rb") as file:  # a missing file is a FileNotFoundError, not a libsndfile message
+            return load_wav(file)
+    name = getattr(path, "name", "the sound file")
+    try:
+        samples, fs = soundfile.read(_Bytes(path.read()), dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, TypeError, ValueError, MemoryError) as error:
+        raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {error}") from error
+    if samples.shape[0] == 0:
+        raise ValueError(f"{name} holds no samples; expected at least one")
+    if fs < 1 or not np.isfinite(samples).all():
+        raise ValueError(f"{name} is damaged: it holds NaN or infinite samples, or a sampling rate of {fs} Hz")
+    return torch.from_numpy(np.ascontiguousarray(samples.T)), int(fs)
+
+
+def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Float[Tensor, "C T2"]:
+    """Resample a waveform with a zero-phase polyphase filter.
+
+    The ratio of the two rates is exact as long as it is a fraction of integers below 100 000, so long sounds don't
+    drift. Being of zero phase, the filter looks 10 samples (of the lower of the two rates) ahead.
+
+    Parameters
+    ----------
+    waveform : Tensor, shape (C, T)
+        The sound, time last.
+    fs, target_fs : float
+        Sampling rates in Hz; `fs` need not be an integer (48 828.125 Hz is common in physiology).
+
+    Returns
+    -------
+    Tensor, shape (C, T2)
+        float32, with T2 = ceil(T * target_fs / fs). The same tensor where the rates are equal.
+
+    Raises
+    ------
+    TypeError
+        If a rate is not a number.
+    ValueError
+        If a rate is not positive and finite, the rates differ more than 1000-fold, or the waveform is not (C, T).
+
+    See Also
+    --------
+    scipy.signal.resample_poly : does the work.
+
+    Examples
+    --------
+    >>> resample(torch.zeros(1, 3125), 48828.125, 48000).shape
+    torch.Size([1, 3072])
+    """
+    check_positive("fs", fs)
+    check_positive("target_fs", target_fs)
+    if not isinstance(waveform, Tensor) or waveform.ndim != 2:
+        kind = tuple(waveform.shape) if isinstance(waveform, Tensor) else type(waveform).__name__
+        raise ValueError(f"expected a waveform as a tensor (C, T), got {kind}")
+    ratio = (Fraction(float(target_fs)) / Fraction(float(fs))).limit_denominator(100_000)
+    if ratio == 1:
+        return waveform
+    if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
+        raise ValueError(f"can't resample from fs={fs} to target_fs={target_fs} Hz: more than {_LARGEST_RATIO}-fold")
+    from scipy.signal import resample_poly
+
+    resampled: Any = resample_poly(waveform.numpy().astype(np.float64), ratio.numerator, ratio.denominator, axis=-1)
+    return torch.from_numpy(resampled.astype(np.float32))
+
+
+def load_resampled_mono_wav(
+    path: str | PathLike[str] | BinaryIO, target_fs: float, target_length: int | None = None
+) -> Float[Tensor, "1 T"]:
+    """Read a sound file as one channel at a given sampling rate.
+
+    Parameters
+    ----------
+    path : str, path or binary file
+        A WAV file, or any other format that libsndfile reads.
+    target_fs : float
+        Sampling rate of the result in Hz.
+    target_length : int, optional
+        Number of samples of the result: a longer sound is cropped, a shorter one zero-padded, both at the end.
+
+    Returns
+    -------
+    Tensor, shape (1, T)
+        The mean over channels, float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no sound file, or if a rate or length is not positive.
+
+    Examples
+    --------
+    >>> import io, numpy as np, soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.ones((441, 2)), samplerate=44100, format="WAV", subtype="FLOAT")
+    >>> load_resampled_mono_wav(io.BytesIO(file.getvalue()), 48000, target_length=500).shape
+    torch.Size([1, 500])
+    """
+    if target_length is not None:
+        check_integer("target_length", target_length)
+    waveform, fs = load_wav(path)
+    mono = resample(waveform.mean(0, keepdim=True), fs, target_fs)
+    if target_length is None:
+        return mono
+    return torch.nn.functional.pad(mono, (0, target_length - mono.shape[-1]))

@@ -1,0 +1,259 @@
+"""Batches for a DataLoader, and smaller functions on stimuli and responses."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deepSTRF.checks import check_list
+from deepSTRF.datasets.packed import ItemResponses
+
+__all__ = ["fill_missing_data", "neural_collate"]
+
+_CONTRACT_KEYS = ("stims", "responses")
+
+
+def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Make one batch of several items: stimuli zero-padded, responses NaN-padded, both on the right.
+
+    Pass it to a DataLoader as ``collate_fn``. A batch never shares memory with the data set.
+
+    Parameters
+    ----------
+    batch : sequence of dict
+        Items of a :class:`~deepSTRF.datasets.NeuralDataset`, with ``'stims'`` (..., T) and ``'responses'``, a list of N
+        tensors (R, T). Items of other data sets may have lists of any such tensors, also exchanged by a transform.
+
+    Returns
+    -------
+    dict
+        ``'stims'`` (B, ..., T_max); ``'responses'`` (B, N, R_max, T_max of the responses), in dtype and device of the
+        stimuli; ``'valid_mask'``, bool, of the same shape, True where there is a number; and each other key of the
+        items, as ``'stim_meta'``, as a list of B entries.
+
+    Raises
+    ------
+    ValueError
+        If the batch is empty, or items differ in their keys, the number of neurons, or a dimension of the stimuli other
+        than time; or if a stimulus holds NaN or infinity (looked for on the CPU only, where it costs no waiting).
+    TypeError
+        If an item is no dict, a stimulus not a floating point tensor, responses no list of real tensors, or stimuli
+        differ in dtype or device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.utils.data import DataLoader
+    >>> from deepSTRF.datasets import NeuralDataset
+    >>> ds = NeuralDataset.from_arrays(
+    ...     [torch.rand(8, 100), torch.rand(8, 60)], [torch.rand(2, 3, 100), [torch.rand(5, 60), None]], dt_ms=5.0)
+    >>> batch = next(iter(DataLoader(ds, batch_size=2, collate_fn=neural_collate)))
+    >>> batch["stims"].shape, batch["responses"].shape
+    (torch.Size([2, 1, 8, 100]), torch.Size([2, 2, 5, 100]))
+    >>> bool(batch["valid_mask"][1, 1].any())
+    False
+    """
+    if not isinstance(batch, Sequence):
+        raise TypeError(f"neural_collate takes a list of items, got {type(batch).__name__}")
+    if len(batch) == 0:
+        raise ValueError("neural_collate needs at least one item, got an empty batch")
+    for index, item in enumerate(batch):
+        if not isinstance(item, Mapping):
+            raise TypeError(f"item {index} must be a dict with {', '.join(_CONTRACT_KEYS)}, got {type(item).__name__}")
+        missing = [key for key in _CONTRACT_KEYS if key not in item]
+        if missing or set(item) != set(batch[0]):
+            raise ValueError(
+                f"item {index} has the keys {sorted(item)}, expected {sorted({*batch[0], *_CONTRACT_KEYS})} in every "
+                "item"
+            )
+    stims = _padded_stims([item["stims"] for item in batch])
+    responses = _padded_responses([item["responses"] for item in batch], stims)
+    collated: dict[str, Any] = {"stims": stims, "responses": responses, "valid_mask": _is_number(responses)}
+    for key in batch[0]:
+        if key not in collated:
+            collated[key] = [item[key] for item in batch]
+    return collated
+
+
+def _padded_stims(stims: list[Tensor]) -> Tensor:
+    first = stims[0]
+    for index, stim in enumerate(stims):
+        if not isinstance(stim, Tensor) or not stim.is_floating_point():
+            kind = stim.dtype if isinstance(stim, Tensor) else type(stim).__name__
+            raise TypeError(f"the stimulus of item {index} must be a floating point tensor, got {kind}")
+        if stim.dtype != first.dtype or stim.device != first.device:
+            raise TypeError(
+                f"the stimulus of item {index} is {stim.dtype} on {stim.device}, that of item 0 {first.dtype} on "
+                f"{first.device}; they must agree"
+            )
+        if stim.ndim == 0 or stim.shape[:-1] != first.shape[:-1]:
+            raise ValueError(
+                f"the stimulus of item {index} has shape {tuple(stim.shape)}, that of item 0 {tuple(first.shape)}; "
+                "they may differ in time only, the last dimension"
+            )
+    padded = first.new_empty(len(stims), *first.shape[:-1], max(stim.shape[-1] for stim in stims))
+    for row, stim in zip(padded, stims, strict=True):
+        row[..., : stim.shape[-1]] = stim
+        row[..., stim.shape[-1] :] = 0
+    # A sum is quick and finite if all is well; on an accelerator, asking would wait for it.
+    if padded.device.type == "cpu" and not math.isfinite(padded.sum()):
+        for index, stim in enumerate(stims):
+            if not bool(torch.isfinite(stim).all()):
+                raise ValueError(
+                    f"the stimulus of item {index} holds NaN or infinite values; a stimulus is known at every time"
+                )
+    return padded
+
+
+def _padded_responses(items: list[Any], like: Tensor) -> Float[Tensor, "B N R T"]:
+    for index, item in enumerate(items):
+        if not isinstance(item, Sequence | Tensor):
+            raise TypeError(
+                f"the responses of item {index} must be a list of tensors (R, T), got {type(item).__name__}"
+            )
+    n_neurons = len(items[0])
+    if any(len(item) != n_neurons for item in items):
+        counts = [len(item) for item in items]
+        raise ValueError(f"all items must have the same number of neurons, got {counts}")
+    blocks = [item if isinstance(item, ItemResponses) and item.is_untouched() else None for item in items]
+    sizes = [
+        (block.repeats, block.values.shape[2]) if block is not None else _largest(item)
+        for item, block in zip(items, blocks, strict=True)
+    ]
+    padded = like.new_empty(len(items), n_neurons, max(r for r, _ in sizes), max(t for _, t in sizes))
+    for row, item, block in zip(padded, items, blocks, strict=True):
+        if block is None:
+            _copy_each(row, item)
+        else:
+            _copy_block(row, block)
+    return padded
+
+
+def _largest(responses: Sequence[Tensor]) -> tuple[int, int]:
+    """Most repeats and most bins of one item."""
+    for neuron, response in enumerate(responses):
+        if not isinstance(response, Tensor) or response.ndim != 2 or response.numel() == 0:
+            shape = tuple(response.shape) if isinstance(response, Tensor) else type(response).__name__
+            raise ValueError(f"the response of neuron {neuron} must be a tensor (R, T) that is not empty, got {shape}")
+        if response.is_complex():
+            raise TypeError(
+                f"the response of neuron {neuron} is complex ({response.dtype}); responses are real numbers"
+            )
+    if len(responses) == 0:
+        return 1, 1
+    return max(response.shape[0] for response in responses), max(response.shape[1] for response in responses)
+
+
+def _copy_each(row: Float[Tensor, "N R T"], responses: Sequence[Tensor]) -> None:
+    row.fill_(float("nan"))
+    for target, response in zip(row, responses, strict=True):
+        target[: response.shape[0], : response.shape[1]] = response
+
+
+def _copy_block(row: Float[Tensor, "N R T"], block: ItemResponses) -> None:
+    """Copy a whole block at once and write NaN only where nothing is copied to."""
+    values = block.values[:, : block.repeats]
+    if block.rows is not None:
+        values = values.index_select(0, block.rows.to(values.device))  # a fifth of the time of values[rows]
+    repeats, bins = values.shape[1:]
+    row[:, repeats:] = float("nan")
+    row[:, :repeats, bins:] = float("nan")
+    target = row[:, :repeats, :bins]
+    if block.columns is None:
+        target.copy_(values)
+        return
+    missing = torch.ones(len(row), dtype=torch.bool)
+    missing[block.columns] = False
+    target.index_fill_(0, missing.nonzero().flatten().to(row.device), float("nan"))
+    target.index_copy_(0, block.columns.to(row.device), values.to(target))
+
+
+def _is_number(values: Tensor) -> Bool[Tensor, "*shape"]:
+    """Where `values` is not NaN; on the CPU NumPy compares in a fifth of torch's time, with all of a batch to check."""
+    if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
+        return values == values
+    array = values.numpy()
+    return torch.from_numpy(np.equal(array, array))
+
+
+def fill_missing_data(stims: Sequence[Tensor], dims: int | Sequence[int], value: float = 0.0) -> Tensor:
+    """Pad tensors on the right to their largest size along some dimensions, and stack them.
+
+    Parameters
+    ----------
+    stims : sequence of Tensor
+        S tensors that agree in everything but their sizes along `dims`.
+    dims : int or sequence of int
+        Dimensions to pad; negative ones count from the last.
+    value : float
+        What to pad with.
+
+    Returns
+    -------
+    Tensor
+        Shape (S, ...).
+
+    Raises
+    ------
+    ValueError
+        If there are no tensors, or they differ in dtype, device, number of dimensions, or a size that is not padded; or
+        if `value` is nothing that their dtype can hold.
+    TypeError
+        If one is not a tensor, or a dimension is not an integer.
+    IndexError
+        If there is no such dimension.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fill_missing_data([torch.ones(1, 3), torch.ones(1, 2)], dims=-1)
+    tensor([[[1., 1., 1.]],
+    <BLANKLINE>
+            [[1., 1., 0.]]])
+    """
+    check_list("stims", stims, "tensors")
+    stims = list(stims)
+    if not stims:
+        raise ValueError("fill_missing_data needs at least one tensor, got none")
+    for index, stim in enumerate(stims):
+        if not isinstance(stim, Tensor):
+            raise TypeError(f"stims[{index}] must be a tensor, got {type(stim).__name__}")
+    first = stims[0]
+    padded_dims = {_dimension(d, first.ndim) for d in ([dims] if not isinstance(dims, Sequence) else dims)}
+    for index, stim in enumerate(stims):
+        for name in ("ndim", "dtype", "device"):
+            if getattr(stim, name) != getattr(first, name):
+                raise ValueError(
+                    f"stims[{index}] has {name} {getattr(stim, name)}, stims[0] has {getattr(first, name)}"
+                )
+        for dim in set(range(first.ndim)) - padded_dims:
+            if stim.shape[dim] != first.shape[dim]:
+                raise ValueError(
+                    f"stims[{index}] has size {stim.shape[dim]} in dimension {dim}, stims[0] has {first.shape[dim]}; "
+                    f"only the dimensions {sorted(padded_dims)} are padded"
+                )
+    size = [max(stim.shape[dim] for stim in stims) for dim in range(first.ndim)]
+    try:
+        stacked = first.new_full((len(stims), *size), value)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"value must be a number that {first.dtype} can hold, got {value!r}") from error
+    for row, stim in zip(stacked, stims, strict=True):
+        row[tuple(slice(n) for n in stim.shape)] = stim
+    return stacked
+
+
+def _dimension(dim: Any, ndim: int) -> int:
+    try:
+        number = operator.index(dim)
+    except TypeError as error:
+        raise TypeError(f"dims must be integers, got {type(dim).__name__}") from error
+    if not -ndim <= number < ndim:
+        raise IndexError(f"there is no dimension {number} in tensors with {ndim} dimensions")
+    return number % ndim
