@@ -396,7 +396,7 @@ def test_a_failing_fold_is_reported_and_the_others_finish(three):
 
 
 def test_when_all_folds_fail_the_error_holds_the_first_reason():
-    with pytest.raises(AllFitsFailedError, match=r"(?s)all 3 failed. Fold 0:.*no luck"):
+    with pytest.raises(AllFitsFailedError, match=r"(?s)all 3 folds failed. Fold 0:.*no luck"):
         validate(model_factory=failing({0, 1, 2}), folds=3)
 
 

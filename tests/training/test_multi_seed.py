@@ -533,8 +533,8 @@ def never(seed):
         ({"seeds": [0.5]}, TypeError, "whole numbers"),
         ({"seeds": 3}, TypeError, "list of whole numbers"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
-        ({"n_jobs": 1.5}, ValueError, "n_jobs"),
-        ({"n_jobs": None}, ValueError, "n_jobs"),
+        ({"n_jobs": 1.5}, TypeError, "n_jobs"),
+        ({"n_jobs": None}, TypeError, "n_jobs"),
         ({"fitter_kwargs": {"model": None}}, ValueError, "managed by fit_multi_seed"),
         ({"fitter_kwargs": {"train_loader": []}}, ValueError, "managed by fit_multi_seed"),
         ({"fitter_kwargs": {"val_loader": []}}, ValueError, "managed by fit_multi_seed"),
@@ -614,7 +614,7 @@ def test_a_diverging_seed_is_reported():
 
 
 def test_when_all_fail_the_error_holds_the_first_reason():
-    with pytest.raises(AllFitsFailedError, match=r"(?s)all 2 failed. Seed 3:.*no luck with 3"):
+    with pytest.raises(AllFitsFailedError, match=r"(?s)all 2 seeds failed. Seed 3:.*no luck with 3"):
         fit(failing({3, 4}), seeds=[3, 4])
 
 

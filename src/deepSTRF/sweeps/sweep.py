@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import joblib
 
 from deepSTRF.files import lock
 from deepSTRF.runs import folder as files
@@ -28,6 +26,7 @@ from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.sweeps.cluster import connect, on_cluster
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep, read_sweep
 from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, leaderboard, one_line, table, write_results
+from deepSTRF.training.workers import Failure, run_tasks
 
 __all__ = ["Outcome", "Run", "Sweep", "leaderboard", "read_sweep", "run_sweep", "table"]
 
@@ -105,7 +104,11 @@ def run_sweep(
         if on_start is not None:
             on_start(list(found.values()))
         said: set[str] = set()
-        ended = _here(left, sweep.out, jobs) if client is None else on_cluster(client, left, sweep.out, do_run, on_wait)
+        ended = (
+            _run_locally(left, sweep.out, jobs)
+            if client is None
+            else on_cluster(client, left, sweep.out, do_run, on_wait)
+        )
         for outcome in ended:
             outcomes[outcome.run] = outcome
             write_results(list(outcomes.values()), sweep.out)
@@ -184,26 +187,9 @@ def _complete(run: Run, folder: Path, origin: str) -> Outcome:
     return Outcome(run, "complete", scores, origin)
 
 
-def _here(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Outcome]:
+def _run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Outcome]:
     """In `jobs` processes on this machine."""
-    left = dict.fromkeys(runs)
-    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        for _ in range(WORKER_DEATHS):
-            try:
-                for outcome in _parallel(left, out):
-                    del left[outcome.run]
-                    yield outcome
-                return
-            except BrokenProcessPool:  # the system killed a worker, perhaps for its memory, and joblib gave up on all
-                continue
-        for run in left:  # each alone, so that only one that kills its worker again is lost
-            try:
-                yield from _parallel([run], out)
-            except BrokenProcessPool as error:
-                yield Outcome(run, "failed", error=f"its worker process died: {one_line(error)}")
-
-
-def _parallel(runs: Iterable[Run], out: Path) -> Iterator[Outcome]:
-    yield from joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(
-        joblib.delayed(do_run)(run, out) for run in list(runs)
-    )
+    for position, outcome in run_tasks(functools.partial(do_run, out=out), runs, jobs, attempts=WORKER_DEATHS):
+        if isinstance(outcome, Failure):  # what a run raises is an Outcome: its worker died
+            outcome = Outcome(runs[position], "failed", error=outcome.reason)
+        yield outcome

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from deepSTRF.training.fitter import Epoch, Fitter, _detach_state, _to_scalar
 from deepSTRF.training.repeated import (
-    Failure,
     check_factory,
     checked_arguments,
     checked_seeds,
@@ -23,6 +22,7 @@ from deepSTRF.training.repeated import (
 )
 from deepSTRF.training.scoring import PassScores
 from deepSTRF.training.seed import set_random_seed
+from deepSTRF.training.workers import Failure
 
 if TYPE_CHECKING:  # a Fitter needs no data sets
     from deepSTRF.datasets import NeuralDataset

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from deepSTRF.files import prepare_file
 from deepSTRF.training.fitter import Epoch, Fitter, _to_scalar
 from deepSTRF.training.repeated import (
-    Failure,
     check_factory,
     checked_arguments,
     checked_seeds,
@@ -26,6 +25,7 @@ from deepSTRF.training.repeated import (
 )
 from deepSTRF.training.seed import set_random_seed
 from deepSTRF.training.seed_folder import is_per_neuron, write_seed, write_summary
+from deepSTRF.training.workers import Failure
 
 __all__ = ["fit_multi_seed"]
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-import multiprocessing
 import operator
-import pickle
-import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 from deepSTRF.training.fitter import Fitter, UnknownMonitorError
+from deepSTRF.training.workers import Failure, count_processes, run_tasks
 
 __all__ = [
     "AllFitsFailedError",
-    "Failure",
     "check_factory",
     "checked_arguments",
     "checked_seeds",
@@ -39,18 +31,6 @@ Scores = Mapping[str, Mapping[str, Any]]
 
 class AllFitsFailedError(RuntimeError):
     """Every seed or fold failed; the message holds the traceback of the first."""
-
-
-class Failure(NamedTuple):
-    """Stands where the outcome of a fit would be.
-
-    Parameters
-    ----------
-    text : str
-        The traceback.
-    """
-
-    text: str
 
 
 def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jobs: int) -> Fitter:
@@ -76,8 +56,7 @@ def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jo
         raise ValueError(f"{', '.join(managed)} in fitter_kwargs: managed by {caller}; leave it out")
     if not kwargs.get("restore_best", True):
         raise ValueError(f"{caller} always reports the best epoch; leave restore_best out of fitter_kwargs")
-    if not isinstance(n_jobs, Integral) or n_jobs == 0:
-        raise ValueError(f"n_jobs must be a number of processes, or -1 for as many as there are cores; got {n_jobs!r}")
+    count_processes(n_jobs)
     for name, example in (("optimizer", "torch.optim.AdamW, lr=1e-3"), ("scheduler", "ExponentialLR, gamma=0.9")):
         made = kwargs.pop(name, None)
         if made is not None and not callable(made):
@@ -184,89 +163,16 @@ def fit_each(fit: Callable[[int], Any], numbers: Sequence[int], n_jobs: int, kin
     Examples
     --------
     >>> [outcome if position else type(outcome) for position, outcome in fit_each(lambda x: 1 / x, [0, 2], 1, "seed")]
-    [<class 'deepSTRF.training.repeated.Failure'>, 0.5]
+    [<class 'deepSTRF.training.workers.Failure'>, 0.5]
     """
-    from joblib import cpu_count
-
-    n_processes = n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
-    outcomes: Iterator[tuple[int, Any]]
-    if n_processes == 1:
-        outcomes = ((position, _attempt(fit, number)) for position, number in enumerate(numbers))
-    else:
-        outcomes = _in_processes(fit, numbers, n_processes)
     failures = []
-    for position, outcome in outcomes:
+    for position, outcome in run_tasks(fit, numbers, n_jobs):
         if isinstance(outcome, Failure):
             failures.append((position, outcome.text))
         yield position, outcome
     if len(failures) == len(numbers):
         first, text = min(failures)
-        raise AllFitsFailedError(f"all {len(numbers)} failed. {kind.capitalize()} {numbers[first]}:\n\n{text}")
-
-
-def _attempt(fit: Callable[[int], Any], number: int) -> Any:
-    try:
-        return fit(number)
-    except Exception:  # noqa: BLE001  whatever a factory, a logger or the training raises, the other fits go on
-        return Failure(traceback.format_exc())
-
-
-def _in_processes(fit: Callable[[int], Any], numbers: Sequence[int], n_processes: int) -> Iterator[tuple[int, Any]]:
-    left = dict(enumerate(numbers))
-    with tempfile.TemporaryDirectory(prefix="deepSTRF-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "fit.pt"
-        _save(fit, path)
-        with contextlib.suppress(BrokenProcessPool):  # a worker was killed, and joblib gave up on the rest
-            for position, outcome in _parallel(path, left, n_processes):
-                del left[position]
-                yield position, outcome
-        # Most are killed for want of memory, so each of the rest has the machine to itself.
-        for position, number in left.items():
-            try:
-                yield from _parallel(path, {position: number}, 1)
-            except BrokenProcessPool as error:
-                yield position, Failure(f"its worker process died: {' '.join(str(error).split())}")
-
-
-def _save(fit: Callable[[int], Any], path: Path) -> None:
-    """Write `fit` with all that it holds, once for all workers, which map the tensors instead of copying them."""
-    import cloudpickle
-
-    try:
-        torch.save(fit, path, pickle_module=cloudpickle, pickle_protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # of any type: what is pickled is the user's
-        raise TypeError(
-            "worker processes need a copy of the factories and of fitter_kwargs, with everything that they hold, but "
-            f"{error}. Open files, locks and the like are better made inside the factory; or use n_jobs=1"
-        ) from error
-
-
-def _parallel(path: Path, tasks: Mapping[int, int], n_processes: int) -> Iterator[tuple[int, Any]]:
-    from joblib import Parallel, delayed, parallel_config
-
-    n_jobs = max(2, min(n_processes, len(tasks)))  # a single one would be this process
-    # Its own backend, whatever the caller has set: seeds are global, so that threads would share them.
-    with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
-        parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    for position, outcome in parallel(delayed(_in_worker)(path, *task) for task in list(tasks.items())):
-        yield position, outcome if isinstance(outcome, Failure) else pickle.loads(outcome)
-
-
-def _in_worker(path: Path, position: int, number: int) -> tuple[int, Any]:
-    """Fit with one thread; whatever can fail is attempted here, because joblib would end the others too."""
-    if multiprocessing.get_start_method(allow_none=True) == "loky":
-        multiprocessing.set_start_method(None, force=True)  # a DataLoader cannot start its workers by joblib's
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return position, _attempt(functools.partial(_fit_from, path), number)
-    finally:
-        torch.set_num_threads(threads)  # joblib works in the caller's process where it may not start others
-
-
-def _fit_from(path: Path, number: int) -> bytes:
-    fit = torch.load(path, weights_only=False, mmap=True)  # code on purpose: the caller's own, written a moment ago
-    return pickle.dumps(fit(number))
+        raise AllFitsFailedError(f"all {len(numbers)} {kind}s failed. {kind.capitalize()} {numbers[first]}:\n\n{text}")
 
 
 # ---------------------------------------------------------------------- what they found
