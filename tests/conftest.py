@@ -1,10 +1,12 @@
-"""Shared by all tests: one torch thread, no display, and where the real recordings lie."""
+"""Shared by all tests: one torch thread, no display, a tiny data set, the real recordings, and disks that fill up."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import matplotlib
 import pytest
+import tiny_data  # noqa: F401 - registers the data set "tiny"
 import torch
 
 matplotlib.use("Agg")
@@ -18,3 +20,42 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings: {folder} does not exist (set DEEPSTRF_SHARED)")
     return folder
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Draw no figures: they take most of the time of a run as short as those of the tests."""
+    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_: [])
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Yield a function that mounts a disk in memory of so many kB; the test is skipped where that is not allowed."""
+    mounts = []
+
+    def mount(kilobytes):
+        folder = tmp_path / f"disk{len(mounts)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no disk in memory can be mounted here: there is no command `mount`")
+        if done.returncode:
+            pytest.skip(f"no disk in memory can be mounted here: {done.stderr.strip()}")
+        mounts.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounts:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only():
+    """Yield a function after which a mounted disk can only be read, also by root."""
+
+    def remount(folder):
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+
+    return remount

@@ -1,16 +1,22 @@
 """``deepstrf fit --resume``: a run that was killed or stopped ends as one that was not."""
 
+import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from damaged_runs import edited, option
+from shell import error_line, tree
 
 from deepSTRF.runs import FitOptions, RunError, fit_run
 from deepSTRF.runs.folder import is_complete
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 FIT = ["fit", "simulated", "statenet", "--epochs", "4", "--seed", "2"]
 MAIN = [sys.executable, "-c", "from deepSTRF.cli.main import main; main()"]
@@ -75,8 +81,8 @@ def test_a_run_that_was_killed_or_stopped_ends_as_one_that_was_not(tmp_path):
     assert outcome(run) == whole
 
 
-def test_what_cannot_be_resumed_is_refused_and_left_alone(tmp_path):
-    quick = {"model": "linear", "epochs": 1}
+def test_what_cannot_be_resumed_is_left_alone(tmp_path):
+    quick = {"dataset": "tiny", "model": "linear", "epochs": 1}
 
     def stop(fitter, row):
         raise KeyboardInterrupt
@@ -100,14 +106,77 @@ def test_what_cannot_be_resumed_is_refused_and_left_alone(tmp_path):
 def test_two_processes_do_not_fit_in_one_folder(tmp_path, monkeypatch):
     """Also not where --resume finds the newest unfinished run by itself, as two jobs of a cluster would."""
     monkeypatch.chdir(tmp_path)
-    options = FitOptions(dataset="simulated", model="linear", epochs=3)
+    options = FitOptions(dataset="tiny", model="linear", epochs=3)
 
     def second(fitter, row):
         if row["epoch"] == 0:
-            for out in (None, tmp_path / "runs" / "simulated-linear-1"):
+            for out in (None, tmp_path / "runs" / "tiny-linear-1"):
                 with pytest.raises(RunError, match="another process is fitting in"):
                     fit_run(options, out, resume=True)
 
     result = fit_run(options, on_epoch=second)
     assert is_complete(result.folder)
     assert len(result.history) == 3
+
+
+# ---------------------------------------------------------------- damaged unfinished runs
+
+LINEAR = ("fit", "tiny", "linear")
+EPOCHS = FitOptions("tiny", "linear", epochs=2)
+
+
+@pytest.fixture
+def unfinished(elsewhere):
+    """A run that was ended after its first epoch."""
+
+    def stop(fitter, row):
+        fitter.stop()
+
+    with pytest.raises(RunError, match="stopped after epoch 0"):
+        fit_run(EPOCHS, elsewhere / "run", on_epoch=stop)
+    return elsewhere / "run"
+
+
+STATE = "training/best.pt.resume"
+RESUME_TABLE = [
+    pytest.param("config.json", lambda content: content[:50], ["config.json cannot be read as JSON"], id="config-cut"),
+    pytest.param("config.json", lambda content: b"[1]", ["another configuration"], id="config-list"),
+    pytest.param("config.json", lambda content: b"[" * 10**5, ["cannot be read as JSON"], id="config-deep"),
+    pytest.param("config.json", option("seed", 1), ["options.seed: was 1, is 0", "--out"], id="config-seed"),
+    pytest.param("config.json", edited("options", to=5), ["another configuration"], id="config-options"),
+    pytest.param("history.jsonl", lambda content: b"?\n" + content, ["line 1 is not a JSON object"], id="history"),
+    pytest.param(
+        "history.jsonl", lambda content: b"[" * 10**5 + b"\n", ["line 1", "remove that line"], id="history-deep"
+    ),
+    pytest.param(
+        "history.jsonl", lambda content: b"{}\n" + content, ["line 1", "does not describe an epoch"], id="history-{}"
+    ),
+    pytest.param(
+        "history.jsonl", edited("epoch", to="0"), ["line 1", "does not describe an epoch"], id="history-epoch"
+    ),
+    pytest.param(
+        "history.jsonl", edited("seconds", to=None), ["line 1", "does not describe an epoch"], id="history-seconds"
+    ),
+    pytest.param(STATE, lambda content: content[:-9], ["best.pt.resume is damaged", "Delete it"], id="state-cut"),
+    pytest.param(STATE, lambda content: b"", ["best.pt.resume is damaged", "Delete it"], id="state-empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "words"), RESUME_TABLE)
+def test_a_damaged_unfinished_run_is_left_alone(unfinished, name, content, words):
+    (unfinished / name).write_bytes(content((unfinished / name).read_bytes()))
+    before = tree(unfinished)
+    error_line(*LINEAR, "--epochs", 2, "--resume", "--out", unfinished, words=words)
+    after = tree(unfinished)
+    assert after.pop("config.json") is not None
+    assert {path: content for path, content in before.items() if path != "config.json"} == after
+
+
+def test_an_unfinished_run_on_a_full_disk_stays_as_it_is(disk, unfinished):
+    run = disk(400) / "run"
+    shutil.copytree(unfinished, run)
+    with contextlib.suppress(OSError):
+        (run.parent / "ballast").write_bytes(bytes(10**7))
+    before = tree(run)
+    assert f"No space left on device: '{run}" in error_line(*LINEAR, "--epochs", 2, "--resume", "--out", run)
+    assert tree(run) == before

@@ -10,29 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from deepSTRF.cli.main import main
-from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.registry import DatasetCard, register_dataset
-
-
-@register_dataset(
-    DatasetCard(
-        name="tiny",
-        summary="a small simulated population, so that these tests are quick",
-        species="none",
-        area="none",
-        size="6 neurons, 8 sounds of 1 s, 4 repeats",
-        paper="none",
-        licence="none",
-        default_split="holdout:2",
-    )
-)
-class Tiny(SimulatedDataset):
-    def __init__(self, dt_ms=5.0):
-        super().__init__(n_neurons=6, n_stims=8, duration_s=1.0, n_repeats=4, dt_ms=dt_ms)
-
+from damaged_runs import damaged, edited, option, score, without
+from shell import error_line, run, tree
 
 CONFIG = """
 out = "first"
@@ -49,17 +28,8 @@ lr = [1e-3, 1e-2]
 """
 
 
-def run(*arguments):
-    """Run a command; an exception that is not a clean exit fails the test with its traceback."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 @pytest.fixture
-def config(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])  # which take most of the time
+def config(tmp_path, no_figures):
     path = tmp_path / "sweep.toml"
     path.write_text(CONFIG)
     return path
@@ -125,26 +95,27 @@ def test_a_failed_run_is_told_and_the_exit_code_says_so(config, tmp_path):
         (("lr =", "learning_rate ="), (), ("learning_rate", "[[model]] number 2", "lr")),
         (('"tiny"', '"tiny"\nsplit = "holdout:20"'), (), ("holdout",)),
         (('"tiny"', '"ns1"\ndata = "nowhere"'), (), ("nowhere",)),
-        (('"tiny"', '"tiny"\ndata = "somewhere"'), (), ("needs no files",)),
+        (('"tiny"', '"simulated"\ndata = "somewhere"'), (), ("needs no files",)),
         (("", ""), ("--jobs", "2", "--dask", "tcp://127.0.0.1:1"), ("--jobs", "--dask")),
         (("", ""), ("--jobs", "0"), ("--jobs",)),
     ],
 )
 def test_mistakes_are_one_clear_line(config, tmp_path, change, arguments, words):
     config.write_text(CONFIG.replace(*change, 1))
-    result = run("sweep", config, *arguments)
-    assert result.exit_code == 2, result.output
-    message = result.stderr.splitlines()[-1]
-    assert message.startswith("Error: ")
-    for word in words:
-        assert word in message
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"], "a refused sweep leaves nothing behind"
+    error_line("sweep", config, *arguments, words=words)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"], "nothing is left behind"
 
 
 def test_no_such_file(tmp_path):
-    result = run("sweep", tmp_path / "none.toml")
-    assert result.exit_code == 2
-    assert "none.toml" in result.stderr
+    error_line("sweep", tmp_path / "none.toml", words=["none.toml"])
+    error_line("sweep", tmp_path, words=[str(tmp_path)])
+
+
+def test_the_file_and_the_folder_may_lie_at_home(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config.write_text(CONFIG.split('[[model]]\nname = "linear"')[0])
+    run("sweep", "~/sweep.toml", "--jobs", 1, "--out", "~/elsewhere", exit_code=0)
+    assert (tmp_path / "elsewhere" / "results.csv").exists()
 
 
 def test_ctrl_c_says_how_to_go_on(config, tmp_path, monkeypatch):
@@ -160,16 +131,53 @@ def test_ctrl_c_says_how_to_go_on(config, tmp_path, monkeypatch):
     assert run("sweep", config, "--jobs", 1).exit_code == 0
 
 
-def test_help_reads():
-    result = run("sweep", "--help")
-    assert result.exit_code == 0
-    assert max(map(len, result.stdout.splitlines())) <= 100
-    assert "sweep" in run("--help").stdout
+SWEEP = """
+out = "sweep"
+[[dataset]]
+name = "tiny"
+[[model]]
+name = "ridge"
+"""
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys; from deepSTRF.cli.main import main; sys.exit('torch' in sys.modules or 'joblib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", ["needs a folder"], id="empty"),
+        pytest.param(b"\xff\x00" * 50, ["sweep.toml is not a TOML file"], id="bytes"),
+        pytest.param(SWEEP.encode()[:-2], ["sweep.toml is not a TOML file", "end of document"], id="cut"),
+        pytest.param(b"out = " + b"[" * 10**5, ["sweep.toml is not a TOML file"], id="deep"),
+        pytest.param(SWEEP.replace("tiny", "tinny").encode(), ["'tinny'", "Did you mean 'tiny'?"], id="dataset"),
+    ],
+)
+def test_damaged_files_of_a_sweep(elsewhere, content, words):
+    (elsewhere / "sweep.toml").write_bytes(content)
+    error_line("sweep", "sweep.toml", words=words)
+    assert tree(elsewhere) == {"sweep.toml": content}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("config.json", lambda content: b"[1]", ["not written by a run"], id="config-list"),
+        pytest.param("config.json", edited("options", to=None), ["not written by a run"], id="options"),
+        pytest.param("config.json", option("seed", "x"), ["another run", "seed 'x', not 0"], id="seed"),
+        pytest.param("config.json", without("neurons"), ["not written by a run", "'neurons'"], id="neurons"),
+        pytest.param("scores.json", lambda content: content[:50], ["cannot be read as JSON"], id="scores-cut"),
+        pytest.param("scores.json", lambda content: b"[1]", ["not written by a run"], id="scores-list"),
+        pytest.param("scores.json", without("parts", "val"), ["not written by a run", "'val'"], id="part"),
+        pytest.param("scores.json", score("high"), ["not written by a run", "'high'"], id="median"),
+    ],
+)
+def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, content, words):
+    (elsewhere / "sweep.toml").write_text(SWEEP)
+    folder = damaged(ridge_run[0], elsewhere, name, content)
+    (elsewhere / "sweep").mkdir()
+    folder = folder.rename(elsewhere / "sweep" / "tiny-ridge-seed0")
+    before = tree(folder)
+    line = error_line("sweep", "sweep.toml")
+    assert [word for word in [name if "another" not in words[0] else str(folder), *words] if word not in line] == []
+    assert tree(folder) == before
 
 
 # ---------------------------------------------------------------- real processes

@@ -5,18 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from shell import error_line, run
 
 from deepSTRF.analysis import receptive_fields, strf_correlation
-from deepSTRF.cli.main import main
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.video import SimulatedMovieDataset
 from deepSTRF.models import NeuralModel
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions
-from deepSTRF.runs.fit import load_recording
 from deepSTRF.runs.movie_recipes import _places
 from deepSTRF.runs.recipes import RECIPES, get_recipe
+from deepSTRF.runs.recording import load_recording
 from deepSTRF.sweeps.sweep import _data_sha256
 
 NOTHING = {"species": "none", "area": "none", "paper": "none", "licence": "none", "default_split": "holdout:2"}
@@ -48,18 +47,9 @@ class TinySounds(AudioNeuralDataset):
         self.validate()
 
 
-def run(*arguments):
-    """Run a command; an exception that is not a clean exit fails the test with its traceback."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
 @pytest.mark.parametrize("model", ["video-ln", "convnet3d", "convgru"])
 def test_a_model_of_movies_is_fitted_and_scored_again(model, tmp_path):
-    result = run("fit", "tiny-movies", model, "--epochs", 2, "--out", tmp_path / "run")
-    assert result.exit_code == 0, result.output
+    run("fit", "tiny-movies", model, "--epochs", 2, "--out", tmp_path / "run", exit_code=0)
     assert {path.name for path in (tmp_path / "run").iterdir()} == EVERY_RUN | {"strfs.png"}
     assert "the same numbers" in run("evaluate", tmp_path / "run").stdout
     saved = NeuralModel.from_pretrained(tmp_path / "run" / "model")
@@ -67,8 +57,7 @@ def test_a_model_of_movies_is_fitted_and_scored_again(model, tmp_path):
 
 
 def test_a_model_of_waveforms_is_fitted_and_scored_again(tmp_path):
-    result = run("fit", "tiny-sounds", "icnet", "--epochs", 2, "--out", tmp_path / "run")
-    assert result.exit_code == 0, result.output
+    run("fit", "tiny-sounds", "icnet", "--epochs", 2, "--out", tmp_path / "run", exit_code=0)
     assert {path.name for path in (tmp_path / "run").iterdir()} == EVERY_RUN  # its fields are over no frequencies
     assert "the same numbers" in run("evaluate", tmp_path / "run").stdout
     saved = NeuralModel.from_pretrained(tmp_path / "run" / "model")
@@ -85,14 +74,11 @@ def test_a_model_of_waveforms_is_fitted_and_scored_again(tmp_path):
     ],
 )
 def test_the_wrong_kind_of_stimulus_is_one_clear_line(dataset, model, words, tmp_path):
-    result = run("fit", dataset, model, "--out", tmp_path / "run")
-    assert result.exit_code == 2, result.output
-    assert words in result.stderr
+    error_line("fit", dataset, model, "--out", tmp_path / "run", words=[words])
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_over_movies(tmp_path, monkeypatch):
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
+def test_a_sweep_over_movies(tmp_path, no_figures):
     (tmp_path / "sweep.toml").write_text("""
         out = "first"
         [[dataset]]
@@ -101,8 +87,7 @@ def test_a_sweep_over_movies(tmp_path, monkeypatch):
         name = ["video-ln", "convnet3d"]
         epochs = 1
     """)
-    result = run("sweep", tmp_path / "sweep.toml", "--jobs", 1)
-    assert result.exit_code == 0, result.output
+    run("sweep", tmp_path / "sweep.toml", "--jobs", 1, exit_code=0)
     table = (tmp_path / "first" / "results.csv").read_text()
     assert table.count("complete") == 2
 

@@ -4,44 +4,22 @@ import json
 import sys
 
 import pytest
-from click.testing import CliRunner
+from shell import run as command
 
-from deepSTRF.cli.main import main
-from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions, Interrupted, RunError, fit_run
+from deepSTRF.runs.options import LOGGERS
 from deepSTRF.training import NonFiniteLossError
-from deepSTRF.training.loggers import read_jsonl
+from deepSTRF.training.loggers import LOGGER_KINDS, read_jsonl
 
-# SQLAlchemy 2.1 on MLflow's own tables
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
-
-
-@register_dataset(
-    DatasetCard(
-        name="logged",
-        summary="a few simulated cells",
-        species="none",
-        area="none",
-        size="4 neurons, 8 sounds of 0.5 s, 3 repeats",
-        paper="none",
-        licence="none",
-        default_split="holdout:2",
-    )
-)
-class Logged(SimulatedDataset):
-    def __init__(self, dt_ms=5.0):
-        super().__init__(n_neurons=4, n_stims=8, duration_s=0.5, n_repeats=3, dt_ms=dt_ms)
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    """They take most of the time of runs as short as these."""
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
+pytestmark = [
+    pytest.mark.usefixtures("no_figures"),
+    # SQLAlchemy 2.1 on MLflow's own tables
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
+]
 
 
 def options(**more):
-    return FitOptions(**{"dataset": "logged", "model": "linear", "epochs": 4, "batch_size": 4} | more)
+    return FitOptions(**{"dataset": "tiny", "model": "linear", "epochs": 4, "batch_size": 4} | more)
 
 
 def tensorboard_curve(run, tag):
@@ -58,9 +36,8 @@ def stop_after(epoch):
 
 def test_the_command_logs_what_the_history_has(tmp_path):
     pytest.importorskip("tensorboard")
-    arguments = ["fit", "logged", "linear", "--epochs", "2", "--out", str(tmp_path / "run"), "--log", "tensorboard"]
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
+    arguments = ["fit", "tiny", "linear", "--epochs", 2, "--out", tmp_path / "run", "--log", "tensorboard", "--json"]
+    result = command(*arguments, exit_code=0)
     assert json.loads(result.stdout)["folder"] == str(tmp_path / "run")
     history = read_jsonl(tmp_path / "run" / "history.jsonl")
     for name in ("mean", "p10", "p90"):
@@ -75,7 +52,7 @@ def test_the_command_logs_what_the_history_has(tmp_path):
 
 def test_a_model_in_closed_form_has_one_epoch(tmp_path):
     pytest.importorskip("tensorboard")
-    fit_run(FitOptions(dataset="logged", model="ridge"), tmp_path / "run", loggers=["tensorboard"])
+    fit_run(FitOptions(dataset="tiny", model="ridge"), tmp_path / "run", loggers=["tensorboard"])
     (row,) = read_jsonl(tmp_path / "run" / "history.jsonl")
     assert tensorboard_curve(tmp_path / "run", "val_cc") == [(0, pytest.approx(row["val_cc"]["mean"], rel=1e-5))]
 
@@ -141,8 +118,12 @@ def test_loggers_are_closed_however_the_run_ends(tmp_path, recorded):
     assert "finalize" not in recorded[3].calls
 
 
+def test_the_loggers_of_a_run_are_all_but_the_history():
+    assert {"jsonl", *LOGGERS} == set(LOGGER_KINDS)
+
+
 def test_what_cannot_log_is_said_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    with pytest.raises(RunError, match=r"no logger 'jsonl' for a run; choose of tensorboard, wandb, mlflow"):
+    with pytest.raises(RunError, match=r"unknown logger 'jsonl'; available: tensorboard, wandb, mlflow"):
         fit_run(options(), tmp_path / "run", loggers=["jsonl"])
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match=r"pip install deepSTRF\[loggers\]"):

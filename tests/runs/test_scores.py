@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions, RunError, fit_run
 from deepSTRF.runs.folder import write_neurons
 from deepSTRF.runs.scores import predict, score_part, summarise
-from deepSTRF.utils import neural_collate
 
 N_BINS = 80
 
@@ -95,7 +95,7 @@ class Unheard(SimulatedDataset):
             self.responses[3][n] = torch.full((1, 1), math.nan)
 
 
-def test_a_part_without_data_is_refused_before_fitting(tmp_path):
+def test_a_part_without_data_is_an_error_before_fitting(tmp_path):
     with pytest.raises((RunError, ValueError), match="test"):
         fit_run(FitOptions(dataset="unheard", model="ridge"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+import tiny_data  # the workers load this file too, and know the data set by it
+from shell import run as command
 
-from deepSTRF.cli.main import main
-from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.sweeps import sweep as sweeps
 from deepSTRF.sweeps.sweep import Run, Sweep, run_sweep, table
@@ -22,28 +20,12 @@ from deepSTRF.sweeps.sweep import Run, Sweep, run_sweep, table
 pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="a sweep locks its runs with fcntl"),
+    pytest.mark.usefixtures("no_figures"),
+    pytest.mark.skipif(sys.platform == "win32", reason="uses process groups"),
 ]
 
 DEADLY = 13  # a run with this seed kills every worker that does it
 LIMIT = 180  # seconds for a test: nothing here may hang
-
-
-@register_dataset(
-    DatasetCard(
-        name="small-on-dask",
-        summary="a few simulated cells; this file is loaded by the workers too, so that they know them",
-        species="none",
-        area="none",
-        size="4 neurons, 8 sounds of 0.5 s, 3 repeats",
-        paper="none",
-        licence="none",
-        default_split="holdout:2",
-    )
-)
-class Small(SimulatedDataset):
-    def __init__(self, dt_ms=5.0):
-        super().__init__(n_neurons=4, n_stims=8, duration_s=0.5, n_repeats=3, dt_ms=dt_ms)
 
 
 def dask_setup(worker):
@@ -88,6 +70,9 @@ class Cluster:
     def _start(self, name, *command):
         # One blamed death is enough, where Dask would wait for four.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(tiny_data.__file__).parent), os.environ.get("PYTHONPATH", "")]
+        )
         path = self.folder / f"{name}-{len(self.processes)}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
@@ -143,13 +128,8 @@ def cluster(tmp_path):
         cluster.end()
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
-
-
 def runs_of(*seeds, epochs=30):
-    options = {"dataset": "small-on-dask", "model": "linear", "epochs": epochs, "patience": 60, "batch_size": 1}
+    options = {"dataset": "tiny", "model": "linear", "epochs": epochs, "patience": 60, "batch_size": 1}
     return tuple(Run(f"run{seed}", FitOptions(seed=seed, **options)) for seed in seeds)
 
 
@@ -172,7 +152,7 @@ def without_clock(outcomes):
 
 
 def test_a_killed_worker_does_not_change_the_sweep(tmp_path, cluster):
-    runs = (*runs_of(0, 1, 2), Run("ridge", FitOptions(dataset="small-on-dask", model="ridge")))
+    runs = (*runs_of(0, 1, 2), Run("ridge", FitOptions(dataset="tiny", model="ridge")))
     _, victim = cluster.start_worker("--no-nanny"), cluster.start_worker("--no-nanny")  # no nanny: it stays dead
     serial = run_sweep(Sweep(tmp_path / "serial", runs))
     killer = kill_in_the_middle(tmp_path / "out", victim, running=2)
@@ -204,13 +184,12 @@ def test_the_command_waits_for_workers_and_does_no_run_itself(tmp_path, cluster,
     monkeypatch.setattr(sweeps, "fit_run", refuse)
     config = tmp_path / "sweep.toml"
     config.write_text(
-        'out = "out"\nseeds = [0, 1]\n[[dataset]]\nname = "small-on-dask"\n[[model]]\nname = "linear"\nepochs = 2\n'
+        'out = "out"\nseeds = [0, 1]\n[[dataset]]\nname = "tiny"\n[[model]]\nname = "linear"\nepochs = 2\n'
     )
     late = threading.Timer(3, cluster.start_worker, ["--no-nanny"])
     late.start()
-    result = CliRunner().invoke(main, ["sweep", str(config), "--dask", cluster.address])
+    result = command("sweep", config, "--dask", cluster.address, exit_code=0)
     late.join()
-    assert result.exit_code == 0, result.output
     assert "the cluster has no worker: 2 runs wait for one" in result.stdout
     assert "[2/2]" in result.stdout
     assert Path(tmp_path, "out", "results.csv").exists()

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import errno
-import fcntl
 import json
 import math
 import os
@@ -12,54 +11,25 @@ import sys
 import threading
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
+from tiny_data import make_recording
 
-from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.files import lock
 from deepSTRF.runs import FitOptions, RunError
-from deepSTRF.sweeps import sweep as sweeps
 from deepSTRF.runs.scores import predict
+from deepSTRF.sweeps import sweep as sweeps
 from deepSTRF.sweeps.results import write_results
 from deepSTRF.sweeps.sweep import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
 
-
-@register_dataset(
-    DatasetCard(
-        name="small",
-        summary="a few simulated cells, in a folder that holds nothing but their seed",
-        species="none",
-        area="none",
-        size="4 neurons, 8 sounds of 0.5 s, 3 repeats",
-        paper="none",
-        licence="none",
-        default_split="holdout:2",
-    )
-)
-class Small(SimulatedDataset):
-    def __init__(self, path, dt_ms=5.0):
-        seed = int((Path(path) / "seed").read_text())
-        super().__init__(n_neurons=4, n_stims=8, duration_s=0.5, n_repeats=3, dt_ms=dt_ms, seed=seed)
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture
 def recording(tmp_path):
-    """The folder of a small recording."""
-    return make_recording(tmp_path / "recording", seed=0)
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    """They take most of the time of runs as short as these."""
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
-
-
-def make_recording(folder, seed):
-    folder.mkdir()
-    (folder / "seed").write_text(str(seed))
-    return folder
+    """The folder of a recording."""
+    return make_recording(tmp_path / "recording")
 
 
 def asked(tmp_path, text, **options):
@@ -71,7 +41,7 @@ def asked(tmp_path, text, **options):
 def linear(recording, *seeds, **options):
     """Quick runs, one per seed."""
     defaults = {"epochs": 2, "batch_size": 4}
-    options = {"dataset": "small", "model": "linear", "data": str(recording)} | defaults | options
+    options = {"dataset": "tiny", "model": "linear", "data": str(recording)} | defaults | options
     return tuple(Run(f"run{seed}", FitOptions(seed=seed, **options)) for seed in seeds)
 
 
@@ -180,9 +150,9 @@ def test_what_no_seed_can_change_runs_once(tmp_path):
         (('name = "linear"', 'name = "linear"\nlr = "fast"'), ("lr", "a number", "'fast'", "[[model]] number 2")),
         (('name = "linear"', 'name = "linear"\nlr = true'), ("lr", "a number", "True")),
         (('name = "linear"', 'name = "linear"\nlr = {a = 1}'), ("lr", "a number")),
-        (('name = "linear"', 'name = "linear"\nepochs = 2.5'), ("epochs", "whole number", "2.5")),
+        (('name = "linear"', 'name = "linear"\nepochs = 2.5'), ("epochs", "an integer", "2.5")),
         (('name = "linear"', 'name = "linear"\nepochs = [2, 0]'), ("epochs", "at least 1", "[[model]] number 2")),
-        (('name = "linear"', 'name = "linear"\nlr = -1'), ("lr", "positive", "[[model]] number 2")),
+        (('name = "linear"', 'name = "linear"\nlr = -1'), ("lr", "above 0", "[[model]] number 2")),
         (('name = "linear"', 'name = "linear"\nlr = nan'), ("lr", "finite")),
         (('name = "linear"', 'name = "linear"\nloss = "mae"'), ("loss", "poisson", "[[model]] number 2")),
         (('name = "linear"', 'name = "linear"\nmonitor = "val"'), ("monitor", "val_cc_norm")),
@@ -194,13 +164,13 @@ def test_what_no_seed_can_change_runs_once(tmp_path):
         (('[[dataset]]\nname = "simulated"', ""), ("nothing to run", "[[dataset]]")),
         (("[[dataset]]", "[dataset]"), ("[[dataset]]", "two brackets")),
         (('[[dataset]]\nname = "simulated"', 'dataset = ["simulated"]'), ("[[dataset]]", "two brackets")),
-        (("seeds = [0]", "seeds = []"), ("nothing to run", "seeds")),
-        (("seeds = [0]", "seeds = [-1]"), ("seeds", "-1")),
-        (("seeds = [0]", "seeds = [4294967296]"), ("seeds", "4294967296")),
-        (("seeds = [0]", "seeds = ['a']"), ("seeds", "whole number")),
-        (("seeds = [0]", 'device = ["cpu", "cuda"]'), ("device", "a text")),
-        (('out = "first"', ""), ("folder", "--out")),
-        (('out = "first"', "out = 3"), ("folder", "--out")),
+        (("seeds = [0]", "seeds = []"), ("nothing to run", "seed")),
+        (("seeds = [0]", "seeds = [-1]"), ("seed", "top of the file", "-1")),
+        (("seeds = [0]", "seeds = [4294967296]"), ("seed", "4294967296")),
+        (("seeds = [0]", "seeds = ['a']"), ("seed", "an integer")),
+        (("seeds = [0]", 'device = ["cpu", "cuda"]'), ("device", "a string")),
+        (('out = "first"', ""), ("folder", "or out")),
+        (('out = "first"', "out = 3"), ("folder", "or out")),
         (('out = "first"', 'out = "first'), ("sweep.toml", "not a TOML file", "line")),
     ],
 )
@@ -296,12 +266,12 @@ def test_an_interrupted_sweep_goes_on_to_the_same_end(tmp_path, recording, monke
     assert without_clock == [{**row, "fit_seconds": None} for row in table(undisturbed)]
 
 
-def test_a_folder_of_other_options_is_refused_before_anything_runs(tmp_path, recording):
+def test_a_folder_of_other_options_is_an_error_before_anything_runs(tmp_path, recording):
     out = tmp_path / "out"
     run_sweep(Sweep(out, linear(recording, 0)))
     before = files_of(out)
     other = linear(recording, 1) + linear(recording, 0, epochs=3, lr=1e-3)
-    with pytest.raises(RunError, match=r"run0.*epochs 2, not 3, lr None, not 0\.001.*--out"):
+    with pytest.raises(RunError, match=r"run0.*epochs 2, not 3, lr None, not 0\.001.*another folder"):
         run_sweep(Sweep(out, other))
     assert files_of(out) == before
 
@@ -318,16 +288,16 @@ def test_a_recording_may_move_but_not_change(tmp_path, recording):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"data": "/nowhere/at/all"}, "/nowhere"), ({"split": "holdout:20"}, "holdout"), ({"dt_ms": -5.0}, "dt")],
+    [({"data": "/nowhere/at/all"}, "/nowhere"), ({"split": "holdout:20"}, "holdout"), ({"dt_ms": 1e9}, "dt")],
 )
-def test_data_that_cannot_be_loaded_are_refused_before_anything_runs(tmp_path, recording, options, words):
+def test_data_that_cannot_be_loaded_are_an_error_before_anything_runs(tmp_path, recording, options, words):
     bad = linear(recording, 1, **options)
     with pytest.raises((RunError, ValueError, OSError), match=words):
         run_sweep(Sweep(tmp_path / "out", linear(recording, 0) + bad))
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unwritable_place_is_refused(tmp_path, recording):
+def test_an_unwritable_place(tmp_path, recording):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot make the folder of the sweep"):
         run_sweep(Sweep(tmp_path / "file" / "out", linear(recording, 0)))
@@ -388,8 +358,7 @@ def test_two_workers_never_do_the_same_run(tmp_path, recording, monkeypatch):
     real = sweeps.fit_run
     monkeypatch.setattr(sweeps, "fit_run", lambda *a, **k: begun.append(1) or real(*a, **k))
     outcomes = []
-    with (tmp_path / ".locks" / run.name).open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with lock(tmp_path / ".locks" / run.name):
         second = threading.Thread(target=lambda: outcomes.append(sweeps.do_run(run, tmp_path)))
         second.start()
         time.sleep(0.3)

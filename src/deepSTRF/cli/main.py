@@ -5,20 +5,22 @@ The modules that load torch are imported inside the commands, so that ``--help``
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepSTRF.cli.options import echo_json, fit_options, json_option, quiet_option
 from deepSTRF.cli.sweep import sweep
+from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepSTRF.runs.fit import Recording
+    from deepSTRF.runs.recording import Recording
 
 __all__ = ["main"]
 
@@ -26,17 +28,20 @@ DEBUG_VARIABLE = "DEEPSTRF_DEBUG"
 
 
 class _Group(click.Group):
-    """Prints what the user can mend as one line with exit code 2; anything else is a bug and shows its traceback."""
+    """Prints mistakes of the user as one line with exit code 2; anything else is a bug and shows its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
-        except _mendable() as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except _mistakes() as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
-            message = " ".join(str(error).split()) or type(error).__name__
+            message = error.with_flags() if isinstance(error, RunError) else str(error)
+            message = " ".join(message.split()) or type(error).__name__
             click.echo(f"Error: {message}", err=True)
             sys.exit(2)
 
@@ -46,8 +51,8 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
-def _mendable() -> tuple[type[BaseException], ...]:
-    """What bad input raises. Only looked up when something was raised."""
+def _mistakes() -> tuple[type[BaseException], ...]:
+    """Errors that bad input raises. Looked up only when something was raised, because it loads torch."""
     from deepSTRF.registry import UnknownNameError
     from deepSTRF.training import NonFiniteLossError, UnknownMonitorError
 
@@ -61,22 +66,10 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("dataset", default="simulated")
-@click.argument("model", default="linear-nonlinear")
-@click.option("--data", metavar="FOLDER", help="Folder with the recording's files, zipped or unzipped.")
+@click.argument("dataset", default=OPTIONS["dataset"].default)
+@click.argument("model", default=OPTIONS["model"].default)
 @click.option("--out", metavar="FOLDER", help="New folder for the results.  [default: runs/DATASET-MODEL-n]")
-@click.option("--split", help="A protocol that the data set names, or holdout:K (K stimuli each to validate and test).")
-@click.option("--dt-ms", type=float, help="Width of a time bin in ms.  [default: the data set's]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the initialisation and the batch order.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, ...")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads of torch.")
-@click.option("--epochs", type=int, help="At most this many passes over the training sounds.")
-@click.option("--patience", type=int, help="Stop after this many epochs without improvement.")
-@click.option("--lr", type=float, help="Learning rate of AdamW.")
-@click.option("--weight-decay", type=float, help="Weight decay of AdamW.")
-@click.option("--batch-size", type=int, help="Stimuli per gradient step.")
-@click.option("--loss", type=click.Choice(["mse", "poisson"]), help="What training minimises.")
-@click.option("--monitor", help="What early stopping watches: val_cc_norm, val_cc or val_loss.")
+@fit_options
 @click.option(
     "--resume",
     is_flag=True,
@@ -86,13 +79,11 @@ def main() -> None:
     "--log",
     "loggers",
     multiple=True,
-    type=click.Choice(["tensorboard", "wandb", "mlflow"]),
+    type=click.Choice(LOGGERS),
     help="Log the epochs there too, inside the folder of the run; may be given more than once.",
 )
-@click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
-)
+@quiet_option
+@json_option
 def fit(
     dataset: str,
     model: str,
@@ -152,7 +143,7 @@ def fit(
         )
         sys.exit(128 + signals.caught)
     if as_json:
-        click.echo(json.dumps(report.as_json(result), indent=1, allow_nan=False))
+        echo_json({"folder": result.folder, **result.summary})
     else:
         click.echo(report.result_text(result))
 
@@ -160,7 +151,7 @@ def fit(
 @main.command()
 @click.argument("run", metavar="RUN")
 @click.option("--data", metavar="FOLDER", help="Where the recording lies now, if it moved.")
-@click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
+@json_option
 def evaluate(run: str, data: str | None, as_json: bool) -> None:
     """Score the saved run in the folder RUN again, and compare with the scores that it saved."""
     from deepSTRF.cli import report
@@ -168,27 +159,36 @@ def evaluate(run: str, data: str | None, as_json: bool) -> None:
 
     evaluation = evaluate_run(run, data=data)
     if as_json:
-        click.echo(json.dumps(report.evaluation_json(evaluation), indent=1, allow_nan=False))
+        echo_json({"parts": evaluation.summary, "largest_difference": evaluation.largest_difference})
     else:
         click.echo(report.evaluation_text(evaluation))
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@json_option
 def datasets(as_json: bool) -> None:
     """List the data sets: size, species and area, paper, licence."""
     from deepSTRF.cli import report
 
-    click.echo(report.datasets_text(as_json))
+    _list(report.dataset_entries(), as_json)
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@json_option
 def models(as_json: bool) -> None:
     """List the models: what they are, their paper, and the defaults that `deepstrf fit` uses."""
     from deepSTRF.cli import report
 
-    click.echo(report.models_text(as_json))
+    _list(report.model_entries(), as_json)
+
+
+def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    from deepSTRF.cli import report
+
+    if as_json:
+        echo_json(entries)
+    else:
+        click.echo(report.listing(entries))
 
 
 main.add_command(sweep)

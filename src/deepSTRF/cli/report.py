@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.files import to_plain
+from deepSTRF.cli.options import format_number
 from deepSTRF.registry import dataset_cards
 from deepSTRF.runs.evaluate import Evaluation
-from deepSTRF.runs.fit import Recording, RunResult
 from deepSTRF.runs.recipes import get_recipe, recipe_names
+from deepSTRF.runs.recording import Recording
+from deepSTRF.runs.run import RunResult
 from deepSTRF.training.fitter import Fitter, _to_scalar
 
 __all__ = [
     "ProgressLine",
-    "as_json",
-    "datasets_text",
-    "evaluation_json",
+    "dataset_entries",
     "evaluation_text",
-    "models_text",
+    "listing",
+    "model_entries",
     "result_text",
+    "resume_command",
+    "score_table",
     "start_line",
 ]
 
 SCORES = ("cc", "cc_norm", "ceiling")
+PART_NAMES = {"val": "validation"}
 
 
 def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> str:
@@ -97,68 +99,52 @@ def score_table(parts: Mapping[str, Any]) -> str:
         f"{'':12}{'cc':^26}{'cc_norm':^26}{'noise ceiling':^18}",
         f"{'':12}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>9}{'median':>9}",
     ]
-    single = {}
     for part, values in parts.items():
-        name = {"val": "validation"}.get(part, part)
-        single[name] = values["single_trial_neurons"]
-        cells = [f"{name:12}"]
+        cells = [f"{PART_NAMES.get(part, part):12}"]
         for score in SCORES:
             entry = values[score]
             width = 9 if score == "ceiling" else 8
-            cells += [f"{_number(entry[key]):>{width}}" for key in ("mean", "median")]
+            cells += [f"{format_number(entry[key]):>{width}}" for key in ("mean", "median")]
             if score != "ceiling":
                 defined = f"{entry['defined']}/{entry['all']}"
                 cells.append(f"{defined:>10}")
         lines.append("".join(cells))
-    for name, count in single.items():
-        if count:
+    for part, values in parts.items():
+        if count := values["single_trial_neurons"]:
             lines.append(
-                f"{count} neurons have single trials only in the {name} part: no noise ceiling, left out of cc_norm"
+                f"{count} neurons have single trials only in the {PART_NAMES.get(part, part)} part: no noise ceiling, "
+                "left out of cc_norm"
             )
     return "\n".join(lines)
 
 
-def as_json(result: RunResult) -> dict[str, Any]:
-    """A run's scores for other programs; undefined numbers are null."""
-    return to_plain({"folder": str(result.folder), **result.summary})
+def dataset_entries() -> list[dict[str, Any]]:
+    """The cards of the registered data sets."""
+    return [dataclasses.asdict(card) for card in dataset_cards().values()]
 
 
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation's scores for other programs; undefined numbers are null."""
-    return to_plain({"parts": evaluation.summary, "largest_difference": evaluation.largest_difference})
-
-
-def datasets_text(as_json: bool) -> str:
-    """The registered data sets."""
-    cards = {name: dataclasses.asdict(card) for name, card in dataset_cards().items()}
-    return json.dumps(list(cards.values()), indent=1) if as_json else _listing(cards)
-
-
-def models_text(as_json: bool) -> str:
-    """The models of the command line, with the defaults of their recipes."""
-    entries = {}
+def model_entries() -> list[dict[str, Any]]:
+    """The cards of the models, with the defaults of their recipes."""
+    entries = []
     for name in recipe_names():
         recipe = get_recipe(name)
         settings = "closed form" if recipe.settings is None else dataclasses.asdict(recipe.settings)
-        entries[name] = {**dataclasses.asdict(recipe.card), "defaults": settings}
-    return json.dumps(list(entries.values()), indent=1) if as_json else _listing(entries)
+        entries.append({**dataclasses.asdict(recipe.card), "defaults": settings})
+    return entries
 
 
-def _listing(entries: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = []
-    for name, entry in entries.items():
-        lines.append(f"{name}: {entry['summary']}")
+def listing(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A paragraph for every entry, name and summary first."""
+    paragraphs = []
+    for entry in entries:
+        lines = [f"{entry['name']}: {entry['summary']}"]
         for key, value in entry.items():
             if key not in ("name", "summary"):
                 if isinstance(value, Mapping):
                     value = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items())
                 lines.append(f"    {key.replace('_', ' '):14}{value}")
-        lines.append("")
-    return "\n".join(lines).rstrip()
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+        paragraphs.append("\n".join(lines))
+    return "\n\n".join(paragraphs)
 
 
 def resume_command(arguments: list[str], folder: str | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import signal
 import sys
@@ -13,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepSTRF.cli.options import echo_json, format_number, json_option, quiet_option
+
 if TYPE_CHECKING:
-    from deepSTRF.sweeps.sweep import Outcome, Sweep
+    from deepSTRF.sweeps import Outcome, Sweep
 
 __all__ = ["sweep"]
 
 
 @click.command()
-@click.argument("config", metavar="CONFIG.toml", type=click.Path(exists=True, dir_okay=False))
+@click.argument("config", metavar="CONFIG.toml")
 @click.option("--out", metavar="FOLDER", help="Folder of all runs and results.  [default: the file's own out]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at the same time, one core each.  [default: all cores]")
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler, tcp://HOST:PORT.")
-@click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
-)
+@quiet_option
+@json_option
 def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quiet: bool, as_json: bool) -> None:
     """Fit every combination of data sets, models, options and seeds that CONFIG.toml asks for.
 
@@ -49,7 +48,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
         raise click.UsageError("--jobs is for this machine; with --dask the cluster's workers decide")
     import joblib
 
-    from deepSTRF.sweeps.sweep import read_sweep, run_sweep
+    from deepSTRF.sweeps import leaderboard, read_sweep, run_sweep, table
 
     asked = read_sweep(config, out)
     counter = _Counter(len(asked.runs))
@@ -82,7 +81,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
         )
         sys.exit(130)
     if as_json:
-        click.echo(json.dumps(_as_json(asked, outcomes), indent=1, allow_nan=False))
+        echo_json({"out": asked.out, "leaderboard": leaderboard(outcomes), "runs": table(outcomes)})
     else:
         click.echo(_text(asked, outcomes))
     if any(outcome.status != "complete" for outcome in outcomes):
@@ -104,7 +103,7 @@ class _Counter:
                 outcome.scores[key] for key in ("val_cc_norm_mean", "test_cc_norm_mean", "fit_seconds")
             )
             resumed = ", resumed" if outcome.origin == "resumed" else ""
-            text = f"cc_norm {_number(val)} validation, {_number(test)} test ({seconds:.0f} s{resumed})"
+            text = f"cc_norm {format_number(val)} validation, {format_number(test)} test ({seconds:.0f} s{resumed})"
         else:
             text = f"FAILED, {outcome.error}"
         return f"[{self.done}/{self.total}] {outcome.run.name}: {text}"
@@ -120,11 +119,11 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _text(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
+def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
     """The leaderboard, what failed, and where everything is."""
-    from deepSTRF.sweeps import results as runs
+    from deepSTRF.sweeps.results import ERRORS_FILE, PARTS, RESULTS_FILE, SCORES, leaderboard
 
-    board = [row | {"label": _label(row["model"], row["options"])} for row in runs.leaderboard(outcomes)]
+    board = [row | {"label": _label(row["model"], row["options"])} for row in leaderboard(outcomes)]
     width = max(len(row["label"]) for row in board) + 2
     lines = []
     for (dataset, recording), rows in itertools.groupby(board, key=lambda row: (row["dataset"], row["recording"])):
@@ -133,17 +132,16 @@ def _text(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
         lines.append(f"{'':{width}}{'':6}{'validation':>15}{'test':>15}{'validation':>15}{'test':>15}")
         for row in rows:
             seeds = f"{row['complete']}/{row['seeds']}" if row["complete"] < row["seeds"] else str(row["seeds"])
-            scores = "".join(
-                f"{_spread(row, f'{part}_{score}'):>15}" for score in reversed(runs.SCORES) for part in runs.PARTS
-            )
+            scores = "".join(f"{_spread(row, f'{part}_{score}'):>15}" for score in reversed(SCORES) for part in PARTS)
             lines.append(f"{row['label']:{width}}{seeds:>6}{scores}")
         lines.append("")
     lines.append("choose by the validation score; the test score is for the report of what was chosen")
     failed = sum(outcome.status != "complete" for outcome in outcomes)
     if failed:
-        lines.append(f"{failed} of {len(outcomes)} runs failed: see {sweep.out / runs.ERRORS_FILE}; ")
-        lines[-1] += "the same command tries them again"
-    lines.append(f"one row per run is in {sweep.out / runs.RESULTS_FILE}")
+        lines.append(
+            f"{failed} of {len(outcomes)} runs failed: see {asked.out / ERRORS_FILE}; the same command tries them again"
+        )
+    lines.append(f"one row per run is in {asked.out / RESULTS_FILE}")
     return "\n".join(lines)
 
 
@@ -153,16 +151,4 @@ def _label(name: str, options: Mapping[str, Any]) -> str:
 
 def _spread(row: Mapping[str, Any], score: str) -> str:
     sd = row[f"{score}_sd"]
-    return _number(row[f"{score}_mean"]) + ("" if math.isnan(sd) else f" ± {sd:.3f}")
-
-
-def _as_json(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Leaderboard and table for other programs; undefined numbers are null."""
-    from deepSTRF.files import to_plain
-    from deepSTRF.sweeps import results as runs
-
-    return to_plain({"out": sweep.out, "leaderboard": runs.leaderboard(outcomes), "runs": runs.table(outcomes)})
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return format_number(row[f"{score}_mean"]) + ("" if math.isnan(sd) else f" ± {sd:.3f}")

@@ -7,8 +7,23 @@ This is what ``deepstrf fit`` calls; in a script or notebook:
 True
 """
 
-from deepSTRF.runs.evaluate import Evaluation, evaluate_run
-from deepSTRF.runs.fit import RunResult, fit_run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 
+if TYPE_CHECKING:
+    from deepSTRF.runs.evaluate import Evaluation, evaluate_run
+    from deepSTRF.runs.fit import fit_run
+    from deepSTRF.runs.run import RunResult
+
 __all__ = ["Evaluation", "FitOptions", "Interrupted", "RunError", "RunResult", "evaluate_run", "fit_run"]
+
+_MODULES = {"Evaluation": "evaluate", "evaluate_run": "evaluate", "RunResult": "run", "fit_run": "fit"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what loads torch when it is used: ``deepstrf --help`` needs the options only."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.fit import load_recording
 from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.recording import load_recording
 from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
 
 __all__ = ["Evaluation", "evaluate_run"]
@@ -44,7 +45,7 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     RunError
         If the folder is not a finished run, or the data are not those of the run.
     """
-    run = Path(run)
+    run = expand_path(run, "run")
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}; give the folder that `deepstrf fit` wrote")
     config, options, saved = _read(run, data)
@@ -69,9 +70,9 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
 def _read(run: Path, data: str | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
     """The configuration of a run, its options, and the scores that it saved, all of them as a run writes them."""
     summary, config = files.read_json(run / files.SCORES_FILE), files.read_json(run / files.CONFIG_FILE)
-    with files.entries_of(run / files.SCORES_FILE):
-        saved = {part: {name: files.statistics(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
-    with files.entries_of(run / files.CONFIG_FILE):
+    with files.reading(run / files.SCORES_FILE):
+        saved = {part: {name: files.read_score(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
+    with files.reading(run / files.CONFIG_FILE):
         options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
         if not isinstance(config["data_sha256"], str):
             raise TypeError(f"data_sha256 is {config['data_sha256']!r}")

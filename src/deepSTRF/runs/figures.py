@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from deepSTRF import plotting
-from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.plotting.movies import strongest_pixel
+from deepSTRF.runs.run import Run, RunResult
+from deepSTRF.runs.training import monitor_mode
 
 __all__ = ["draw_figures"]
 
@@ -21,46 +22,19 @@ RECOVERED_STRFS = 8
 LONGEST_NAME = 12
 
 
-def draw_figures(
-    folder: Path,
-    *,
-    history: Sequence[Mapping[str, Any]],
-    monitor: str,
-    mode: str,
-    test: NeuralDataset,
-    predictions: Sequence[Tensor],
-    scores: Mapping[str, Tensor],
-    strfs: Tensor | None,
-    recovery: Tensor | None,
-) -> list[Path]:
-    """Write the PNGs of a run into `folder` and return their paths.
+def draw_figures(run: Run, result: RunResult) -> list[Path]:
+    """Write the PNGs of a run into its folder and return their paths.
 
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-    history : sequence of dict
-        The epochs; learning curves are drawn for two or more.
-    monitor, mode : str
-        What early stopping watched, and whether more of it is better; marks the best epoch.
-    test : NeuralDataset
-        The test part.
-    predictions : sequence of Tensor
-        Per test stimulus ``(N, T_s)``.
-    scores : dict of str to Tensor
-        Test scores of every neuron, of :func:`deepSTRF.runs.scores.score_part`.
-    strfs : Tensor, (N, F, T) or (N, [C,] H, W, T), optional
-        Receptive fields, red excites; None for a model of waveforms, whose fields are over features that it learnt.
-    recovery : Tensor, (N,), optional
-        Correlation with the true receptive fields, for simulated data.
+    Learning curves are drawn for two epochs or more, receptive fields and neurons where a test score is defined.
     """
-    frequencies = getattr(test, "frequencies_hz", None)
-    if strfs is not None and isinstance(test, VideoNeuralDataset):
-        strfs = _strongest_channel(strfs)
+    test, scores = run.recording.parts["test"], result.scores["test"]
+    strfs = _one_channel(result.strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
-    if len(history) > 1:
-        figures["learning_curves"], _ = plotting.plot_learning_curves(history, monitor=monitor, mode=mode)
+    if len(result.history) > 1:
+        figures["learning_curves"], _ = plotting.plot_learning_curves(
+            result.history, monitor=run.monitor, mode=monitor_mode(run.monitor)
+        )
     figures["cc_vs_ceiling"] = plotting.plot_cc_against_ceiling(
         scores["cc"], scores["ceiling"], single_trial=scores["n_repeats"] == 1
     ).figure
@@ -68,9 +42,10 @@ def draw_figures(
     if ranked:
         chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
         for label, neuron in chosen.items():
-            figures[f"neuron_{label}"] = _neuron_figure(label, neuron, names[neuron], test, predictions, scores, strfs)
+            figures[f"neuron_{label}"] = _neuron_figure(run, result, f"{label}: {names[neuron]}", neuron, strfs)
         if strfs is not None:
-            figures["strfs"] = _strf_figure(ranked[:BEST_STRFS], strfs, names, test, scores)
+            figures["strfs"] = _strf_figure(run, scores, names, ranked[:BEST_STRFS], strfs)
+    recovery = result.recovery
     shown = [] if recovery is None else [n for n in ranked if bool(recovery[n].isfinite())][:RECOVERED_STRFS]
     if recovery is not None and strfs is not None and shown:
         figures["strf_recovery"], _ = plotting.plot_strf_recovery(
@@ -79,11 +54,11 @@ def draw_figures(
             recovery[shown],
             titles=[names[n] for n in shown],
             dt_ms=test.dt,
-            frequencies_hz=frequencies,
+            frequencies_hz=getattr(test, "frequencies_hz", None),
         )
     paths = []
     for name, figure in figures.items():
-        paths.append(folder / f"{name}.png")
+        paths.append(run.folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=150)
     return paths
 
@@ -104,8 +79,9 @@ def short_name(neuron: int, meta: Mapping[str, Any]) -> str:
 
 
 def _strf_figure(
-    best: Sequence[int], strfs: Tensor, names: Sequence[str], test: NeuralDataset, scores: Mapping[str, Tensor]
+    run: Run, scores: Mapping[str, Tensor], names: Sequence[str], best: Sequence[int], strfs: Tensor
 ) -> Any:
+    test = run.recording.parts["test"]
     fields = [strfs[n] for n in best]
     titles = [f"{names[n]}, cc {float(scores['cc'][n]):.2f}" for n in best]
     suptitle = "Receptive fields of the best neurons (red excites)"
@@ -115,24 +91,17 @@ def _strf_figure(
     return plotting.plot_strf_grid(fields, titles, test.dt, suptitle=suptitle, frequencies_hz=frequencies)[0]
 
 
-def _strongest_channel(fields: Tensor) -> Tensor:
+def _one_channel(fields: Tensor | None) -> Tensor | None:
     """Of the fields of movies with several channels, (N, C, H, W, T), that of the channel that matters most."""
-    if fields.ndim == 4:
+    if fields is None or fields.ndim < 5:
         return fields
     channels = fields.square().sum((2, 3, 4)).nan_to_num(0.0).argmax(1)
     return fields[torch.arange(len(fields)), channels]
 
 
-def _neuron_figure(
-    label: str,
-    neuron: int,
-    name: str,
-    test: NeuralDataset,
-    predictions: Sequence[Tensor],
-    scores: Mapping[str, Tensor],
-    strfs: Tensor | None,
-) -> Any:
+def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: Tensor | None) -> Any:
     """The first test stimulus that this neuron heard or saw."""
+    test, scores = run.recording.parts["test"], result.scores["test"]
     s = int(test.nrn_masks[:, neuron].nonzero()[0])
     responses = test.responses[s][neuron]
     stimulus, row = test.stims[s][0], None
@@ -143,10 +112,10 @@ def _neuron_figure(
         stimulus,
         responses,
         responses.nanmean(0),
-        predictions[s][neuron],
+        result.predictions[run.recording.indices["test"][s]][neuron],
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
-        title=f"{label}: {name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
+        title=f"{name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
         scores={f"test {score}": float(scores[score][neuron]) for score in ("cc", "cc_norm")},
         response_label="response per bin",
     )

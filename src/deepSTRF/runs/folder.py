@@ -1,4 +1,4 @@
-"""The folder of a run: what ``deepstrf fit`` writes and ``deepstrf evaluate`` reads."""
+"""The folder of a run, which ``deepstrf fit`` writes and ``deepstrf evaluate`` reads."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
-from deepSTRF.files import lock, to_plain
+from deepSTRF.files import expand_path, lock, to_plain
 from deepSTRF.runs.options import RunError
 
 __all__ = [
-    "claimed",
     "create_run_folder",
     "data_fingerprint",
-    "entries_of",
     "is_complete",
+    "lock_run_folder",
     "open_run_folder",
     "read_json",
-    "statistics",
+    "read_score",
+    "reading",
     "write_neurons",
     "write_predictions",
 ]
@@ -49,9 +49,9 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
     RunError
         If `out` exists, or cannot be made.
     """
+    folder = None if out is None else expand_path(out, "out")
     try:
-        if out is not None:
-            folder = Path(out)
+        if folder is not None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
             return folder
@@ -66,18 +66,18 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
             except FileExistsError:  # also when another run takes the same number at this moment
                 number += 1
     except FileExistsError as error:
-        begun = out is not None and (Path(out) / CONFIG_FILE).is_file() and not is_complete(out)
+        unfinished = folder is not None and (folder / CONFIG_FILE).is_file() and not is_complete(folder)
         raise RunError(
-            f"{error.filename or out} already exists, and a run never overwrites anything; name a new folder with --out"
-            + (", or go on with this unfinished run with --resume" if begun else "")
+            f"{error.filename or folder} already exists, and a run never overwrites anything; choose a new folder "
+            f"(`out`){' or resume this unfinished run (`resume`)' if unfinished else ''}"
         ) from error
     except OSError as error:
-        raise RunError(f"cannot make the run folder {error.filename or out}: {error.strerror}") from error
+        raise RunError(f"cannot make the run folder {error.filename or folder}: {error.strerror}") from error
 
 
-def is_complete(folder: str | Path) -> bool:
-    """Whether a run came to its end: its scores are written last."""
-    return (Path(folder) / SCORES_FILE).is_file()
+def is_complete(folder: Path) -> bool:
+    """Whether the run in `folder` is finished: its scores are written last."""
+    return (folder / SCORES_FILE).is_file()
 
 
 def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[Path, bool]:
@@ -106,52 +106,50 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
         for path in found:
             if not is_complete(path.parent) and not _differences(read_json(path), config):
                 return path.parent, False
-        return create_run_folder(None, dataset, model), True
-    folder = Path(out)
-    if not folder.exists():
-        return create_run_folder(out, dataset, model), True
+    folder = None if out is None else expand_path(out, "out")
+    if folder is None or not folder.exists():
+        return create_run_folder(folder, dataset, model), True
     if is_complete(folder):
-        raise RunError(f"{folder} is a finished run, so there is nothing to resume; name a new folder with --out")
+        raise RunError(f"{folder} is a finished run, so there is nothing to resume; choose a new folder (`out`)")
     if (folder / CONFIG_FILE).is_file():
         differences = _differences(read_json(folder / CONFIG_FILE), config)
         if differences:
             raise RunError(
-                f"{folder} is a run of another configuration: {'; '.join(differences)}. Give the options that it was "
-                "begun with, or name a new folder with --out"
+                f"{folder} is a run of another configuration: {'; '.join(differences)}. Use the options with which it "
+                "was started, or choose a new folder (`out`)"
             )
     elif not folder.is_dir() or any(folder.iterdir()):
-        raise RunError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}; name another one with --out")
+        raise RunError(f"{folder} is not the folder of a run: it has no {CONFIG_FILE}; choose another one (`out`)")
     return folder, False
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keep other processes out of the folder of a run; the system lets go of one whose process dies.
+def lock_run_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a run; the system releases the lock when the process dies.
 
     Raises
     ------
     RunError
-        If another process is at it.
+        If another process is fitting in it.
     """
     (folder / TRAINING_FOLDER).mkdir(exist_ok=True)
     try:
         with lock(folder / TRAINING_FOLDER / "lock", wait=False):
             yield
     except BlockingIOError as error:
-        raise RunError(
-            f"another process is fitting in {folder}; wait for it, or name another folder with --out"
-        ) from error
+        raise RunError(f"another process is fitting in {folder}; wait for it, or choose another one (`out`)") from error
 
 
 def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
-    """What a run must have in common with one that it goes on with: all but the place of the data and its length."""
+    """In what two configurations differ, except for the place of the data and the number of epochs, which may."""
     was, now = _flat(saved), _flat(to_plain(own))
-    free = ("options.data", "options.epochs", "settings.epochs", "python", "started")
-    names = [name for name in {**was, **now} if name not in free and was.get(name) != now.get(name)]
+    ignored = ("options.data", "options.epochs", "settings.epochs", "python", "started")
+    names = [name for name in {**was, **now} if name not in ignored and was.get(name) != now.get(name)]
     return [f"{name}: was {was.get(name)}, is {now.get(name)}" for name in names]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with keys as ``options.seed``."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, Any] = {}
@@ -177,22 +175,22 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def entries_of(path: Path) -> Iterator[None]:
-    """Name the file of a run when what is read of it is missing or of another type.
+def reading(path: Path) -> Iterator[None]:
+    """Name the file of a run when an entry of it is missing or wrong.
 
     Raises
     ------
     RunError
-        In place of the error of a missing key, a wrong type or a value out of range.
+        Instead of the error for a missing key, a wrong type or a value out of range.
     """
     try:
         yield
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"{path} is not that of a run ({type(error).__name__}: {error})") from error
+        raise RunError(f"{path} was not written by a run ({type(error).__name__}: {error})") from error
 
 
-def statistics(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean and median of a saved score as finite numbers, None where undefined, and of how many neurons they are."""
+def read_score(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and median of a saved score, None where undefined, and the number of neurons where it is defined."""
     values = {name: None if entry[name] is None else float(entry[name]) for name in ("mean", "median")}
     if not all(value is None or math.isfinite(value) for value in values.values()):
         raise ValueError(f"a score is not finite: {values}")

@@ -1,91 +1,220 @@
-"""What a run is asked to do: the options of ``deepstrf fit``, and the errors that are the user's to mend."""
+"""The options of a run: the one table that the command line, the files of sweeps and the recipes read."""
 
 from __future__ import annotations
 
-import numbers
-import os
-from dataclasses import dataclass
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
-__all__ = ["FitOptions", "Interrupted", "RunError"]
+from deepSTRF.checks import check_choice, check_integer, check_number, describe_type
+from deepSTRF.files import expand_path
 
+__all__ = ["LOGGERS", "OPTIONS", "FitOptions", "Interrupted", "Option", "RunError"]
 
-_KINDS: dict[type, tuple[Any, str]] = {
-    str: ((str, os.PathLike), "a text"),
-    int: (numbers.Integral, "a whole number"),
-    float: (numbers.Real, "a number"),
-}
-_MOST_THREADS = 1024  # with a hundred thousand, torch crashes
+# Those of `training.loggers` that a run may have besides its history.jsonl; that module would load torch.
+LOGGERS = ("tensorboard", "wandb", "mlflow")
 
 
 class RunError(ValueError):
-    """Something that the user can mend; the command line prints it as one line and exits with code 2."""
+    """A mistake that the user can correct; the command line prints it as one line and exits with code 2.
+
+    Parameters
+    ----------
+    message : str
+        Names of options stand between backticks. ``str(error)`` has their Python names, :meth:`with_flags` those of the
+        command line.
+
+    Examples
+    --------
+    >>> error = RunError("`batch_size` must be at least 1, got 0")
+    >>> str(error), error.with_flags()
+    ('batch_size must be at least 1, got 0', '--batch-size must be at least 1, got 0')
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(r"`(\w+)`", r"\1", message))
+        self._message = message
+
+    def with_flags(self) -> str:
+        """Return the message with the options as the flags of the command line."""
+        return re.sub(r"`(\w+)`", lambda match: flag_of(match[1]), self._message)
 
 
 class Interrupted(RunError):
-    """The user ended a run after an epoch; its folder is ready to go on."""
+    """The user stopped a run after an epoch; it can be resumed from its folder."""
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of an option on the command line, ``--batch-size`` for ``batch_size``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _option(default: Any, help_text: str, **limits: Any) -> Any:
+    """Field of :class:`FitOptions`; `limits` are the attributes of :class:`Option` of the same names."""
+    return field(default=default, metadata={"help": help_text, **limits})
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The options of one run; None means the recipe's default.
+    """The options of one run; None means the default of the recipe or of the data set.
 
     Parameters
     ----------
-    dataset, model : str
-        Names that ``deepstrf datasets`` and ``deepstrf models`` list.
-    data : str, optional
-        Folder of the recording's files.
-    dt_ms : float, optional
-        Bin width in ms; default: that of the data set.
-    split : str, optional
-        A protocol of the data set, or ``"holdout:K"``.
-    seed : int
-        Seed of the initialisation and of the order of the batches.
-    device : str
-        ``"cpu"``, ``"cuda"``, ...
-    threads : int
-        Of torch on the CPU. The steps of these models are too small to share: with two threads they are a little
-        faster where both cores are free, and many times slower where one is busy.
-    epochs, patience, batch_size : int, optional
-        Length of the training.
-    lr, weight_decay : float, optional
-        Of AdamW.
-    loss : {"mse", "poisson"}, optional
-        What is minimised.
-    monitor : str, optional
-        Key of the epoch dict that early stopping watches; ``val_loss`` is minimised, anything else maximised.
+    {parameters}
 
     Raises
     ------
+    TypeError
+        If an option has the wrong type.
     RunError
-        For a value of another type, and a seed or a number of threads that torch cannot take. What the data set and the
-        recipe think of the other values is said by them.
+        If an option is out of range. It is a ValueError.
+
+    Examples
+    --------
+    >>> FitOptions(dataset="ns1", model="statenet", lr=0)
+    Traceback (most recent call last):
+        ...
+    deepSTRF.runs.options.RunError: lr must be above 0, got 0.0
     """
 
-    dataset: str = "simulated"
-    model: str = "linear-nonlinear"
-    data: str | None = None
-    dt_ms: float | None = None
-    split: str | None = None
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    epochs: int | None = None
-    patience: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    weight_decay: float | None = None
-    loss: str | None = None
-    monitor: str | None = None
+    dataset: str = _option("simulated", "A name that `deepstrf datasets` lists.")
+    model: str = _option("linear-nonlinear", "A name that `deepstrf models` lists, or FILE.py:CLASS.")
+    data: str | None = _option(
+        None, "Folder with the recording's files, zipped or unzipped.", scope="dataset", is_folder=True
+    )
+    dt_ms: float | None = _option(
+        None, "Width of a time bin in ms.  [default: the data set's]", scope="dataset", above=0
+    )
+    split: str | None = _option(
+        None, "A protocol that the data set names, or holdout:K (K stimuli each to validate and test).", scope="dataset"
+    )
+    seed: int = _option(0, "Seed of the initialisation and the batch order.", least=0, most=2**32 - 1)
+    device: str = _option("cpu", "cpu, cuda, cuda:1, mps, ...")
+    # The steps of these models are too small to share: with two threads they are a little faster where both cores are
+    # free, and many times slower where one is busy. With a hundred thousand, torch crashes.
+    threads: int = _option(1, "CPU threads of torch.", least=1, most=1024)
+    epochs: int | None = _option(None, "At most this many passes over the training stimuli.", scope="model", least=1)
+    patience: int | None = _option(None, "Stop after this many epochs without improvement.", scope="model", least=1)
+    batch_size: int | None = _option(None, "Stimuli per gradient step.", scope="model", least=1)
+    lr: float | None = _option(None, "Learning rate of AdamW.", scope="model", above=0)
+    weight_decay: float | None = _option(None, "Weight decay of AdamW.", scope="model", least=0)
+    loss: str | None = _option(None, "What training minimises.", scope="model", choices=("mse", "poisson"))
+    monitor: str | None = _option(
+        None, "What early stopping watches.", scope="model", choices=("val_cc_norm", "val_cc", "val_loss")
+    )
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(FitOptions).items():
-            value, kinds = getattr(self, name), get_args(hint) or (hint,)
-            allowed, words = _KINDS[kinds[0]]
-            if (isinstance(value, bool) or not isinstance(value, allowed)) and type(value) not in kinds[1:]:
-                raise RunError(f"--{name.replace('_', '-')} must be {words}, got {value!r}")
-        if not 1 <= self.threads <= _MOST_THREADS:
-            raise RunError(f"--threads must lie between 1 and {_MOST_THREADS}, got {self.threads}")
-        if not 0 <= self.seed < 2**32:
-            raise RunError(f"--seed must lie between 0 and 2**32 - 1, got {self.seed}")
+        for name, option in OPTIONS.items():
+            object.__setattr__(self, name, option.check(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a run.
+
+    Parameters
+    ----------
+    name : str
+        Of the field of :class:`FitOptions`.
+    kind : type
+        str, int or float.
+    default : object
+        None: that of the recipe or of the data set.
+    help : str
+        One line.
+    scope : {"run", "dataset", "model"}
+        Whether it belongs to the data set, to the training of the model, or to neither.
+    least, most : int, optional
+        Smallest and largest value.
+    above : int, optional
+        What the value must exceed.
+    choices : tuple of str
+        The only values, if there are any.
+    is_folder : bool
+        Whether it is a path, in which ``~`` is the home folder.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    scope: str = "run"
+    least: int | None = None
+    most: int | None = None
+    above: int | None = None
+    choices: tuple[str, ...] = ()
+    is_folder: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return flag_of(self.name)
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the type of the option.
+
+        Raises
+        ------
+        TypeError
+            If it has the wrong type.
+        RunError
+            If it is out of range.
+        """
+        if value is None and self.default is None:
+            return None
+        try:
+            return self._in_range(self._typed(value))
+        except ValueError as error:
+            raise RunError(f"`{self.name}`{str(error).removeprefix(self.name)}") from error
+
+    def _typed(self, value: Any) -> Any:
+        if self.kind is int:
+            return check_integer(self.name, value, least=None)
+        if self.kind is float:
+            return float(check_number(self.name, value))
+        if self.is_folder:
+            return str(expand_path(value, self.name))
+        if not isinstance(value, str):
+            raise TypeError(f"{self.name} must be a string, got {describe_type(value)}: {value!r}")
+        return value
+
+    def _in_range(self, value: Any) -> Any:
+        if self.choices:
+            return check_choice(self.name, value, self.choices)
+        if self.above is not None and value <= self.above:
+            raise ValueError(f"{self.name} must be above {self.above}, got {value}")
+        if self.most is not None and self.least is not None and not self.least <= value <= self.most:
+            raise ValueError(f"{self.name} must lie between {self.least} and {self.most}, got {value}")
+        if self.least is not None and value < self.least:
+            raise ValueError(f"{self.name} must be at least {self.least}, got {value}")
+        return value
+
+
+def _table() -> Mapping[str, Option]:
+    hints = get_type_hints(FitOptions)
+    return MappingProxyType(
+        {
+            entry.name: Option(
+                entry.name, (get_args(hints[entry.name]) or (hints[entry.name],))[0], entry.default, **entry.metadata
+            )
+            for entry in dataclasses.fields(FitOptions)
+        }
+    )
+
+
+OPTIONS = _table()
+
+
+def _parameters() -> str:
+    """The options as numpydoc's section of parameters."""
+    return "\n    ".join(
+        f"{option.name} : {' or '.join(map(repr, option.choices)) or option.kind.__name__}"
+        f"{', optional' if option.default is None else f', default {option.default!r}'}\n        {option.help}"
+        for option in OPTIONS.values()
+    )
+
+
+FitOptions.__doc__ = (FitOptions.__doc__ or "").replace("{parameters}", _parameters())

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import itertools
 import re
 import tomllib
-import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.checks import unknown_name
+from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError, get_dataset
-from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
 
 __all__ = ["Run", "Sweep", "read_sweep"]
 
-
-DATASET_OPTIONS = ("data", "dt_ms", "split")
-OWN_OPTIONS = ("dataset", "model", "seed", "device", "threads")  # not an option of a [[dataset]] or a [[model]]
-TYPES = {
-    name: next(kind for kind in typing.get_args(hint) or (hint,) if kind is not type(None))
-    for name, hint in typing.get_type_hints(FitOptions).items()
-}
-MODEL_OPTIONS = tuple(name for name in TYPES if name not in DATASET_OPTIONS + OWN_OPTIONS)
+DATASET_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "dataset")
+MODEL_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "model")
+TOP = "the top of the file"
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
     Raises
     ------
     RunError
-        For anything that the user can mend; the message names the place in the file.
+        If something in the file is wrong; the message names the place.
     OSError
         If the file cannot be read.
 
@@ -96,57 +91,57 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
     simulated-linear-lr0.003-seed0
     simulated-linear-lr0.003-seed1
     """
-    config = Path(config).expanduser()
+    config = expand_path(config, "config")
     try:
         asked = tomllib.loads(config.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
         raise RunError(f"{config} is not a TOML file: {error}") from error
-    _check_keys(asked, ("out", "seeds", "device", "dataset", "model"), "the top of the file")
+    _check_keys(asked, ("out", "seeds", "device", "dataset", "model"), TOP)
     folder = config.resolve().parent
     if out is None:
         if not isinstance(asked.get("out"), str) or not asked["out"]:
-            raise RunError('a sweep needs a folder: out = "sweeps/first" at the top of the file, or --out')
-        out = folder / Path(asked["out"]).expanduser()
-    (device,) = _values({"device": "cpu"} | asked, "device", "the top of the file", only_one=True)
-    seeds = _values({"seeds": [0]} | asked, "seeds", "the top of the file", kind=int)
-    if wrong := [seed for seed in seeds if not 0 <= seed < 2**32]:
-        raise RunError(f"seeds must lie between 0 and 2**32 - 1, got {wrong[0]}")
-
-    datasets = list(_datasets(asked, folder))
-    models = list(_models(asked))
+            raise RunError('a sweep needs a folder: out = "sweeps/first" at the top of the file, or `out`')
+        out = folder / expand_path(asked["out"])
+    device = asked.get("device", OPTIONS["device"].default)
+    if isinstance(device, list):
+        raise RunError(f"device at {TOP} must be a string, got {device!r}")
+    (device,) = _values(device, "device", TOP)
+    seeds = _values(asked.get("seeds", OPTIONS["seed"].default), "seed", TOP)
+    datasets, models = list(_datasets(asked, folder)), list(_models(asked))
+    closed_form = {model["model"] for model in models if get_recipe(model["model"]).settings is None}
     notes = []
-    if len(seeds) > 1 and (fixed := sorted({m["model"] for m in models if get_recipe(m["model"]).settings is None})):
-        notes.append(f"{', '.join(fixed)} is fitted in closed form and runs once, with seed {seeds[0]}")
+    if len(seeds) > 1 and closed_form:
+        notes.append(f"{', '.join(sorted(closed_form))} is fitted in closed form and runs once, with seed {seeds[0]}")
     every = [
         FitOptions(**dataset, **model, seed=seed, device=device)
         for dataset in datasets
         for model in models
-        for seed in (seeds[:1] if get_recipe(model["model"]).settings is None else seeds)
+        for seed in (seeds[:1] if model["model"] in closed_form else seeds)
     ]
     once = list(dict.fromkeys(every))
     if len(once) < len(every):
         notes.append(f"{len(every) - len(once)} runs were asked for more than once; each runs once")
-    return Sweep(Path(out).expanduser().resolve(), tuple(map(Run, _names(once), once)), tuple(notes))
+    return Sweep(expand_path(out, "out").resolve(), tuple(map(Run, _names(once), once)), tuple(notes))
 
 
 def _datasets(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
-    for place, options in _grid(asked, "dataset", DATASET_OPTIONS):
+    for place, options in _combinations(asked, "dataset", DATASET_OPTIONS):
         with _at(place):
             get_dataset(options["dataset"])
         if "data" in options:
-            options["data"] = str((folder / Path(options["data"]).expanduser()).resolve())
+            options["data"] = str((folder / options["data"]).resolve())
         yield options
 
 
 def _models(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for place, options in _grid(asked, "model", MODEL_OPTIONS):
+    for place, options in _combinations(asked, "model", MODEL_OPTIONS):
         with _at(place):
             resolve_settings(get_recipe(options["model"]), FitOptions(**options))
         yield options
 
 
-def _grid(asked: Mapping[str, Any], kind: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every combination of the values of every ``[[kind]]`` table, and where it was asked for."""
+def _combinations(asked: Mapping[str, Any], kind: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every combination of the values of every ``[[kind]]`` table, and the place of the table in the file."""
     tables = asked.get(kind, [])
     if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
         raise RunError(f"{kind} must be a table under [[{kind}]], with two brackets, that begins with its name")
@@ -157,48 +152,42 @@ def _grid(asked: Mapping[str, Any], kind: str, names: Sequence[str]) -> Iterator
         _check_keys(entry, ("name", *names), place)
         if "name" not in entry:
             raise RunError(f"{place} has no name")
-        values = {kind: _values(entry, "name", place)}
-        values |= {name: _values(entry, name, place, TYPES[name]) for name in entry if name != "name"}
-        for combination in itertools.product(*values.values()):
-            yield place, dict(zip(values, combination, strict=True))
+        options = {kind: entry["name"]} | {name: value for name, value in entry.items() if name != "name"}
+        values = [_values(value, name, place) for name, value in options.items()]
+        for combination in itertools.product(*values):
+            yield place, dict(zip(options, combination, strict=True))
 
 
 def _check_keys(entry: Mapping[str, Any], known: Sequence[str], place: str) -> None:
     for key in entry:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise RunError(f"unknown key {key!r} in {place}; there are: {', '.join(known)}.{hint}")
+            raise RunError(f"{place}: {unknown_name('key', key, known)}")
 
 
-def _values(entry: Mapping[str, Any], name: str, place: str, kind: type = str, *, only_one: bool = False) -> list[Any]:
-    """The values of a key: a list as it is, anything else as a list of one."""
-    values = entry[name] if isinstance(entry[name], list) else [entry[name]]
+def _values(given: Any, name: str, place: str) -> list[Any]:
+    """The checked values of an option: a list as it is, anything else as a list of one."""
+    values = given if isinstance(given, list) else [given]
     if not values:
         raise RunError(f"nothing to run: {name} in {place} is an empty list")
-    values = [float(value) if kind is float and type(value) is int else value for value in values]
-    for value in values:
-        if type(value) is not kind or value == "" or (only_one and len(values) > 1):
-            wanted = {str: "a text in quotes", int: "a whole number", float: "a number"}[kind]
-            raise RunError(
-                f"{name} in {place} must be {wanted}{'' if only_one else ' or a list of them'}, got {entry[name]!r}"
-            )
-    return values
+    with _at(place):
+        if "" in values:
+            raise ValueError(f"{name} must not be empty")
+        return [OPTIONS[name].check(value) for value in values]
 
 
 @contextlib.contextmanager
 def _at(place: str) -> Iterator[None]:
-    """Say where in the file the mistake is."""
+    """Add the place in the file to an error."""
     try:
         yield
-    except (RunError, UnknownNameError) as error:
+    except (ValueError, TypeError, UnknownNameError) as error:
         raise RunError(f"{place}: {error}") from error
 
 
 def _names(runs: Sequence[FitOptions]) -> list[str]:
-    """Readable and made of the run's own options only, so that a sweep may grow without renaming what it has.
+    """Names of the runs' folders, made of each run's own options, so that a sweep may grow without renaming runs.
 
-    Only runs that would share a name, for they differ in where their data lie, get a hash of their options.
+    Runs that would share a name, because they differ only in the folder of their data, get a hash of their options.
     """
     names = [_name(options) for options in runs]
     return [
@@ -216,5 +205,5 @@ def _name(options: FitOptions) -> str:
 
 
 def _text(value: Any) -> str:
-    """Numbers as short as they can be without becoming others: 0.001, 20, 1e-05."""
+    """The shortest form that is the same number: 0.001, 20, 1e-05."""
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -16,9 +16,9 @@ from typing import Any
 
 from deepSTRF.files import write_file
 from deepSTRF.registry import dataset_cards
-from deepSTRF.runs.options import FitOptions
+from deepSTRF.runs.options import OPTIONS, FitOptions
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
-from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, TYPES, Run
+from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
 
 __all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
 
@@ -169,7 +169,8 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     import pyarrow.parquet
 
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
-    columns = TYPES | {"neurons": int, "epochs_run": int, "fit_seconds": float}
+    columns: dict[str, type] = {name: option.kind for name, option in OPTIONS.items()}
+    columns |= {"neurons": int, "epochs_run": int, "fit_seconds": float}
     columns |= {name: int if name.endswith("neurons") else float for name in SCORE_COLUMNS}
     schema = pyarrow.schema([(name, kinds[columns.get(name, str)]) for name in rows[0]])
     sink = pyarrow.BufferOutputStream()

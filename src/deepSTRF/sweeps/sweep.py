@@ -19,9 +19,10 @@ from typing import Any
 
 from deepSTRF.files import lock
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.fit import fit_run, load_recording
+from deepSTRF.runs.fit import fit_run
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recipes import get_recipe
+from deepSTRF.runs.recording import load_recording
 from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.sweeps.cluster import connect, on_cluster
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep, read_sweep
@@ -132,7 +133,7 @@ def _is_done(run: Run, out: Path) -> bool:
     folder = out / run.name
     if (folder / files.CONFIG_FILE).exists():
         config = files.read_json(folder / files.CONFIG_FILE)
-        with files.entries_of(folder / files.CONFIG_FILE):
+        with files.reading(folder / files.CONFIG_FILE):
             saved, fingerprint = dataclasses.asdict(FitOptions()) | config["options"], config["data_sha256"]
         asked = dataclasses.asdict(run.options)
         other = [name for name in saved if saved[name] != asked.get(name)]
@@ -140,7 +141,7 @@ def _is_done(run: Run, out: Path) -> bool:
             other = []
         if other:
             was = ", ".join(f"{name} {saved[name]!r}, not {asked.get(name)!r}" for name in other)
-            raise RunError(f"{folder} holds another run ({was}); give the sweep another folder with --out")
+            raise RunError(f"{folder} holds another run ({was}); choose another folder (`out`)")
     return files.is_complete(folder)
 
 
@@ -176,12 +177,12 @@ def do_run(run: Run, out: Path) -> Outcome:
 def _complete(run: Run, folder: Path, origin: str) -> Outcome:
     config = files.read_json(folder / files.CONFIG_FILE)
     summary = files.read_json(folder / files.SCORES_FILE)
-    with files.entries_of(folder / files.CONFIG_FILE):
+    with files.reading(folder / files.CONFIG_FILE):
         scores = {"neurons": config["neurons"]}
-    with files.entries_of(folder / files.SCORES_FILE):
+    with files.reading(folder / files.SCORES_FILE):
         scores |= {"epochs_run": summary["epochs"], "fit_seconds": summary["fit_seconds"]}
         for part, score in itertools.product(PARTS, SCORES):
-            entry = files.statistics(summary["parts"][part][score])
+            entry = files.read_score(summary["parts"][part][score])
             for number, key in (("mean", "mean"), ("median", "median"), ("neurons", "defined")):
                 scores[f"{part}_{score}_{number}"] = entry[key]
     return Outcome(run, "complete", scores, origin)

@@ -1,0 +1,56 @@
+"""Options that commands share; those of ``deepstrf fit`` are made from the table in :mod:`deepSTRF.runs.options`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from deepSTRF.files import to_plain
+from deepSTRF.runs.options import OPTIONS, Option
+
+__all__ = ["echo_json", "fit_options", "format_number", "json_option", "quiet_option"]
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
+
+
+def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a run, without the names of the data set and the model, to a command."""
+    for option in reversed(list(OPTIONS.values())):
+        if option.name not in ("dataset", "model"):
+            command = click.option(
+                option.flag,
+                type=_type(option),
+                metavar="FOLDER" if option.is_folder else None,
+                default=option.default,
+                show_default=option.default is not None,
+                help=option.help,
+            )(command)
+    return command
+
+
+def _type(option: Option) -> Any:
+    if option.choices:
+        return click.Choice(option.choices)
+    if option.above is None and option.least is None:
+        return option.kind
+    lowest, is_open = (option.least, False) if option.above is None else (option.above, True)
+    range_type = click.IntRange if option.kind is int else click.FloatRange
+    return range_type(lowest, option.most, min_open=is_open)
+
+
+def echo_json(value: Any) -> None:
+    """Print the result of a command for other programs; undefined numbers are null."""
+
+    click.echo(json.dumps(to_plain(value), indent=1, allow_nan=False))
+
+
+def format_number(value: float | None) -> str:
+    """Three decimals, or a dash where it is undefined."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,84 @@
+"""The recording of a run: loaded, standardised and split."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.video import VideoNeuralDataset
+from deepSTRF.registry import dataset_cards, get_dataset
+from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.recipes import get_recipe
+
+__all__ = ["Recording", "load_recording"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A data set, standardised with the statistics of its training stimuli, and its parts.
+
+    Parameters
+    ----------
+    dataset : NeuralDataset
+        All of it.
+    split : str
+        The protocol.
+    indices : dict of str to tuple of int
+        The stimuli of the parts ``train``, ``val`` and ``test``.
+    parts : dict of str to NeuralDataset
+        The parts themselves.
+    """
+
+    dataset: NeuralDataset
+    split: str
+    indices: dict[str, tuple[int, ...]]
+    parts: dict[str, NeuralDataset]
+
+
+def load_recording(options: FitOptions) -> Recording:
+    """Load the data set that `options` name, standardise it, and split it by stimulus.
+
+    Raises
+    ------
+    RunError
+        If the data set does not fit the options or the model, or no neuron has data in one of the parts. The data set
+        itself raises other errors for files, names and numbers.
+    """
+    cls = get_dataset(options.dataset)
+    dataset = cls(**_arguments(cls, options))
+    split = options.split or dataset_cards()[options.dataset].default_split
+    indices = dataset.split_indices(split)._asdict()
+    dataset.standardize_stims(list(indices["train"]), per_band=False)
+    parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
+    for name, part in parts.items():
+        if not bool(part.nrn_masks.any()):
+            raise RunError(
+                f"no neuron has a response to any of the {len(indices[name])} {name} stimuli of split {split!r}; "
+                "choose another one (`split`)"
+            )
+    return Recording(dataset, split, {name: tuple(map(int, stimuli)) for name, stimuli in indices.items()}, parts)
+
+
+def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:
+    """Arguments of the data set's class, which depend on what the model takes."""
+    known = inspect.signature(cls).parameters
+    arguments: dict[str, Any] = {}
+    if options.data is not None:
+        if "path" not in known:
+            raise RunError(f"the data set {options.dataset!r} needs no files; leave `data` out")
+        arguments["path"] = options.data
+    if options.dt_ms is not None:
+        arguments["dt_ms"] = options.dt_ms
+    stimulus = get_recipe(options.model).card.stimulus
+    if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
+        takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
+        raise RunError(f"{options.model} takes {takes}, and the data set {options.dataset!r} has {has}")
+    if stimulus == "waveform":
+        if "return_waveform" not in known:
+            raise RunError(
+                f"{options.model} takes waveforms, and the data set {options.dataset!r} has only spectrograms"
+            )
+        arguments["return_waveform"] = True
+    return arguments

@@ -1,0 +1,150 @@
+"""One run as an object: everything that its steps need to know."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import deepSTRF
+from deepSTRF.checks import check_device
+from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.runs import folder as files
+from deepSTRF.runs.options import FitOptions
+from deepSTRF.runs.recipes import Recipe, Settings, get_recipe, resolve_settings
+from deepSTRF.runs.recording import Recording, load_recording
+
+__all__ = ["Run", "RunResult", "prepare_run"]
+
+EpochCallback = Callable[[Any, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is fitted to what, and where.
+
+    Parameters
+    ----------
+    options : FitOptions
+        What the user asked for.
+    recipe : Recipe
+        How the model is built and trained.
+    settings : Settings or None
+        The recipe's settings with the user's options in their place; None for a model in closed form.
+    recording : Recording
+        The data.
+    device : torch.device
+        Where the model is trained.
+    config : dict
+        All of this for ``config.json``, with the fingerprint of the data and the versions.
+    folder : Path
+        Where everything is written.
+    is_new : bool
+        Whether the folder was made for this run, rather than found with an unfinished one.
+    on_epoch : callable, optional
+        ``(fitter, epoch_dict)``, once per epoch.
+    """
+
+    options: FitOptions
+    recipe: Recipe
+    settings: Settings | None
+    recording: Recording
+    device: torch.device
+    config: dict[str, Any]
+    folder: Path
+    is_new: bool
+    on_epoch: EpochCallback | None = None
+
+    @property
+    def monitor(self) -> str:
+        """The score that chose the best epoch or the penalty."""
+        return "val_cc_norm" if self.settings is None else self.settings.monitor
+
+    @property
+    def n_lags(self) -> int:
+        """Bins of the receptive fields that are drawn: the same window for every model without one of its own."""
+        window_ms = 150.0 if self.settings is None else self.settings.window_ms
+        return max(1, round(window_ms / self.recording.dataset.dt))
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found, and where it wrote it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    model : FrameModel
+        The fitted model, on the CPU.
+    history : list of dict
+        One dict per epoch.
+    scores : dict of str to dict of str to Tensor
+        Part and score to the value of each neuron.
+    summary : dict
+        What ``scores.json`` holds.
+    predictions : list of Tensor
+        Per stimulus of the recording ``(N, T_s)``.
+    strfs : Tensor, (N, F, T) or (N, [C,] H, W, T), optional
+        Receptive fields; None for a model of waveforms, whose fields are over features that it learnt.
+    recovery : Tensor, (N,), optional
+        Correlation with the true receptive fields, for simulated data.
+    """
+
+    folder: Path
+    model: FrameModel
+    history: list[dict[str, Any]]
+    scores: dict[str, dict[str, Tensor]]
+    summary: dict[str, Any]
+    predictions: list[Tensor]
+    strfs: Tensor | None = None
+    recovery: Tensor | None = None
+
+
+def prepare_run(
+    options: FitOptions, out: str | Path | None, *, resume: bool = False, on_epoch: EpochCallback | None = None
+) -> Run:
+    """Check the options, load the recording and make the folder, or find that of the unfinished run.
+
+    Raises
+    ------
+    RunError, ValueError, OSError
+        If the user must correct something; no folder is made then.
+    """
+    recipe = get_recipe(options.model)
+    settings = resolve_settings(recipe, options)
+    device = check_device(options.device)
+    recording = load_recording(options)
+    config = _config(options, settings, recording)
+    if resume:
+        folder, is_new = files.open_run_folder(out, config)
+    else:
+        folder, is_new = files.create_run_folder(out, options.dataset, options.model), True
+    return Run(options, recipe, settings, recording, device, config, folder, is_new, on_epoch)
+
+
+def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:
+    dataset = recording.dataset
+    data = None if options.data is None else str(Path(options.data).resolve())
+    return {
+        "options": {**dataclasses.asdict(options), "data": data},
+        "settings": None if settings is None else dataclasses.asdict(settings),
+        "dt_ms": dataset.dt,
+        "neurons": dataset.N_neurons,
+        "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}},
+        "stimulus_normalization": {
+            name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")
+        },
+        "data_sha256": files.data_fingerprint(dataset),
+        "deepSTRF": deepSTRF.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
