@@ -20,7 +20,7 @@ from deepSTRF.models import NeuralModel
 from deepSTRF.models.bin_by_bin import NotStreamableError
 from deepSTRF.runs import FitOptions
 from deepSTRF.runs.recipes import get_recipe, recipe_names
-from deepSTRF.sweeps.sweep import Outcome, Run, Sweep, run_sweep
+from deepSTRF.sweeps import Outcome, Run, Sweep, run_sweep
 
 PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
 BEGIN, END = "<!-- table: begin (made by benchmarks/zoo.py) -->", "<!-- table: end -->"

@@ -14,8 +14,8 @@ import tiny_data  # the workers load this file too, and know the data set by it
 from shell import run as command
 
 from deepSTRF.runs import FitOptions, RunError
+from deepSTRF.sweeps import Run, Sweep, run_sweep, table
 from deepSTRF.sweeps import sweep as sweeps
-from deepSTRF.sweeps.sweep import Run, Sweep, run_sweep, table
 
 pytest.importorskip("distributed")
 pytestmark = [

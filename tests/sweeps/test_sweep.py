@@ -19,9 +19,9 @@ from tiny_data import make_recording
 from deepSTRF.files import lock
 from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.runs.scores import predict
+from deepSTRF.sweeps import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
 from deepSTRF.sweeps import sweep as sweeps
 from deepSTRF.sweeps.results import write_results
-from deepSTRF.sweeps.sweep import Outcome, Run, Sweep, leaderboard, read_sweep, run_sweep, table
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
@@ -441,16 +441,16 @@ def test_columns_are_what_varies_with_the_recipes_own_values(tmp_path):
     rows = table([outcome(lr=1e-3), outcome(), outcome(model="ridge"), outcome(1)])
     assert [row["lr"] for row in rows] == [1e-3, 3e-3, None, 3e-3]
     assert not {"weight_decay", "split", "data", "epochs"} & set(rows[0])
-    sweeps.write_results([outcome(lr=1e-3), outcome()], tmp_path)
+    write_results([outcome(lr=1e-3), outcome()], tmp_path)
     assert results(tmp_path)[0]["lr"] == "0.001"
 
 
 def test_parquet_is_the_same_table(tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    sweeps.write_results([outcome(lr=1e-3), outcome(1, lr=2e-3, status="failed")], tmp_path)
+    write_results([outcome(lr=1e-3), outcome(1, lr=2e-3, status="failed")], tmp_path)
     rows = parquet.read_table(tmp_path / "results.parquet").to_pylist()
     assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows] == results(tmp_path)
     assert rows == table([outcome(lr=1e-3), outcome(1, lr=2e-3, status="failed")])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    sweeps.write_results([outcome()], tmp_path)
+    write_results([outcome()], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv"], "no table of an older sweep beside it"

@@ -98,7 +98,7 @@ def fit(
 
     Without arguments: a simulated population with known receptive fields, and a linear-nonlinear model. Every training
     option defaults to the model's own recipe (see `deepstrf models`). Ctrl-C or SIGTERM ends a run after the present
-    epoch; with --resume it goes on, also after it was killed.
+    epoch; --resume continues it, also after it was killed.
 
     \b
     Examples:

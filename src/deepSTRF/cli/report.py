@@ -148,7 +148,7 @@ def listing(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def resume_command(arguments: list[str], folder: str | None) -> str:
-    """What to type to go on with a run that was begun with these arguments.
+    """The command that resumes a run which was started with these arguments.
 
     Examples
     --------

@@ -30,8 +30,8 @@ __all__ = ["sweep"]
 def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quiet: bool, as_json: bool) -> None:
     """Fit every combination of data sets, models, options and seeds that CONFIG.toml asks for.
 
-    Each run is a folder as `deepstrf fit` writes it. What is complete is skipped and what was interrupted goes on, so
-    the same command continues a sweep that was stopped, and extends one whose file has grown.
+    Each run is a folder as `deepstrf fit` writes it. Complete runs are skipped and interrupted ones resumed, so the
+    same command continues a sweep that was stopped, and extends one whose file has grown.
 
     \b
     seeds = [0, 1, 2]

@@ -28,6 +28,7 @@ __all__ = [
     "read_json",
     "read_score",
     "reading",
+    "short_model_name",
     "write_neurons",
     "write_predictions",
 ]
@@ -41,7 +42,19 @@ MODEL_FOLDER = "model"
 TRAINING_FOLDER = "training"  # the state of an unfinished training
 
 
-def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
+def short_model_name(model: str) -> str:
+    """Name of a model for the name of a folder.
+
+    Examples
+    --------
+    >>> short_model_name("statenet"), short_model_name("~/code/mymodel.py:MyModel")
+    ('statenet', 'mymodel-MyModel')
+    """
+    file, colon, class_name = model.rpartition(":")
+    return f"{Path(file).stem}-{class_name}" if colon else model
+
+
+def create_run_folder(out: str | Path | None, options: Mapping[str, Any]) -> Path:
     """Make the folder of a new run: `out`, or the first free ``runs/<dataset>-<model>-<n>``.
 
     Raises
@@ -59,7 +72,7 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
         runs.mkdir(exist_ok=True)
         number = 1
         while True:
-            folder = runs / f"{dataset}-{model}-{number}"
+            folder = runs / f"{_name(options)}-{number}"
             try:
                 folder.mkdir()
                 return folder
@@ -73,6 +86,10 @@ def create_run_folder(out: str | Path | None, dataset: str, model: str) -> Path:
         ) from error
     except OSError as error:
         raise RunError(f"cannot make the run folder {error.filename or folder}: {error.strerror}") from error
+
+
+def _name(options: Mapping[str, Any]) -> str:
+    return f"{options['dataset']}-{short_model_name(options['model'])}"
 
 
 def is_complete(folder: Path) -> bool:
@@ -100,15 +117,15 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
     RunError
         If `out` is a finished run, a run of another configuration, or no run.
     """
-    dataset, model = config["options"]["dataset"], config["options"]["model"]
+    options = config["options"]
     if out is None:
-        found = sorted(Path("runs").glob(f"{dataset}-{model}-*/{CONFIG_FILE}"), key=lambda path: -path.stat().st_mtime)
+        found = sorted(Path("runs").glob(f"{_name(options)}-*/{CONFIG_FILE}"), key=lambda path: -path.stat().st_mtime)
         for path in found:
             if not is_complete(path.parent) and not _differences(read_json(path), config):
                 return path.parent, False
     folder = None if out is None else expand_path(out, "out")
     if folder is None or not folder.exists():
-        return create_run_folder(folder, dataset, model), True
+        return create_run_folder(folder, options), True
     if is_complete(folder):
         raise RunError(f"{folder} is a finished run, so there is nothing to resume; choose a new folder (`out`)")
     if (folder / CONFIG_FILE).is_file():

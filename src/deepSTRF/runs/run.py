@@ -126,7 +126,7 @@ def prepare_run(
     if resume:
         folder, is_new = files.open_run_folder(out, config)
     else:
-        folder, is_new = files.create_run_folder(out, options.dataset, options.model), True
+        folder, is_new = files.create_run_folder(out, config["options"]), True
     return Run(options, recipe, settings, recording, device, config, folder, is_new, on_epoch)
 
 

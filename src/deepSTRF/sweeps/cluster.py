@@ -1,7 +1,7 @@
 """The runs of a sweep on the workers of a Dask cluster.
 
-Not through joblib's backend for Dask: it does every run in the calling process while the cluster has one thread, gives
-up after some seconds without a worker, and waits forever for a run whose workers died one after another.
+Joblib's backend for Dask does not do: it runs everything in the calling process while the cluster has one thread, fails
+after some seconds without a worker, and waits forever for a run whose workers died one after another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deepSTRF.sweeps.results import Outcome, one_line
 __all__ = ["connect", "on_cluster"]
 
 CONNECT_SECONDS = 10
-LOOK_SECONDS = 5  # how often it is looked whether there are workers
+POLL_SECONDS = 5  # how often the number of workers is asked for
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def connect(address: str) -> Iterator[Any]:
         with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own in this one
             kind = thread.submit(asyncio.run, _kind(address)).result()
     except (OSError, ValueError, MemoryError) as error:  # MemoryError: another server's greeting, taken for a length
-        why = str(error) or f"nobody does within {CONNECT_SECONDS} s"
+        why = str(error) or f"no answer within {CONNECT_SECONDS} s"
         raise RunError(f"no Dask scheduler answers at {address!r} ({why}); {hint}") from error
     if kind != "Scheduler":
         raise RunError(f"there is a Dask {kind.lower()} at {address!r}, not a scheduler; {hint}")
@@ -53,7 +53,7 @@ def connect(address: str) -> Iterator[Any]:
 
 
 async def _kind(address: str) -> str:
-    """What Dask has at an address. Its client itself may wait for an answer forever."""
+    """Kind of the Dask server at an address. Dask's client itself may wait forever for an answer."""
     from distributed.core import rpc
 
     async with rpc(address) as server:
@@ -67,7 +67,7 @@ def on_cluster(
     do_run: Callable[[Run, Path], Outcome],
     say: Callable[[str], None] | None,
 ) -> Iterator[Outcome]:
-    """Do the runs on the cluster's workers; Dask hands the run of a worker that died to another one.
+    """Do the runs on the cluster's workers; Dask gives the run of a worker that died to another one.
 
     Raises
     ------
@@ -78,28 +78,28 @@ def on_cluster(
     from distributed.scheduler import KilledWorker
 
     address = client.scheduler.address
-    suspects = []
+    blamed = []
     try:
         # A key that is never used twice, for Dask would remember the outcome of a run that is tried again.
         futures = {client.submit(do_run, run, out, key=f"{run.name}-{uuid.uuid4().hex}"): run for run in runs}
-        for future in _as_they_end(client, list(futures), say):
+        for future in _as_completed(client, list(futures), say):
             run, error = futures.pop(future), future.exception()
             if error is None:
                 yield future.result()
             elif isinstance(error, KilledWorker) and len(runs) > 1:
-                suspects.append(run)
+                blamed.append(run)
             else:
                 yield Outcome(run, "failed", error=one_line(error))
     except (CancelledError, OSError) as error:
         raise RunError(
-            f"lost the Dask scheduler at {address}; the runs keep what they have, and the same sweep goes on"
+            f"lost the Dask scheduler at {address}; the same sweep started again resumes its runs"
         ) from error
-    for run in suspects:  # each alone: Dask also blames the runs that only waited on a worker which another one killed
+    for run in blamed:  # each alone: Dask also blames the runs that only waited on a worker which another one killed
         yield from on_cluster(client, [run], out, do_run, say)
 
 
-def _as_they_end(client: Any, left: list[Any], say: Callable[[str], None] | None) -> Iterator[Any]:
-    """Give the futures in the order in which they end, and say when there is nobody to do them.
+def _as_completed(client: Any, left: list[Any], say: Callable[[str], None] | None) -> Iterator[Any]:
+    """Yield the futures in the order in which they end, and report when the cluster has no worker.
 
     A batch system may take hours to start a worker, and silence looks like a hang.
     """
@@ -112,7 +112,7 @@ def _as_they_end(client: Any, left: list[Any], say: Callable[[str], None] | None
             waiting = workers == 0
             say(f"workers now: {workers}" if workers else f"the cluster has no worker: {len(left)} runs wait for one")
         try:
-            done = wait(left, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+            done = wait(left, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             continue
         left = [future for future in left if future not in done]

@@ -15,6 +15,7 @@ from typing import Any
 from deepSTRF.checks import unknown_name
 from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError, get_dataset
+from deepSTRF.runs.folder import short_model_name
 from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
 
@@ -200,7 +201,8 @@ def _name(options: FitOptions) -> str:
     def given(names: Iterable[str]) -> list[str]:
         return [f"{name}{_text(getattr(options, name))}" for name in names if getattr(options, name) is not None]
 
-    parts = [options.dataset, *given(("dt_ms", "split")), options.model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
+    model = short_model_name(options.model)
+    parts = [options.dataset, *given(("dt_ms", "split")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
     return re.sub(r"[^\w.+-]+", "", "-".join(parts))
 
 

@@ -1,4 +1,4 @@
-"""What comes out of a sweep: a table with one row per run, and a leaderboard over seeds."""
+"""The results of a sweep: a table with one row per run, and a leaderboard over seeds."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ SCORE_COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run.
+    """How one run of a sweep ended.
 
     Parameters
     ----------
     run : Run
-        Which.
+        The run.
     status : {"complete", "failed", "unfinished"}
-        Unfinished is one that was not reached.
+        Unfinished is one that did not start.
     scores : dict
         ``neurons``, ``epochs_run``, ``fit_seconds`` and :data:`SCORE_COLUMNS`, where it is complete.
     origin : {"new", "resumed", "found"}
-        Whether this sweep began it, went on with it, or found it complete.
+        Whether this sweep started it, resumed it, or found it complete.
     error, traceback : str
-        What failed, in one line and in full.
+        The error of a failed run, in one line and in full.
     warnings : tuple of str
-        What the run warned about.
+        The warnings of the run.
     """
 
     run: Run
@@ -63,9 +63,9 @@ class Outcome:
 
 
 def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """One row per run: what it is, how it ended, and its scores; None where there is nothing to say.
+    """One row per run: its options, how it ended, and its scores; None where there are none.
 
-    An option is a column where the sweep gives it more than one value; a run that was given none has the recipe's.
+    An option is a column if it has more than one value in the sweep; where a run leaves it out, it is the recipe's.
     """
     varied = _varied([outcome.run.options for outcome in outcomes])
     rows = []
@@ -73,7 +73,7 @@ def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         options, scores = outcome.run.options, outcome.scores
         row: dict[str, Any] = {"folder": outcome.run.name, "status": outcome.status}
         row |= {"dataset": options.dataset, "model": options.model}
-        row |= {name: _used(options)[name] for name in varied} | {"seed": options.seed}
+        row |= {name: _with_defaults(options)[name] for name in varied} | {"seed": options.seed}
         row |= {name: scores.get(name) for name in ("neurons", "epochs_run", "fit_seconds", *SCORE_COLUMNS)}
         rows.append({**row, "error": outcome.error or None})
     return rows
@@ -85,7 +85,7 @@ def _varied(runs: Iterable[FitOptions]) -> list[str]:
 
 
 @functools.cache
-def _used(options: FitOptions) -> dict[str, Any]:
+def _with_defaults(options: FitOptions) -> dict[str, Any]:
     settings = resolve_settings(get_recipe(options.model), options)
     used = vars(options) | {"split": options.split or dataset_cards()[options.dataset].default_split}
     return used | ({} if settings is None else vars(settings))
@@ -118,12 +118,13 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     for options, seeds in groups.items():
         same_data = [other for other in groups if other.dataset == options.dataset]
         same_model = [other for other in same_data if other.model == options.model]
+        used = _with_defaults(options)
         done = [outcome.scores for outcome in seeds if outcome.status == "complete"]
         entry: dict[str, Any] = {
             "dataset": options.dataset,
-            "recording": {name: _used(options)[name] for name in _varied(same_data) if name in DATASET_OPTIONS},
+            "recording": {name: used[name] for name in _varied(same_data) if name in DATASET_OPTIONS},
             "model": options.model,
-            "options": {name: _used(options)[name] for name in _varied(same_model) if name in MODEL_OPTIONS},
+            "options": {name: used[name] for name in _varied(same_model) if name in MODEL_OPTIONS},
             "seeds": len(seeds),
             "complete": len(done),
         }
@@ -158,7 +159,7 @@ def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
         (out / ERRORS_FILE).unlink(missing_ok=True)
     try:
         content = _parquet(rows)
-    except ImportError:  # as promised, only where pyarrow is installed; then without an old one beside a new table
+    except ImportError:  # written only where pyarrow is installed; an old file would not match the new table
         (out / PARQUET_FILE).unlink(missing_ok=True)
     else:
         write_file(out / PARQUET_FILE, content)

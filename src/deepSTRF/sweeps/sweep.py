@@ -1,7 +1,7 @@
 """Many runs: data sets × models × options × seeds, each in its own folder, on this machine or on a cluster.
 
 A sweep may be killed at any moment, with any of its workers; the same sweep started again skips the runs that are
-complete and goes on with those that are not. ``docs/sweeps.md`` describes the file, the folder and the table.
+complete and resumes those that are not. ``docs/sweeps.md`` describes the file, the folder and the table.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from deepSTRF.runs.recipes import get_recipe
 from deepSTRF.runs.recording import load_recording
 from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.sweeps.cluster import connect, on_cluster
-from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep, read_sweep
-from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, leaderboard, one_line, table, write_results
+from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep
+from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, one_line, write_results
 from deepSTRF.training.workers import Failure, run_tasks
 
-__all__ = ["Outcome", "Run", "Sweep", "leaderboard", "read_sweep", "run_sweep", "table"]
+__all__ = ["do_run", "run_sweep"]
 
 LOCKS_FOLDER = ".locks"
 
@@ -51,12 +51,12 @@ def run_sweep(
     on_outcome: Callable[[Outcome], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> list[Outcome]:
-    """Do every run of a sweep that is not complete, and write the table of all of them after each.
+    """Do every run of a sweep that is not complete, and write the table of all runs after each.
 
     Parameters
     ----------
     sweep : Sweep
-        From :func:`read_sweep`.
+        From :func:`deepSTRF.sweeps.read_sweep`.
     jobs : int
         Runs at the same time on this machine, each in its own process.
     scheduler : str, optional
@@ -71,7 +71,7 @@ def run_sweep(
     Returns
     -------
     list of Outcome
-        In the order of the sweep. What failed is in there; the others were done all the same.
+        In the order of the sweep, with the runs that failed.
 
     Raises
     ------
@@ -84,18 +84,20 @@ def run_sweep(
     >>> import tempfile
     >>> from pathlib import Path
     >>> from deepSTRF.runs import FitOptions
+    >>> from deepSTRF.sweeps import Run, Sweep
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ridge = Run("first", FitOptions(dataset="simulated", model="ridge"))
     ...     outcomes = run_sweep(Sweep(Path(folder), (ridge,)))
     ...     outcomes[0].status, (Path(folder) / "results.csv").exists()
     ('complete', True)
     """
-    found = {run: _complete(run, sweep.out / run.name, "found") for run in sweep.runs if _is_done(run, sweep.out)}
+    complete = [run for run in sweep.runs if _is_complete(run, sweep.out)]
+    found = {run: _read_outcome(run, sweep.out / run.name, "found") for run in complete}
     left = [run for run in sweep.runs if run not in found]
     with connect(scheduler) if scheduler is not None and left else contextlib.nullcontext() as client:
         with warnings.catch_warnings(action="ignore"):  # the runs themselves report them
             for run in left:
-                _data_sha256(run.options)  # what is wrong with the data is said now, not by every run
+                _data_sha256(run.options)  # an error in the data is raised now, not by every run
         try:
             (sweep.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -104,7 +106,7 @@ def run_sweep(
         write_results(list(outcomes.values()), sweep.out)
         if on_start is not None:
             on_start(list(found.values()))
-        said: set[str] = set()
+        shown: set[str] = set()
         ended = (
             _run_locally(left, sweep.out, jobs)
             if client is None
@@ -114,21 +116,21 @@ def run_sweep(
             outcomes[outcome.run] = outcome
             write_results(list(outcomes.values()), sweep.out)
             for warning in outcome.warnings:
-                if warning not in said:  # once, however many runs say so
-                    said.add(warning)
+                if warning not in shown:  # once, however many runs say so
+                    shown.add(warning)
                     warnings.warn(warning)
             if on_outcome is not None:
                 on_outcome(outcome)
     return list(outcomes.values())
 
 
-def _is_done(run: Run, out: Path) -> bool:
-    """Whether the run is complete.
+def _is_complete(run: Run, out: Path) -> bool:
+    """Whether the run is finished.
 
     Raises
     ------
     RunError
-        If its folder holds a run of other options or data. The same data may have moved.
+        If its folder holds a run with other options or data. The same data may lie elsewhere now.
     """
     folder = out / run.name
     if (folder / files.CONFIG_FILE).exists():
@@ -146,7 +148,7 @@ def _is_done(run: Run, out: Path) -> bool:
 
 
 def _data_sha256(options: FitOptions) -> str:
-    """The fingerprint of a recording, loaded once for all models that take the same, as spectrograms or waveforms."""
+    """The fingerprint of a recording, loaded once for all models that take the same kind of stimulus."""
     recording = (
         get_recipe(options.model).card.stimulus,
         options.dataset,
@@ -158,23 +160,23 @@ def _data_sha256(options: FitOptions) -> str:
 
 
 def do_run(run: Run, out: Path) -> Outcome:
-    """Do one run of a sweep, or go on with it; in a worker process, whose death is not the end of it."""
+    """Do one run of a sweep, or resume it; called in a worker process, which may die."""
     folder = out / run.name
     origin = "new"
     try:
         with _one_run, cpu_threads(run.options.threads), lock(out / LOCKS_FOLDER / run.name):
-            if _is_done(run, out):  # done meanwhile, by a worker that was taken for dead or by another sweep
-                return _complete(run, folder, "found")
+            if _is_complete(run, out):  # meanwhile, by a worker that was believed dead or by another sweep
+                return _read_outcome(run, folder, "found")
             origin = "resumed" if folder.exists() else "new"
             with warnings.catch_warnings(record=True) as caught:
                 fit_run(run.options, folder, resume=True)
-            said = tuple(dict.fromkeys(str(warning.message) for warning in caught))
-            return dataclasses.replace(_complete(run, folder, origin), warnings=said)
-    except Exception as error:  # noqa: BLE001 - whatever it is goes to the user as this run's, and the others go on
+            messages = tuple(dict.fromkeys(str(warning.message) for warning in caught))
+            return dataclasses.replace(_read_outcome(run, folder, origin), warnings=messages)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported for this run, and the others go on
         return Outcome(run, "failed", origin=origin, error=one_line(error), traceback=traceback.format_exc())
 
 
-def _complete(run: Run, folder: Path, origin: str) -> Outcome:
+def _read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
     config = files.read_json(folder / files.CONFIG_FILE)
     summary = files.read_json(folder / files.SCORES_FILE)
     with files.reading(folder / files.CONFIG_FILE):
