@@ -8,14 +8,11 @@ from deepSTRF.registry import DatasetCard, register_dataset
 
 @register_dataset(
     DatasetCard(
-        name="tiny",
-        summary="a few simulated cells, so that tests are quick",
-        species="none",
-        area="none",
+        "tiny",
+        "a few simulated cells, so that tests are quick",
         size="4 neurons, 8 sounds of 0.5 s, 3 repeats",
-        paper="none",
-        licence="none",
         default_split="holdout:2",
+        **dict.fromkeys(("species", "area", "paper", "licence"), "none"),
     )
 )
 class Tiny(SimulatedDataset):

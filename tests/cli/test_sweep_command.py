@@ -16,10 +16,10 @@ from shell import error_line, run, tree
 CONFIG = """
 out = "first"
 seeds = [0, 1]
-[[dataset]]
-name = "tiny"
 [[model]]
 name = "ridge"
+[[dataset]]
+name = "tiny"
 [[model]]
 name = "linear"
 epochs = 2

@@ -20,6 +20,7 @@ from deepSTRF.files import expand_path, lock, to_plain
 from deepSTRF.runs.options import RunError
 
 __all__ = [
+    "absolute_name",
     "create_run_folder",
     "data_fingerprint",
     "is_complete",
@@ -28,7 +29,7 @@ __all__ = [
     "read_json",
     "read_score",
     "reading",
-    "short_model_name",
+    "short_name",
     "write_neurons",
     "write_predictions",
 ]
@@ -42,16 +43,28 @@ MODEL_FOLDER = "model"
 TRAINING_FOLDER = "training"  # the state of an unfinished training
 
 
-def short_model_name(model: str) -> str:
-    """Name of a model for the name of a folder.
+def short_name(name: str) -> str:
+    """Name of a model or a data set for the name of a folder.
 
     Examples
     --------
-    >>> short_model_name("statenet"), short_model_name("~/code/mymodel.py:MyModel")
+    >>> short_name("statenet"), short_name("~/code/mymodel.py:MyModel")
     ('statenet', 'mymodel-MyModel')
     """
-    file, colon, class_name = model.rpartition(":")
-    return f"{Path(file).stem}-{class_name}" if colon else model
+    file, colon, class_name = name.rpartition(":")
+    return f"{Path(file).stem}-{class_name}" if colon else name
+
+
+def absolute_name(name: str, folder: Path = Path()) -> str:
+    """Name of a model or a data set that means the same in another working folder.
+
+    Examples
+    --------
+    >>> absolute_name("statenet"), absolute_name("mymodel.py:MyModel", Path("/code"))
+    ('statenet', '/code/mymodel.py:MyModel')
+    """
+    file, colon, class_name = name.rpartition(":")
+    return f"{(folder / expand_path(file)).resolve()}:{class_name}" if colon else name
 
 
 def create_run_folder(out: str | Path | None, options: Mapping[str, Any]) -> Path:
@@ -89,7 +102,7 @@ def create_run_folder(out: str | Path | None, options: Mapping[str, Any]) -> Pat
 
 
 def _name(options: Mapping[str, Any]) -> str:
-    return f"{options['dataset']}-{short_model_name(options['model'])}"
+    return f"{short_name(options['dataset'])}-{short_name(options['model'])}"
 
 
 def is_complete(folder: Path) -> bool:

@@ -130,11 +130,17 @@ def prepare_run(
     return Run(options, recipe, settings, recording, device, config, folder, is_new, on_epoch)
 
 
+def _with_absolute_paths(options: FitOptions) -> FitOptions:
+    """The options such that they mean the same in another working folder."""
+    data = None if options.data is None else str(Path(options.data).resolve())
+    dataset, model = (files.absolute_name(name) for name in (options.dataset, options.model))
+    return dataclasses.replace(options, dataset=dataset, model=model, data=data)
+
+
 def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:
     dataset = recording.dataset
-    data = None if options.data is None else str(Path(options.data).resolve())
     return {
-        "options": {**dataclasses.asdict(options), "data": data},
+        "options": dataclasses.asdict(_with_absolute_paths(options)),
         "settings": None if settings is None else dataclasses.asdict(settings),
         "dt_ms": dataset.dt,
         "neurons": dataset.N_neurons,

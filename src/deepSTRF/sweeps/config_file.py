@@ -15,7 +15,7 @@ from typing import Any
 from deepSTRF.checks import unknown_name
 from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError, get_dataset
-from deepSTRF.runs.folder import short_model_name
+from deepSTRF.runs.folder import absolute_name, short_name
 from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
 from deepSTRF.runs.recipes import get_recipe, resolve_settings
 
@@ -108,7 +108,7 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
         raise RunError(f"device at {TOP} must be a string, got {device!r}")
     (device,) = _values(device, "device", TOP)
     seeds = _values(asked.get("seeds", OPTIONS["seed"].default), "seed", TOP)
-    datasets, models = list(_datasets(asked, folder)), list(_models(asked))
+    datasets, models = list(_datasets(asked, folder)), list(_models(asked, folder))
     closed_form = {model["model"] for model in models if get_recipe(model["model"]).settings is None}
     notes = []
     if len(seeds) > 1 and closed_form:
@@ -127,6 +127,7 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
 
 def _datasets(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     for place, options in _combinations(asked, "dataset", DATASET_OPTIONS):
+        options["dataset"] = absolute_name(options["dataset"], folder)
         with _at(place):
             get_dataset(options["dataset"])
         if "data" in options:
@@ -134,8 +135,9 @@ def _datasets(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]
         yield options
 
 
-def _models(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _models(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     for place, options in _combinations(asked, "model", MODEL_OPTIONS):
+        options["model"] = absolute_name(options["model"], folder)
         with _at(place):
             resolve_settings(get_recipe(options["model"]), FitOptions(**options))
         yield options
@@ -201,8 +203,8 @@ def _name(options: FitOptions) -> str:
     def given(names: Iterable[str]) -> list[str]:
         return [f"{name}{_text(getattr(options, name))}" for name in names if getattr(options, name) is not None]
 
-    model = short_model_name(options.model)
-    parts = [options.dataset, *given(("dt_ms", "split")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
+    dataset, model = short_name(options.dataset), short_name(options.model)
+    parts = [dataset, *given(("dt_ms", "split")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
     return re.sub(r"[^\w.+-]+", "", "-".join(parts))
 
 
