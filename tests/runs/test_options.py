@@ -1,0 +1,102 @@
+"""The one table of options: what Python, the command line and the files of sweeps make of it."""
+
+import dataclasses
+import pickle
+import tomllib
+
+import numpy as np
+import pytest
+from shell import run
+
+from deepSTRF.runs import FitOptions, RunError
+from deepSTRF.runs.options import OPTIONS
+from deepSTRF.runs.recipes import Settings
+from deepSTRF.runs.training import LOSSES
+from deepSTRF.sweeps import read_sweep
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": -1}, "seed must lie between 0 and 4294967295, got -1"),
+        ({"threads": 0}, "threads must lie between 1 and 1024, got 0"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"lr": 0}, "lr must be above 0, got 0"),
+        ({"lr": float("nan")}, "lr must be finite, got nan"),
+        ({"weight_decay": -1e-3}, "weight_decay must be at least 0, got -0.001"),
+        ({"dt_ms": float("inf")}, "dt_ms must be finite, got inf"),
+        ({"loss": "mae"}, "loss must be one of 'mse', 'poisson'; got 'mae'"),
+        ({"monitor": "val"}, "monitor must be one of 'val_cc_norm', 'val_cc', 'val_loss'; got 'val'"),
+    ],
+)
+def test_a_wrong_value_is_a_value_error_without_flags(options, words):
+    with pytest.raises(ValueError, match="^" + words) as raised:
+        FitOptions(**options)
+    assert isinstance(raised.value, RunError)
+    ((name, _),) = options.items()
+    assert raised.value.with_flags().startswith(OPTIONS[name].flag + " must ")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": "0"}, "seed must be an integer, got a str: '0'"),
+        ({"seed": None}, "seed must be an integer, got None"),
+        ({"epochs": 2.0}, "epochs must be an integer, got a float"),
+        ({"threads": True}, "threads must be an integer, got the bool True"),
+        ({"lr": "fast"}, "lr must be a number, got a str"),
+        ({"lr": False}, "lr must be a number, got a bool"),
+        ({"data": 5}, "data must be a path"),
+        ({"split": ["holdout:1"]}, "split must be a string, got a list"),
+        ({"model": None}, "model must be a string, got None"),
+    ],
+)
+def test_a_wrong_type_is_a_type_error(options, words):
+    with pytest.raises(TypeError, match=words):
+        FitOptions(**options)
+
+
+def test_values_get_the_type_of_the_option(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = FitOptions(data="~/ns1", lr=1, seed=np.int64(3))
+    assert (options.data, options.lr, options.seed) == (str(tmp_path / "ns1"), 1.0, 3)
+    assert (type(options.lr), type(options.seed)) == (float, int)
+    assert FitOptions(data=tmp_path).data == str(tmp_path)
+
+
+def test_an_error_keeps_its_flags_between_processes():
+    error = pickle.loads(pickle.dumps(RunError("`dt_ms` is wrong")))
+    assert (str(error), error.with_flags()) == ("dt_ms is wrong", "--dt-ms is wrong")
+
+
+def test_the_settings_are_those_of_the_table():
+    settings = {field.name: field.type for field in dataclasses.fields(Settings)}
+    for name, option in OPTIONS.items():
+        if option.scope == "model":
+            assert settings.pop(name) == option.kind.__name__
+    assert set(settings) == {"window_ms", "noise"}  # chosen by the recipes only
+    assert OPTIONS["loss"].choices == tuple(LOSSES)
+    FitOptions(**{name: getattr(Settings(), name) for name in OPTIONS if hasattr(Settings(), name)})
+
+
+def test_the_command_line_has_all_of_them():
+    text = " ".join(run("fit", "--help").stdout.split())
+    for name, option in OPTIONS.items():
+        assert (option.flag in text) == (name not in ("dataset", "model"))
+        assert name in ("dataset", "model") or option.help.split("  ")[0] in text
+
+
+def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
+    values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1"}
+    tables = {"dataset": 'name = "tiny"\n', "model": 'name = "linear"\n'}
+    for name, option in OPTIONS.items():
+        if option.scope != "run" and not option.is_folder:
+            tables[option.scope] += f"{name} = {values.get(name, 2)!r}\n"
+    text = 'out = "out"\n' + "".join(f"[[{scope}]]\n{table}" for scope, table in tables.items())
+    assert tomllib.loads(text)
+    (tmp_path / "sweep.toml").write_text(text)
+    (only,) = read_sweep(tmp_path / "sweep.toml").runs
+    for name, option in OPTIONS.items():
+        if option.scope != "run" and not option.is_folder:
+            assert getattr(only.options, name) == values.get(name, 2)
+            assert isinstance(getattr(only.options, name), option.kind)
