@@ -220,8 +220,8 @@ def test_result_shares_no_memory_with_the_model():
     ("arguments", "error", "message"),
     [
         ({"n_lags": 0}, ValueError, "n_lags"),
-        ({"n_lags": 2.5}, ValueError, "n_lags"),
-        ({"n_lags": True}, ValueError, "n_lags"),
+        ({"n_lags": 2.5}, TypeError, "n_lags"),
+        ({"n_lags": True}, TypeError, "n_lags"),
         ({"n_lags": 10, "stimulus": torch.zeros(F, 9)}, ValueError, "only 9 bins"),
         ({"stimulus": torch.zeros(F + 1, 9)}, ValueError, "stimulus"),
         ({"stimulus": torch.zeros(2, F, 9)}, ValueError, "stimulus"),
@@ -229,7 +229,7 @@ def test_result_shares_no_memory_with_the_model():
         ({"model": nn.Linear(2, 2)}, TypeError, "AudioEncodingModel"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, error, message):
+def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         receptive_fields(**({"model": fitted()} | arguments))
 
@@ -262,6 +262,6 @@ def test_undefined_correlations_are_nan():
 
 
 @pytest.mark.parametrize("shape", [(N, F), (N + 1, F, T), (N, F + 1, T)])
-def test_fields_of_other_neurons_or_bands_are_refused(shape):
+def test_fields_must_have_the_same_neurons_and_bands(shape):
     with pytest.raises(ValueError, match="same N and F"):
         strf_correlation(torch.zeros(N, F, T), torch.zeros(shape))

@@ -7,14 +7,18 @@ current bin.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
+from deepSTRF.metrics import corrcoef
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
+from deepSTRF.modes import evaluating
 
 __all__ = ["receptive_fields", "strf_correlation"]
 
@@ -62,7 +66,8 @@ def receptive_fields(
     ------
     TypeError
         If `model` is not an :class:`~deepSTRF.models.audio.AudioEncodingModel` or
-        :class:`~deepSTRF.models.video.VideoEncodingModel`, or `stimulus` no tensor of real numbers.
+        :class:`~deepSTRF.models.video.VideoEncodingModel`, `n_lags` is not an integer, or `stimulus` is not a tensor of
+        real numbers.
     ValueError
         If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands or
         pixels or is not finite.
@@ -91,7 +96,7 @@ def receptive_fields(
     True
     """
     if not isinstance(model, FrameModel):
-        raise TypeError(f"model must be an AudioEncodingModel or a VideoEncodingModel, got {type(model).__name__}")
+        raise TypeError(f"model must be an AudioEncodingModel or a VideoEncodingModel, got {describe_type(model)}")
     n_lags = None if n_lags is None else check_integer("n_lags", n_lags)
     if stimulus is None and _is_one_kernel(model):
         kernels = _exact_kernels(model.readout).reshape(model.O, *model._frame, model.T)
@@ -128,8 +133,10 @@ def strf_correlation(
 
     Raises
     ------
+    TypeError
+        If they are not arrays of real numbers.
     ValueError
-        If they are no arrays of real numbers, or the shapes don't agree in anything but lags.
+        If their shapes differ in more than the number of lags.
 
     Examples
     --------
@@ -147,25 +154,25 @@ def strf_correlation(
             f"got {tuple(true.shape)} and {tuple(recovered.shape)}"
         )
     n_lags = max(true.shape[-1], recovered.shape[-1])
-    x = _with_lags(true.detach().cpu().double(), n_lags).flatten(1)
-    y = _with_lags(recovered.detach().cpu().double(), n_lags).flatten(1)
-    x_deviation, y_deviation = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    x_norm, y_norm = x_deviation.norm(dim=1), y_deviation.norm(dim=1)
-    correlation = (x_deviation * y_deviation).sum(1) / (x_norm * y_norm)
-    # what rounding leaves of a constant field is no structure; the scale is the field's own
-    constant = (x_norm <= 1e-12 * x.norm(dim=1)) | (y_norm <= 1e-12 * y.norm(dim=1))
-    return correlation.masked_fill(constant, torch.nan).clamp(-1.0, 1.0).float()
+    x, y = (
+        _with_lags(fields.detach().cpu().double(), n_lags).flatten(1)[None, :, None] for fields in (true, recovered)
+    )
+    # for the metric NaN means missing data; a field with a NaN has no correlation
+    undefined = ~(x.isfinite() & y.isfinite()).all(-1).flatten()
+    return corrcoef(x, y, reduction="none").masked_fill(undefined, torch.nan).float()
 
 
 def _as_fields(name: str, values: object) -> Tensor:
     try:
         fields = torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{name} must be an array (N, F, T) of numbers, got {type(values).__name__}: {error}"
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array (N, F, T), but is ragged: {error}") from error
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be an array (N, F, T) of numbers, got {describe_type(values)}: {error}"
         ) from error
     if fields.is_complex():
-        raise ValueError(f"{name} must hold real numbers, got {fields.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got {fields.dtype}")
     return fields
 
 
@@ -197,49 +204,47 @@ def _activation_direction(readout: STRFReadout) -> Float[Tensor, " N"]:
     if isinstance(activation, nn.Identity):
         return torch.ones(readout.bn.num_features)
     mean, deviation = readout.bn.bias.detach(), readout.bn.weight.detach().abs()
-    modes = {module: module.training for module in activation.modules()}
-    buffers = {name: buffer.clone() for name, buffer in activation.named_buffers()}
-    try:
-        activation.eval()
+    with _evaluating_unchanged(activation):
         # (B, T, N) as in the readout: two bins, the low end and the high end
         ends = torch.stack([mean - 3 * deviation, mean + 3 * deviation])[None]
         low, high = activation(ends)[0].cpu()
-    finally:
-        _restore(activation, modes, buffers)
     return torch.where(high < low, -1.0, 1.0)
 
 
 def _gradients(model: FrameModel, stimulus: Float[Tensor, "1 *frame T"]) -> Float[Tensor, "N *frame T"]:
     """Gradient of every neuron's last bin with respect to the stimulus, in eval mode."""
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
-    modes = {module: module.training for module in model.modules()}
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     gradients = []
-    # cuDNN refuses the backward pass of a recurrent layer in eval mode.
-    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        try:
-            model.eval()
-            for first in range(0, model.O, NEURONS_PER_PASS):
-                neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
-                copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
-                last = model._from_frames(copies)[:, :, 0, -1]
-                # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
-                # leaves no gradients on the parameters.
-                (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
-                gradients.append(gradient.cpu())
-        finally:
-            _restore(model, modes, buffers)
+    # cuDNN has no backward pass for recurrent layers in eval mode.
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=False),
+        _evaluating_unchanged(model),
+    ):
+        for first in range(0, model.O, NEURONS_PER_PASS):
+            neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
+            copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
+            last = model._from_frames(copies)[:, :, 0, -1]
+            # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
+            # leaves no gradients on the parameters.
+            (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
+            gradients.append(gradient.cpu())
     return torch.cat(gradients)
 
 
-def _restore(root: nn.Module, modes: dict[nn.Module, bool], buffers: dict[str, Tensor]) -> None:
-    """Put training flags and buffers back, the latter only where a foreign module changed one in eval mode."""
-    for module, mode in modes.items():
-        module.training = mode
-    with torch.no_grad():
-        for name, buffer in root.named_buffers():
-            if name in buffers and not torch.equal(buffer, buffers[name]):
-                buffer.copy_(buffers[name])
+@contextmanager
+def _evaluating_unchanged(model: nn.Module) -> Iterator[None]:
+    """Put `model` into eval mode; put modes back, and buffers where a user's module changed one in eval mode."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in buffers and not torch.equal(buffer, buffers[name]):
+                    buffer.copy_(buffers[name])
 
 
 def _as_stimulus(stimulus: Tensor, model: FrameModel) -> Float[Tensor, "1 *frame T"]:

@@ -1,4 +1,4 @@
-"""What all figures share: checked arrays, colours, and axes in seconds, milliseconds and kilohertz.
+"""What all figures share: colours, panels, and axes in seconds, milliseconds and kilohertz.
 
 Font sizes are relative names ("medium", "small"), so that a user's own ``font.size`` is honoured; nothing here reads or
 writes any other global setting of matplotlib.
@@ -7,13 +7,11 @@ writes any other global setting of matplotlib.
 from __future__ import annotations
 
 import math
-import numbers
 import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
@@ -21,9 +19,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor
 
-Array = np.ndarray | Tensor
+from deepSTRF.checks import check_integer
+from deepSTRF.plotting._arrays import as_array, check_axes
 
 # Okabe & Ito's palette, safe for colour-blind readers (https://jfly.uni-koeln.de/color/).
 DATA_COLOUR = "#404040"
@@ -31,58 +29,11 @@ PREDICTION_COLOUR = "#D55E00"
 SCORE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MISSING_COLOUR = "#D9D9D9"  # neither white (zero of a diverging map) nor a colour of the map
 
+SMALLEST_INCHES = (3.2, 2.4)  # of a figure whose size is not given
+
 LABEL_SIZE = "medium"
 TICK_SIZE = "small"
 NOTE_SIZE = "small"
-
-
-def as_array(values: Any, name: str, ndims: tuple[int, ...]) -> np.ndarray:
-    """Return `values` as a float64 NumPy array, or say what is wrong with its shape."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().resolve_conj().resolve_neg()
-        values = (values if values.is_complex() else values.to(torch.float64)).numpy()
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind == "c":
-            raise TypeError("it is complex")
-        array = array.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of real numbers, got {type(values).__name__}: {error}") from error
-    if array.ndim not in ndims:
-        wanted = " or ".join(str(n) for n in ndims)
-        raise ValueError(f"{name} must have {wanted} dimensions, got shape {tuple(array.shape)}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {tuple(array.shape)}")
-    return array
-
-
-def as_spectrogram(values: Any, name: str) -> np.ndarray:
-    """Return `values`, of shape (F, T) or (1, F, T), as an array (F, T)."""
-    array = as_array(values, name, (2, 3))
-    if array.ndim == 3:
-        if array.shape[0] != 1:
-            raise ValueError(f"{name} must be (F, T) or (1, F, T), got shape {array.shape}")
-        array = array[0]
-    return array
-
-
-def check_dt(dt_ms: float | None) -> None:
-    """Raise ValueError unless `dt_ms` is None or a positive number."""
-    if dt_ms is not None and not (isinstance(dt_ms, numbers.Real) and 0 < float(dt_ms) < math.inf):
-        raise ValueError(f"dt_ms must be a positive number of milliseconds per bin, got {dt_ms!r}")
-
-
-def check_ncols(ncols: int) -> None:
-    """Raise ValueError unless `ncols` is an integer of at least 1."""
-    if isinstance(ncols, bool) or not isinstance(ncols, numbers.Integral) or int(ncols) < 1:
-        raise ValueError(f"ncols must be an integer of at least 1, got {ncols!r}")
-
-
-def check_axes(axes: Sequence[Any]) -> None:
-    """Raise TypeError unless all are panels of matplotlib."""
-    for ax in axes:
-        if not isinstance(ax, Axes):
-            raise TypeError(f"panels to draw into must be matplotlib Axes, got {type(ax).__name__}")
 
 
 def round_ticks(max_ticks: int, integer: bool = False) -> MaxNLocator:
@@ -98,7 +49,7 @@ def new_figure(figsize: tuple[float, float]) -> Figure:
     return Figure(figsize=figsize, layout="constrained")
 
 
-def wrapped(text: str, width_inches: float, size: str) -> str:
+def wrap(text: str, width_inches: float, size: str) -> str:
     """Break `text` into lines that fit into `width_inches`."""
     points = FontProperties(size=size).get_size_in_points()
     letters = max(8, int(width_inches * 72 / (0.55 * points)))  # a sans-serif letter is about 0.55 em wide
@@ -108,13 +59,68 @@ def wrapped(text: str, width_inches: float, size: str) -> str:
 def set_figure_title(fig: Figure, text: str | None) -> None:
     """Title the whole figure, wrapped to its width."""
     if text:
-        fig.suptitle(wrapped(text, 0.95 * fig.get_figwidth(), "large"), fontsize="large")
+        fig.suptitle(wrap(text, 0.95 * fig.get_figwidth(), "large"), fontsize="large")
 
 
 def set_axes_title(ax: Axes, text: str | None, width_inches: float) -> None:
     """Title one panel, wrapped to `width_inches`."""
     if text:
-        ax.set_title(wrapped(text, width_inches, LABEL_SIZE), fontsize=LABEL_SIZE)
+        ax.set_title(wrap(text, width_inches, LABEL_SIZE), fontsize=LABEL_SIZE)
+
+
+def open_panels(
+    axes: Sequence[Axes] | None,
+    contents: Sequence[str],
+    create: Callable[[], tuple[Figure, list[Axes]]],
+    title: str | None,
+) -> tuple[Figure, list[Axes]]:
+    """Return titled panels to draw into, one for each of `contents`: the given `axes`, or new ones."""
+    if axes is None:
+        fig, panels = create()
+        set_figure_title(fig, title)
+        return fig, panels
+    panels = list(np.ravel(np.asarray(axes, dtype=object)))
+    if len(panels) != len(contents):
+        raise ValueError(f"axes must hold {len(contents)} panels, for {', '.join(contents)}; got {len(panels)}")
+    check_axes(panels)
+    set_axes_title(panels[0], title, axes_width(panels[0]))
+    return figure_of(panels[0]), panels
+
+
+class FieldPanels(NamedTuple):
+    """The panels of one receptive field, and where in the grid they are."""
+
+    panels: list[Axes]
+    leftmost: bool
+    lowest: bool
+
+
+def open_grid(
+    titles: Sequence[str],
+    ncols: int,
+    tile: tuple[int, int],
+    tile_inches: tuple[float, float],
+    margin_inches: tuple[float, float],
+    figsize: tuple[float, float] | None,
+    suptitle: str | None,
+) -> tuple[Figure, list[FieldPanels]]:
+    """Return a new figure with a tile of panels, (rows, columns), for each of `titles`, and `ncols` tiles per row."""
+    ncols = min(check_integer("ncols", ncols), len(titles))
+    nrows = math.ceil(len(titles) / ncols)
+    if figsize is None:
+        wanted = (tile_inches[0] * ncols + margin_inches[0], tile_inches[1] * nrows + margin_inches[1])
+        figsize = (max(SMALLEST_INCHES[0], wanted[0]), max(SMALLEST_INCHES[1], wanted[1]))
+    fig = new_figure(figsize)
+    grid = fig.subplots(nrows * tile[0], ncols * tile[1], squeeze=False)
+    tiles = grid.reshape(nrows, tile[0], ncols, tile[1]).swapaxes(1, 2).reshape(nrows * ncols, -1)
+    for unused in tiles[len(titles) :].flat:
+        unused.remove()
+    set_figure_title(fig, suptitle)
+    fields = []
+    for k, (title, panels) in enumerate(zip(titles, tiles, strict=False)):
+        set_axes_title(panels[0], title, figsize[0] / ncols * 0.85)
+        fields.append(FieldPanels(list(panels), k % ncols == 0, k + ncols >= len(titles)))
+    return fig, fields
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -199,21 +205,6 @@ def frequency_ticks(frequencies_hz: np.ndarray, max_ticks: int) -> tuple[np.ndar
     return np.interp(khz * 1000, frequencies_hz, bands), [f"{value:g}" for value in khz]
 
 
-def check_frequencies(frequencies_hz: Any, n_bands: int) -> np.ndarray | None:
-    """Return the band centres as an array, or None; ValueError unless there is one per band, rising."""
-    if frequencies_hz is None:
-        return None
-    frequencies = as_array(frequencies_hz, "frequencies_hz", (1,))
-    if len(frequencies) != n_bands:
-        raise ValueError(f"frequencies_hz must hold one frequency per band: expected {n_bands}, got {len(frequencies)}")
-    if not np.isfinite(frequencies).all() or frequencies[0] < 0 or (np.diff(frequencies) <= 0).any():
-        raise ValueError(
-            "frequencies_hz must rise from the first band to the last, without negative or missing values; "
-            "flip the bands of stimulus and kernels if they fall"
-        )
-    return frequencies
-
-
 def label_frequencies(ax: Axes, frequencies: np.ndarray | None, n_bands: int, max_ticks: int = 6) -> str:
     """Set the ticks of a band axis and return the label that belongs to it."""
     if frequencies is None:
@@ -233,7 +224,7 @@ def draw_image(
     first_row: float = 0.0,
 ) -> AxesImage:
     """Draw `values` with rows centred on ``first_row, first_row + 1, …`` from bottom to top."""
-    vmin, vmax = limits if limits is not None else (None, None)
+    vmin, vmax = limits or (None, None)
     image = ax.imshow(
         np.ma.masked_invalid(values),
         origin="lower",
@@ -245,13 +236,3 @@ def draw_image(
     )
     declutter(ax, image=True)
     return image
-
-
-def check_titles(titles: Sequence[str] | None, count: int) -> None:
-    """Raise ValueError or TypeError unless there is one title per panel, or none at all."""
-    if titles is None:
-        return
-    if isinstance(titles, str) or not hasattr(titles, "__len__"):
-        raise TypeError(f"titles must be a list with one entry per receptive field, got {type(titles).__name__}")
-    if len(titles) != count:
-        raise ValueError(f"titles must have one entry per receptive field: expected {count}, got {len(titles)}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.plotting import _style
-from deepSTRF.plotting._style import Array
+from deepSTRF.plotting._arrays import Array, as_spectrogram, check_frequencies, correlation
 
 __all__ = ["compare_wav2spec_to_groundtruth"]
 
@@ -55,12 +55,12 @@ def compare_wav2spec_to_groundtruth(
 
     Raises
     ------
+    TypeError
+        If `wav2spec` is not a module.
     ValueError
-        Without ground truth, if the stimulus is no waveform, or something has the wrong shape.
+        If there is no ground truth, the stimulus is not a waveform, or a shape is wrong.
     IndexError
         If there is no such stimulus.
-    TypeError
-        If `wav2spec` is no module.
 
     Examples
     --------
@@ -77,13 +77,13 @@ def compare_wav2spec_to_groundtruth(
     (torch.Size([20, 200]), torch.Size([20, 200]))
     """
     if not isinstance(wav2spec, nn.Module):
-        raise TypeError(f"wav2spec must be a torch.nn.Module, got {type(wav2spec).__name__}")
+        raise TypeError(f"wav2spec must be a torch.nn.Module, got {describe_type(wav2spec)}")
     if ground_truth_stims is None:
         raise ValueError(
             "there is nothing to compare with: pass ground_truth_stims, the spectrograms of all stimuli, as the stims "
             "of the same data set without return_waveform"
         )
-    index = operator.index(stim_idx)
+    index = check_integer("stim_idx", stim_idx, least=None)
     for name, stims in (("ds", ds.stims), ("ground_truth_stims", ground_truth_stims)):
         if not -len(stims) <= index < len(stims):
             raise IndexError(f"there is no stimulus {index}: {name} has {len(stims)}")
@@ -93,13 +93,13 @@ def compare_wav2spec_to_groundtruth(
             f"stimulus {index} must be a waveform (1, T_audio), got shape {tuple(waveform.shape)}: open the data set "
             "with return_waveform=True"
         )
-    truth = torch.from_numpy(_style.as_spectrogram(ground_truth_stims[index], f"ground_truth_stims[{index}]")).float()
+    truth = torch.from_numpy(as_spectrogram(ground_truth_stims[index], f"ground_truth_stims[{index}]")).float()
     pred = _frames(wav2spec, waveform)
     n_bins = min(pred.shape[1], truth.shape[1])
     pred, truth = pred[:, :n_bins], truth[:, :n_bins]
     if z_score:
-        pred, truth = _standardised(pred), _standardised(truth)
-    return pred, truth, _drawn(pred, truth, ds, wav2spec, z_score, figsize, suptitle)
+        pred, truth = _standardise(pred), _standardise(truth)
+    return pred, truth, _draw(pred, truth, ds, wav2spec, z_score, figsize, suptitle)
 
 
 def _frames(wav2spec: nn.Module, waveform: Tensor) -> Tensor:
@@ -112,13 +112,13 @@ def _frames(wav2spec: nn.Module, waveform: Tensor) -> Tensor:
     return frames[0, 0].cpu().float()
 
 
-def _standardised(spectrogram: Tensor) -> Tensor:
+def _standardise(spectrogram: Tensor) -> Tensor:
     """Mean 0 and standard deviation 1; NaN, that is grey, where nothing varies."""
     centred = spectrogram - spectrogram.mean()
     return centred / centred.square().mean().sqrt()
 
 
-def _drawn(
+def _draw(
     pred: Tensor,
     truth: Tensor,
     ds: Any,
@@ -135,7 +135,7 @@ def _drawn(
     finite = finite[finite.isfinite()]
     limits = (float(finite.min()), float(finite.max())) if z_score and len(finite) else None
     centres = getattr(wav2spec, "centres_hz", None)
-    bands = (None if centres is None else _style.check_frequencies(centres, len(pred)), None)
+    bands = (None if centres is None else check_frequencies(centres, len(pred)), None)
     names = (type(wav2spec).__name__, "ground truth")
     for ax, values, name, frequencies in zip(panels, (pred, truth), names, bands, strict=True):
         image = _style.draw_image(ax, values.double().numpy(), (0.0, end), "magma", limits)
@@ -150,8 +150,7 @@ def _drawn(
     panels[1].set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
     title = [] if suptitle is None else [suptitle]
     if pred.shape == truth.shape:
-        with np.errstate(invalid="ignore"):
-            r = float(np.corrcoef(pred.flatten().double(), truth.flatten().double())[0, 1])
-        title.append(f"correlation {r:.2f}" if np.isfinite(r) else "correlation undefined")
+        r = correlation(pred, truth)
+        title.append(f"correlation {r:.2f}" if math.isfinite(r) else "correlation undefined")
     _style.set_figure_title(fig, ", ".join(title))
     return fig

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deepSTRF.plotting import _style
-from deepSTRF.plotting._style import Array
+from deepSTRF.plotting._arrays import Array, as_array, as_fields, check_dt, check_titles
 
 __all__ = ["plot_movie_fields", "strongest_pixel"]
 
@@ -32,8 +31,10 @@ def strongest_pixel(field: Array) -> tuple[int, int, int]:
 
     Raises
     ------
+    TypeError
+        If it is not an array of real numbers.
     ValueError
-        If it has another number of axes.
+        If it has another number of dimensions.
 
     Examples
     --------
@@ -43,7 +44,7 @@ def strongest_pixel(field: Array) -> tuple[int, int, int]:
     >>> strongest_pixel(field)
     (3, 7, 6)
     """
-    values = np.nan_to_num(_style.as_array(field, "field", (3,)))
+    values = np.nan_to_num(as_array(field, "field", (3,)))
     row, column, lag = np.unravel_index(np.abs(values).argmax(), values.shape)
     return int(row), int(column), int(lag)
 
@@ -66,30 +67,21 @@ def plot_movie_fields(
     ----------
     fields : array (K, H, W, T) or sequence of K arrays (H, W, T)
         Receptive fields, positive where light excites, the current bin last.
-    titles : sequence of K str, optional
-        Title of each field.
-    dt_ms : float, optional
-        Bin width in milliseconds. With it lags are in milliseconds, otherwise in bins.
-    ncols : int
-        Fields per row.
-    cmap : str
-        Diverging colour map.
-    suptitle : str, optional
-        Title of the figure.
-    figsize : (float, float), optional
-        Size of the figure in inches.
+    titles, dt_ms, ncols, cmap, suptitle, figsize
+        As in :func:`plot_strf_grid`.
 
     Returns
     -------
     fig : Figure
-        Not known to pyplot; keep it with ``fig.savefig``.
     axes : list of K pairs of Axes
         Map and time course.
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        Where there is no receptive field, where their shapes differ, or where there is not one title each.
+        If `fields` is empty, shapes differ, or the number of titles is not that of the fields.
 
     Examples
     --------
@@ -101,42 +93,16 @@ def plot_movie_fields(
     >>> axes[-1][1].get_xlabel()
     'lag (ms)'
     """
-    kernels = _as_fields(fields)
-    _style.check_titles(titles, len(kernels))
-    _style.check_dt(dt_ms)
-    _style.check_ncols(ncols)
-    ncols = min(ncols, len(kernels))
-    nrows = math.ceil(len(kernels) / ncols)
-    if figsize is None:
-        figsize = (FIELD_INCHES[0] * ncols + 0.5, FIELD_INCHES[1] * nrows + 0.8)
-    fig = _style.new_figure(figsize)
-    grid = fig.subplots(nrows, 2 * ncols, squeeze=False)
+    kernels = as_fields(fields, "fields", "H, W, T", functools.partial(as_array, ndims=(3,)))
+    check_dt(dt_ms)
+    fig, grid = _style.open_grid(
+        check_titles(titles, len(kernels)), ncols, (1, 2), FIELD_INCHES, (0.5, 0.8), figsize, suptitle
+    )
     pairs: list[tuple[Axes, Axes]] = []
-    for k in range(nrows * ncols):
-        row, column = divmod(k, ncols)
-        picture, course = grid[row, 2 * column], grid[row, 2 * column + 1]
-        if k >= len(kernels):
-            picture.remove()
-            course.remove()
-            continue
+    for kernel, ((picture, course), _, lowest) in zip(kernels, grid, strict=True):
+        _draw_field(picture, course, kernel, dt_ms, cmap, lowest)
         pairs.append((picture, course))
-        _draw_field(picture, course, kernels[k], dt_ms, cmap, lowest=k + ncols >= len(kernels))
-        if titles is not None:
-            _style.set_axes_title(picture, titles[k], figsize[0] / ncols * 0.85)
-    _style.set_figure_title(fig, suptitle)
     return fig, pairs
-
-
-def _as_fields(fields: Any) -> list[np.ndarray]:
-    if not isinstance(fields, Iterable):
-        raise ValueError(f"fields must be (K, H, W, T) or a sequence of (H, W, T), got {type(fields).__name__}")
-    kernels = [_style.as_array(field, f"fields[{k}]", (3,)) for k, field in enumerate(fields)]
-    if not kernels:
-        raise ValueError("fields is empty: expected at least one receptive field")
-    shapes = sorted({kernel.shape for kernel in kernels})
-    if len(shapes) > 1:
-        raise ValueError(f"fields are ragged: all receptive fields must have one shape (H, W, T), got {shapes}")
-    return kernels
 
 
 def _draw_field(picture: Axes, course: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, lowest: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deepSTRF.checks import describe_type
 from deepSTRF.plotting import _style
-from deepSTRF.plotting._style import Array
+from deepSTRF.plotting._arrays import (
+    Array,
+    as_array,
+    as_spectrogram,
+    check_axes,
+    check_dt,
+    check_frequencies,
+    check_same_length,
+    correlation,
+)
 
 __all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
 
@@ -23,20 +34,6 @@ def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)
         return np.asarray(np.nanmean(responses, axis=0))
-
-
-def _correlation(target: np.ndarray, pred: np.ndarray) -> float:
-    """Pearson correlation over the bins where both are there; NaN where it is undefined."""
-    both = np.isfinite(target) & np.isfinite(pred)
-    if both.sum() < 2:
-        return float("nan")
-    x, y = target[both], pred[both]
-    x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    # the rounding of the mean is all that is left of a constant trace
-    if norm <= 1e-12 * np.sqrt((target[both] @ target[both]) * (pred[both] @ pred[both])):
-        return float("nan")
-    return float(x @ y / norm)
 
 
 def _draw_traces(
@@ -86,7 +83,7 @@ def _draw_waveform(ax: Axes, waveform: np.ndarray, n_bins: int, dt_ms: float | N
 
 def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
     """Return a spectrogram (F, T), or a waveform (T_audio,) of whole bins."""
-    array = _style.as_array(stim, "stim", (1, 2, 3))
+    array = as_array(stim, "stim", (1, 2, 3))
     if array.ndim == 1:
         if len(array) % n_bins or len(array) == n_bins:
             raise ValueError(
@@ -94,7 +91,7 @@ def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
                 f"samples, at least 2, for each of the {n_bins} bins of the response; got shape {array.shape}"
             )
         return array
-    spectrogram = _style.as_spectrogram(array, "stim")
+    spectrogram = as_spectrogram(array, "stim")
     if spectrogram.shape[1] != n_bins:
         raise ValueError(
             f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
@@ -115,15 +112,6 @@ def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str
     ax.yaxis.set_major_locator(_style.round_ticks(4, integer=True))
     ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
     ax.set_ylabel("repeat", fontsize=_style.LABEL_SIZE)
-
-
-def _check_pred(pred: Any, n_bins: int) -> np.ndarray | None:
-    if pred is None:
-        return None
-    array = _style.as_array(pred, "pred", (1,))
-    if len(array) != n_bins:
-        raise ValueError(f"pred must have as many bins as the response: expected {n_bins}, got {len(array)}")
-    return array
 
 
 def _new_panels(n_panels: int, n_bins: int, figsize: tuple[float, float] | None) -> tuple[Figure, list[Axes]]:
@@ -188,8 +176,10 @@ def plot_stim_with_response(
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        For wrong shapes, times that differ, or a wrong number of axes.
+        If shapes or numbers of time bins don't fit together, or the number of axes is wrong.
 
     Examples
     --------
@@ -202,41 +192,28 @@ def plot_stim_with_response(
     >>> axes[-1].get_xlabel()
     'time (s)'
     """
-    _style.check_dt(dt_ms)
-    responses = np.atleast_2d(_style.as_array(response, "response", (1, 2)))
+    check_dt(dt_ms)
+    responses = np.atleast_2d(as_array(response, "response", (1, 2)))
     n_repeats, n_bins = responses.shape
     stimulus = _as_stimulus(stim, n_bins)
-    prediction = _check_pred(pred, n_bins)
-    target = _mean_over_repeats(responses) if psth is None else _style.as_array(psth, "psth", (1,))
-    if len(target) != n_bins:
-        raise ValueError(f"psth must have as many bins as the response: expected {n_bins}, got {len(target)}")
-    frequencies = None if stimulus.ndim == 1 else _style.check_frequencies(frequencies_hz, len(stimulus))
+    prediction = None if pred is None else check_same_length("pred", as_array(pred, "pred", (1,)), n_bins)
+    target = _mean_over_repeats(responses)
+    if psth is not None:
+        target = check_same_length("psth", as_array(psth, "psth", (1,)), n_bins)
+    frequencies = None if stimulus.ndim == 1 else check_frequencies(frequencies_hz, len(stimulus))
 
-    n_panels = 3 if n_repeats > 1 else 2
-    if axes is None:
-        fig, panels = _new_panels(n_panels, n_bins, figsize)
-        _style.set_figure_title(fig, title)
-    else:
-        panels = list(np.ravel(np.asarray(axes, dtype=object)))
-        if len(panels) != n_panels:
-            raise ValueError(
-                f"axes must hold {n_panels} panels for {n_repeats} repeat(s), got {len(panels)}: one for the "
-                "spectrogram, one for the repeats where there are several, one for the mean response"
-            )
-        _style.check_axes(panels)
-        fig = _style.figure_of(panels[0])
-        _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
+    contents = ("stimulus", "repeats", "mean response") if n_repeats > 1 else ("stimulus", "response")
+    create = functools.partial(_new_panels, len(contents), n_bins, figsize)
+    fig, panels = _style.open_panels(axes, contents, create, title)
     if stimulus.ndim == 1:
         _draw_waveform(panels[0], stimulus, n_bins, dt_ms)
     else:
         _draw_spectrogram(panels[0], stimulus, dt_ms, spec_cmap, frequencies)
     if n_repeats > 1:
         _draw_raster(panels[1], responses, dt_ms, raster_cmap)
-    _draw_traces(
-        panels[-1], target, prediction, dt_ms, "mean response" if n_repeats > 1 else "response", "prediction", True
-    )
-    for panel in panels[:-1]:
-        if axes is None:  # the panels share the time axis of the lowest one
+    _draw_traces(panels[-1], target, prediction, dt_ms, contents[-1], "prediction", True)
+    if axes is None:
+        for panel in panels[:-1]:  # they share the time axis of the lowest one
             panel.set_xlabel("")
             panel.tick_params(bottom=False, labelbottom=False)
     return fig, panels
@@ -275,8 +252,10 @@ def plot_psth_vs_pred(
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        Unless `target` and `pred` are one-dimensional and of the same length.
+        If `target` and `pred` are not one-dimensional and of the same length.
 
     Examples
     --------
@@ -286,15 +265,15 @@ def plot_psth_vs_pred(
     >>> float(ax.get_xlim()[1])  # 100 bins of 5 ms, in seconds
     0.5
     """
-    _style.check_dt(dt_ms)
-    target_array, pred_array = _style.as_array(target, "target", (1,)), _style.as_array(pred, "pred", (1,))
+    check_dt(dt_ms)
+    target_array, pred_array = as_array(target, "target", (1,)), as_array(pred, "pred", (1,))
     if target_array.shape != pred_array.shape:
         raise ValueError(
             f"target and pred must have the same length, got {len(target_array)} and {len(pred_array)} bins"
         )
     if ax is None:
         ax = _style.new_figure((6.5, 2.4)).subplots()
-    _style.check_axes([ax])
+    check_axes([ax])
     _draw_traces(ax, target_array, pred_array, dt_ms, target_label, pred_label, legend)
     _style.set_axes_title(ax, title, _style.axes_width(ax))
     return ax
@@ -327,16 +306,14 @@ def plot_neuron(
         What the model predicts.
     dt_ms : float
         Bin width in milliseconds.
-    frequencies_hz : array (F,), optional
-        Centre frequency of each band, rising. With it the frequency axis is in kHz, otherwise in bands.
+    frequencies_hz, figsize
+        As in :func:`plot_stim_with_response`.
     title : str, optional
         Which neuron and which stimulus; the scores are appended.
     scores : mapping of str to float, optional
         Scores to name in the title. Default: ``{"cc": correlation of psth and prediction}``. NaN reads "undefined".
     response_label : str
         Label of the response axis, with its unit.
-    figsize : (float, float), optional
-        Size of the figure in inches.
 
     Returns
     -------
@@ -347,8 +324,10 @@ def plot_neuron(
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        For wrong shapes or times that differ.
+        If shapes or numbers of time bins don't fit together.
 
     Examples
     --------
@@ -365,17 +344,17 @@ def plot_neuron(
     >>> [label.get_text() for label in axes[0].get_yticklabels()]
     ['0.5', '1', '2', '4', '8', '16']
     """
-    target = _mean_over_repeats(np.atleast_2d(_style.as_array(responses, "responses", (1, 2))))
+    if prediction is None:
+        raise TypeError("prediction must be an array (T,), got None; plot_stim_with_response draws data alone")
+    target = _mean_over_repeats(np.atleast_2d(as_array(responses, "responses", (1, 2))))
     if psth is not None:
-        target = _style.as_array(psth, "psth", (1,))
-    predicted = _check_pred(prediction, len(target))
-    if predicted is None:
-        raise ValueError("prediction is None: expected an array (T,); plot_stim_with_response draws data alone")
+        target = as_array(psth, "psth", (1,))
+    predicted = check_same_length("prediction", as_array(prediction, "prediction", (1,)), len(target))
     if scores is None:
-        scores = {"cc": _correlation(target, predicted)}
+        scores = {"cc": correlation(predicted, target)}
     if not isinstance(scores, Mapping):
-        raise ValueError(f"scores must be a dict of names to numbers, got {type(scores).__name__}")
-    values = {name: float(_style.as_array(value, f"score {name!r}", (0,))) for name, value in scores.items()}
+        raise TypeError(f"scores must be a dict of names to numbers, got {describe_type(scores)}")
+    values = {name: float(as_array(value, f"score {name!r}", (0,))) for name, value in scores.items()}
     named = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} undefined" for name, value in values.items()]
     fig, axes = plot_stim_with_response(
         spectrogram,

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from deepSTRF.checks import check_choice
 from deepSTRF.plotting import _style
-from deepSTRF.plotting._style import Array
+from deepSTRF.plotting._arrays import Array, as_array, check_axes
 
 __all__ = ["plot_cc_against_ceiling", "plot_learning_curves"]
 
@@ -36,7 +37,7 @@ def _number(value: Any, key: str) -> np.ndarray:
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{key} in the history must be numbers, got {value!r}") from error
+        raise TypeError(f"{key} in the history must be numbers, got {value!r}") from error
 
 
 def _metric_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -120,8 +121,10 @@ def plot_learning_curves(
 
     Raises
     ------
+    TypeError
+        If `history` is not a list of dicts of numbers, or `axes` are not Axes.
     ValueError
-        For an empty history, a monitor that it does not have, a bad `mode` or a wrong number of axes.
+        If `history` is empty or does not have the monitor, `mode` is unknown, or the number of axes is wrong.
 
     Examples
     --------
@@ -138,24 +141,17 @@ def plot_learning_curves(
     if not history:
         raise ValueError("history is empty: expected one dict per epoch, as Fitter.fit() returns it")
     if isinstance(history, Mapping) or not all(isinstance(row, Mapping) for row in history):
-        raise ValueError("history must be a list of one dict per epoch, as Fitter.fit() returns it")
-    if mode not in ("max", "min"):
-        raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
+        raise TypeError("history must be a list of one dict per epoch, as Fitter.fit() returns it")
+    check_choice("mode", mode, ("max", "min"))
     keys = sorted({key for row in history for key in row}, key=str)
     if monitor not in keys:
         raise ValueError(f"monitor {monitor!r} is not in the history; it has: {', '.join(map(str, keys))}")
-    if axes is None:
-        fig = _style.new_figure(figsize if figsize is not None else (7.2, 3.2))
-        panels = list(fig.subplots(1, 2))
-        _style.set_figure_title(fig, title)
-    else:
-        panels = list(np.ravel(np.asarray(axes, dtype=object)))
-        if len(panels) != 2:
-            raise ValueError(f"axes must hold 2 panels, for loss and scores, got {len(panels)}")
-        _style.check_axes(panels)
-        fig = _style.figure_of(panels[0])
-        _style.set_axes_title(panels[0], title, _style.axes_width(panels[0]))
 
+    def create() -> tuple[Figure, list[Axes]]:
+        new = _style.new_figure((7.2, 3.2) if figsize is None else figsize)
+        return new, list(new.subplots(1, 2))
+
+    fig, panels = _style.open_panels(axes, ("loss", "scores"), create, title)
     epochs = _number([row.get("epoch", index) for index, row in enumerate(history)], "epoch")
     _draw_curves(panels[0], history, epochs, "loss", "", _style.DATA_COLOUR)
     names = _metric_names(history)
@@ -200,10 +196,8 @@ def plot_cc_against_ceiling(
         where theirs is undefined.
     ax : Axes, optional
         Panel to draw into. Otherwise a new figure is made, ``ax.figure``, which pyplot does not know.
-    title : str, optional
-        Title of the panel.
-    figsize : (float, float), optional
-        Size of the new figure in inches.
+    title, figsize
+        As in :func:`plot_learning_curves`.
 
     Returns
     -------
@@ -212,8 +206,10 @@ def plot_cc_against_ceiling(
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        Unless all arrays have one value per neuron.
+        If the arrays don't all have one value per neuron.
 
     Examples
     --------
@@ -222,10 +218,10 @@ def plot_cc_against_ceiling(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['noise ceiling', 'neuron (n = 2)', 'undefined, left out (n = 1)']
     """
-    cc_array, ceiling_array = _style.as_array(cc, "cc", (1,)), _style.as_array(ceiling, "ceiling", (1,))
+    cc_array, ceiling_array = as_array(cc, "cc", (1,)), as_array(ceiling, "ceiling", (1,))
     single = np.zeros(len(cc_array), dtype=bool)
     if single_trial is not None:
-        single = _style.as_array(single_trial, "single_trial", (1,)).astype(bool)
+        single = as_array(single_trial, "single_trial", (1,)).astype(bool)
     if not len(cc_array) == len(ceiling_array) == len(single):
         raise ValueError(
             "cc, ceiling and single_trial must have one value per neuron, got "
@@ -233,7 +229,7 @@ def plot_cc_against_ceiling(
         )
     if ax is None:
         ax = _style.new_figure(figsize if figsize is not None else (3.9, 4.4)).subplots()
-    _style.check_axes([ax])
+    check_axes([ax])
 
     ceiling_array = np.where(single & np.isnan(ceiling_array), 1.0, ceiling_array)
     defined = np.isfinite(cc_array) & np.isfinite(ceiling_array)
@@ -288,7 +284,7 @@ def plot_cc_against_ceiling(
     if title:
         line = 1.4 * float(legend.get_texts()[0].get_fontsize())
         ax.set_title(
-            _style.wrapped(title, 0.8 * _style.figure_of(ax).get_figwidth(), _style.LABEL_SIZE),
+            _style.wrap(title, 0.8 * _style.figure_of(ax).get_figwidth(), _style.LABEL_SIZE),
             fontsize=_style.LABEL_SIZE,
             pad=14 + line * len(legend.get_texts()),
         )

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from deepSTRF.plotting import _style
-from deepSTRF.plotting._style import Array
+from deepSTRF.plotting._arrays import (
+    Array,
+    as_array,
+    as_fields,
+    as_spectrogram,
+    check_dt,
+    check_frequencies,
+    check_titles,
+)
 
 __all__ = ["plot_strf_grid", "plot_strf_recovery"]
 
-PANEL_INCHES = (1.75, 1.45)  # one receptive field, with its share of title and ticks
+FIELD_INCHES = (1.75, 1.45)  # one receptive field, with its share of title and ticks
 
 
 def _as_strfs(strfs: Any, name: str) -> list[np.ndarray]:
     """Return the receptive fields as a list of (F, T) arrays of one shape."""
     if isinstance(strfs, (np.ndarray, Tensor)) and strfs.ndim not in (3, 4):
         raise ValueError(f"{name} must be (K, F, T) or a sequence of (F, T), got shape {tuple(strfs.shape)}")
-    if not isinstance(strfs, Iterable):
-        raise ValueError(f"{name} must be (K, F, T) or a sequence of (F, T), got {type(strfs).__name__}")
-    kernels = list(strfs)
-    if not kernels:
-        raise ValueError(f"{name} is empty: expected at least one receptive field")
-    kernels = [_style.as_spectrogram(kernel, f"{name}[{k}]") for k, kernel in enumerate(kernels)]
-    shapes = sorted({kernel.shape for kernel in kernels})
-    if len(shapes) > 1:
-        raise ValueError(f"{name} are ragged: all receptive fields must have one shape (F, T), got {shapes}")
-    return kernels
+    return as_fields(strfs, name, "F, T", as_spectrogram)
 
 
 def _draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, limit: float) -> AxesImage:
@@ -60,7 +58,7 @@ def _label_outer(
     return label
 
 
-def _state_scale(ax: Axes, kernel: np.ndarray, limit: float) -> None:
+def _write_scale(ax: Axes, kernel: np.ndarray, limit: float) -> None:
     """Say in the panel what its deepest red and blue stand for, or that there is nothing to see."""
     if not np.isfinite(kernel).any():
         text = "undefined"
@@ -79,7 +77,7 @@ def _state_scale(ax: Axes, kernel: np.ndarray, limit: float) -> None:
     )
 
 
-def _strf_colour_bar(fig: Figure | SubFigure, image: AxesImage, axes: list[Axes], ticks_known: bool) -> None:
+def _draw_colour_bar(fig: Figure, image: AxesImage, axes: list[Axes], ticks_known: bool) -> None:
     """One bar beside the panels; where every panel has its own scale it only says which colour means what."""
     rows = max(1.0, len({round(ax.get_position().y0, 6) for ax in axes}))
     bar = fig.colorbar(image, ax=axes, shrink=min(1.0, 2.5 / rows), aspect=18, pad=0.02)
@@ -93,6 +91,14 @@ def _strf_colour_bar(fig: Figure | SubFigure, image: AxesImage, axes: list[Axes]
         limit = image.get_clim()[1]
         bar.set_ticks([-limit, 0.0, limit], labels=["−max", "0", "+max"])
         bar.set_label("suppression – excitation", fontsize=_style.NOTE_SIZE)
+
+
+def _label_figure(
+    fig: Figure, image: AxesImage, axes: list[Axes], ticks_known: bool, dt_ms: float | None, frequency_label: str
+) -> None:
+    _draw_colour_bar(fig, image, axes, ticks_known)
+    fig.supxlabel(_style.lag_label(dt_ms), fontsize=_style.LABEL_SIZE)
+    fig.supylabel(frequency_label, fontsize=_style.LABEL_SIZE)
 
 
 def plot_strf_grid(
@@ -141,8 +147,10 @@ def plot_strf_grid(
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        Where there is no receptive field, where their shapes differ, or where there is not one title each.
+        If `strfs` is empty, shapes differ, or the number of titles is not that of the receptive fields.
 
     Examples
     --------
@@ -155,37 +163,21 @@ def plot_strf_grid(
     [-97.5, 2.5]
     """
     kernels = _as_strfs(strfs, "strfs")
-    _style.check_titles(titles, len(kernels))
-    _style.check_dt(dt_ms)
-    _style.check_ncols(ncols)
+    check_dt(dt_ms)
     n_bands, n_lags = kernels[0].shape
-    frequencies = _style.check_frequencies(frequencies_hz, n_bands)
-
-    ncols = min(ncols, len(kernels))
-    nrows = math.ceil(len(kernels) / ncols)
-    if figsize is None:
-        figsize = (max(3.2, PANEL_INCHES[0] * ncols + 1.3), max(2.4, PANEL_INCHES[1] * nrows + 0.7))
-    fig = _style.new_figure(figsize)
-    grid = fig.subplots(nrows, ncols, squeeze=False)
-    axes: list[Axes] = list(grid.flat[: len(kernels)])
-    for unused in grid.flat[len(kernels) :]:
-        unused.remove()
-
-    frequency_label = ""
-    images = []
-    for k, (ax, kernel) in enumerate(zip(axes, kernels, strict=True)):
+    frequencies = check_frequencies(frequencies_hz, n_bands)
+    fig, grid = _style.open_grid(
+        check_titles(titles, len(kernels)), ncols, (1, 1), FIELD_INCHES, (1.3, 0.7), figsize, suptitle
+    )
+    frequency_label, images = "", []
+    for kernel, ((ax,), leftmost, lowest) in zip(kernels, grid, strict=True):
         limit = _style.symmetric_limit(*kernels) if shared_clim else _style.symmetric_limit(kernel)
         images.append(_draw_strf(ax, kernel, dt_ms, cmap, limit))
-        below = k + ncols
-        frequency_label = _label_outer(ax, k % ncols == 0, below >= len(kernels), frequencies, n_bands, n_lags, dt_ms)
+        frequency_label = _label_outer(ax, leftmost, lowest, frequencies, n_bands, n_lags, dt_ms)
         if not shared_clim or not np.isfinite(kernel).any():
-            _state_scale(ax, kernel, limit)
-        if titles is not None:
-            _style.set_axes_title(ax, titles[k], figsize[0] / ncols * 0.85)
-    _strf_colour_bar(fig, images[0], axes, ticks_known=shared_clim)
-    fig.supxlabel(_style.lag_label(dt_ms), fontsize=_style.LABEL_SIZE)
-    fig.supylabel(frequency_label, fontsize=_style.LABEL_SIZE)
-    _style.set_figure_title(fig, suptitle)
+            _write_scale(ax, kernel, limit)
+    axes = [panel for (panel,), _, _ in grid]
+    _label_figure(fig, images[0], axes, shared_clim, dt_ms, frequency_label)
     return fig, axes
 
 
@@ -214,32 +206,21 @@ def plot_strf_recovery(
     correlations : array (K,), optional
         Correlation of each pair (:func:`deepSTRF.analysis.strf_correlation`), named in its title. NaN reads
         "undefined".
-    titles : sequence of K str, optional
-        Title of each pair.
-    dt_ms : float, optional
-        Bin width in milliseconds. With it lags are in milliseconds, otherwise in bins.
-    frequencies_hz : array (F,), optional
-        Centre frequency of each band, rising. With it the frequency axis is in kHz, otherwise in bands.
-    ncols : int
-        Pairs per row.
-    cmap : str
-        Diverging colour map.
-    suptitle : str, optional
-        Title of the figure.
-    figsize : (float, float), optional
-        Size of the figure in inches.
+    titles, dt_ms, frequencies_hz, ncols, cmap, suptitle, figsize
+        As in :func:`plot_strf_grid`, with a title for each pair, and pairs per row.
 
     Returns
     -------
     fig : Figure
-        Not known to pyplot; keep it with ``fig.savefig``.
     axes : list of K pairs of Axes
         True and recovered.
 
     Raises
     ------
+    TypeError
+        If an argument has the wrong type.
     ValueError
-        Where numbers of pairs or bands, or the number of titles or correlations, don't agree.
+        If the numbers of pairs, bands, titles or correlations don't agree.
 
     Examples
     --------
@@ -251,51 +232,35 @@ def plot_strf_recovery(
     ['r = 0.98', 'r = 0.75', 'r undefined']
     """
     truths, estimates = _as_strfs(true, "true"), _as_strfs(recovered, "recovered")
-    _style.check_titles(titles, len(truths))
-    _style.check_dt(dt_ms)
-    _style.check_ncols(ncols)
+    check_dt(dt_ms)
     if len(truths) != len(estimates) or truths[0].shape[0] != estimates[0].shape[0]:
         raise ValueError(
             "true and recovered must agree in neurons and bands, got "
             f"({len(truths)}, {truths[0].shape[0]}, T) and ({len(estimates)}, {estimates[0].shape[0]}, T)"
         )
-    scores = None if correlations is None else _style.as_array(correlations, "correlations", (1,))
-    if scores is not None and len(scores) != len(truths):
-        raise ValueError(f"correlations must have one value per pair: expected {len(truths)}, got {len(scores)}")
+    headings = check_titles(titles, len(truths))
+    if correlations is not None:
+        scores = as_array(correlations, "correlations", (1,))
+        if len(scores) != len(truths):
+            raise ValueError(f"correlations must have one value per pair: expected {len(truths)}, got {len(scores)}")
+        named = [f"r = {score:.2f}" if np.isfinite(score) else "r undefined" for score in scores]
+        headings = [f"{title}\n{score}".strip() for title, score in zip(headings, named, strict=True)]
     n_bands = truths[0].shape[0]
     n_lags = max(truths[0].shape[1], estimates[0].shape[1])
-    frequencies = _style.check_frequencies(frequencies_hz, n_bands)
-
-    ncols = min(ncols, len(truths))
-    nrows = math.ceil(len(truths) / ncols)
-    if figsize is None:
-        figsize = (max(3.4, PANEL_INCHES[0] * ncols + 1.5), 2 * PANEL_INCHES[1] * nrows + 0.9)
-    fig = _style.new_figure(figsize)
-    grid = fig.subplots(2 * nrows, ncols, squeeze=False)
+    frequencies = check_frequencies(frequencies_hz, n_bands)
+    fig, grid = _style.open_grid(
+        headings, ncols, (2, 1), (FIELD_INCHES[0], 2 * FIELD_INCHES[1]), (1.5, 0.9), figsize, suptitle
+    )
     pairs: list[tuple[Axes, Axes]] = []
-    frequency_label, image = "", None
-    for k in range(nrows * ncols):
-        row, column = divmod(k, ncols)
-        pair = (grid[2 * row, column], grid[2 * row + 1, column])
-        if k >= len(truths):
-            for unused in pair:
-                unused.remove()
-            continue
-        pairs.append(pair)
-        for ax, kernel, name in zip(pair, (truths[k], estimates[k]), ("true", "recovered"), strict=True):
-            image = _draw_strf(ax, kernel, dt_ms, cmap, _style.symmetric_limit(kernel))
-            _state_scale(ax, kernel, _style.symmetric_limit(kernel))
-            lowest = ax is pair[1] and k + ncols >= len(truths)
-            frequency_label = _label_outer(ax, column == 0, lowest, frequencies, n_bands, n_lags, dt_ms)
-            if column == 0:
+    frequency_label, images = "", []
+    for truth, estimate, ((upper, lower), leftmost, lowest) in zip(truths, estimates, grid, strict=True):
+        pairs.append((upper, lower))
+        for ax, kernel, name in ((upper, truth, "true"), (lower, estimate, "recovered")):
+            limit = _style.symmetric_limit(kernel)
+            images.append(_draw_strf(ax, kernel, dt_ms, cmap, limit))
+            _write_scale(ax, kernel, limit)
+            frequency_label = _label_outer(ax, leftmost, lowest and ax is lower, frequencies, n_bands, n_lags, dt_ms)
+            if leftmost:
                 ax.set_ylabel(name, fontsize=_style.LABEL_SIZE)
-        parts = [] if titles is None else [str(titles[k])]
-        if scores is not None:
-            parts.append(f"r = {scores[k]:.2f}" if np.isfinite(scores[k]) else "r undefined")
-        _style.set_axes_title(pair[0], "\n".join(parts), figsize[0] / ncols * 0.85)
-    if image is not None:
-        _strf_colour_bar(fig, image, [ax for pair in pairs for ax in pair], ticks_known=False)
-    fig.supxlabel(_style.lag_label(dt_ms), fontsize=_style.LABEL_SIZE)
-    fig.supylabel(frequency_label, fontsize=_style.LABEL_SIZE)
-    _style.set_figure_title(fig, suptitle)
+    _label_figure(fig, images[-1], [ax for pair in pairs for ax in pair], False, dt_ms, frequency_label)
     return fig, pairs
