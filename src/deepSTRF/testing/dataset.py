@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.collate import neural_collate
-from deepSTRF.testing.errors import ContractError
+from deepSTRF.testing.errors import ContractError, contract_errors, require
 
 __all__ = ["check_dataset"]
 
@@ -39,7 +38,7 @@ def check_dataset(dataset: NeuralDataset | Callable[[], NeuralDataset]) -> None:
     Raises
     ------
     ContractError
-        If `dataset` is no such thing, or at the first part of the contract that does not hold; an AssertionError.
+        If `dataset` is something else, or at the first part of the contract that does not hold; an AssertionError.
 
     Examples
     --------
@@ -51,7 +50,7 @@ def check_dataset(dataset: NeuralDataset | Callable[[], NeuralDataset]) -> None:
     subject = dataset if isinstance(dataset, NeuralDataset) or not callable(dataset) else dataset()
     if not isinstance(subject, NeuralDataset):
         raise ContractError(f"expected a NeuralDataset or a function that makes one, got {type(subject).__name__}")
-    with _named_errors(subject, "validate()"):
+    with contract_errors(f"{type(subject).__name__}, validate() raised"):
         subject.validate()
     before = _fingerprint(subject)
     # Selections are the one thing that checks change on the data set itself: they get a copy of everything but tensors.
@@ -59,27 +58,15 @@ def check_dataset(dataset: NeuralDataset | Callable[[], NeuralDataset]) -> None:
         twin = copy.copy(subject)
         twin.reset_pop_selection()
         twin.reset_stim_selection()
-        with _named_errors(subject, name):
+        with contract_errors(f"{type(subject).__name__}, {name} raised"):
             check(twin)
         _expect(
             _fingerprint(subject) == before, subject, name, "changes the data set that it was called on or made from"
         )
 
 
-@contextmanager
-def _named_errors(dataset: NeuralDataset, where: str) -> Iterator[None]:
-    """Say which check an error came from."""
-    try:
-        yield
-    except ContractError:
-        raise
-    except Exception as error:
-        raise ContractError(f"{type(dataset).__name__}, {where}: raised {type(error).__name__}: {error}") from error
-
-
 def _expect(condition: Any, dataset: NeuralDataset, what: str, message: str) -> None:
-    if not condition:
-        raise ContractError(f"{type(dataset).__name__}, {what}: {message}")
+    require(bool(condition), f"{type(dataset).__name__}, {what}: {message}")
 
 
 def _fingerprint(dataset: NeuralDataset) -> tuple[Any, ...]:

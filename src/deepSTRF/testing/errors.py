@@ -1,7 +1,27 @@
-"""What the check suites raise."""
+"""What the check suites raise, and how."""
 
-__all__ = ["ContractError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["ContractError", "contract_errors", "require"]
 
 
 class ContractError(AssertionError):
     """A class breaks its contract; the message says which part, what was expected and what came."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ContractError with `message` unless `condition` holds."""
+    if not condition:
+        raise ContractError(message)
+
+
+@contextmanager
+def contract_errors(context: str) -> Iterator[None]:
+    """Turn any error into a ContractError that begins with `context`, what was tried."""
+    try:
+        yield
+    except ContractError:
+        raise
+    except Exception as error:
+        raise ContractError(f"{context}: {type(error).__name__}: {error}") from error
