@@ -18,8 +18,8 @@ import torch
 
 from deepSTRF.models import NeuralModel
 from deepSTRF.models.bin_by_bin import NotStreamableError
+from deepSTRF.registry import get_recipe, model_cards
 from deepSTRF.runs import FitOptions
-from deepSTRF.runs.recipes import get_recipe, recipe_names
 from deepSTRF.sweeps import Outcome, Run, Sweep, run_sweep
 
 PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
     options = parser.parse_args()
-    names = options.models or [name for name in recipe_names() if get_recipe(name).card.stimulus == "spectrogram"]
+    names = options.models or [name for name, card in model_cards().items() if card.stimulus == "spectrogram"]
     data = str(Path(options.data).resolve())
     runs = [
         Run(f"{name}-seed{seed}", FitOptions(dataset="ns1", data=data, model=name, seed=seed))

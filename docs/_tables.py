@@ -12,8 +12,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from deepSTRF.registry import dataset_cards
-from deepSTRF.runs.recipes import get_recipe, recipe_names
+from deepSTRF.registry import dataset_cards, get_recipe, model_cards
 
 
 class RegistryTable(Directive):
@@ -24,7 +23,7 @@ class RegistryTable(Directive):
         if kind == "datasets":
             rows = [asdict(card) for card in dataset_cards().values()]
         elif kind == "models":
-            rows = [asdict(recipe.card) | {"defaults": _settings(recipe)} for recipe in map(get_recipe, recipe_names())]
+            rows = [asdict(card) | {"defaults": _settings(get_recipe(name))} for name, card in model_cards().items()]
         else:
             raise self.error(f"registry-table knows datasets and models, not {kind!r}")
         columns = list(rows[0])

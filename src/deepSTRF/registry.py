@@ -1,35 +1,48 @@
-"""The two registries: which data sets and which models there are.
+"""The registries: which data sets and which models there are, and how each model is built and trained.
 
-A class registers itself with a small card, ``@register_dataset(DatasetCard(...))``. The command line, the tables in the
-docs and the contract tests read the registries, so a new class is listed and tested on the day it is written.
+A class registers itself with a card, ``@register_dataset(DatasetCard(...))`` or ``@register_model(ModelCard(...),
+Recipe(...))``. The command line, the docs, the benchmark and the contract tests read the registries, so a new class is
+listed, documented and tested on the day it is written.
+
+A class that is not part of deepSTRF is named by its file, ``path/to/mymodel.py:MyModel``, wherever a name is expected.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
+import inspect
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
 
-from deepSTRF.checks import unknown_name
+from deepSTRF.checks import describe_type, unknown_name
+from deepSTRF.files import expand_path
 
 __all__ = [
     "DatasetCard",
     "ModelCard",
+    "Recipe",
+    "Settings",
     "UnknownNameError",
     "dataset_cards",
     "get_dataset",
+    "get_dataset_card",
     "get_model",
+    "get_model_card",
+    "get_recipe",
     "model_cards",
+    "models_in_file",
     "register_dataset",
     "register_model",
 ]
 
 C = TypeVar("C", bound=type)
-
-# Importing these modules runs the decorators.
-_DATASET_MODULES = ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio", "deepSTRF.datasets.video")
-_MODEL_MODULES = ("deepSTRF.models.audio", "deepSTRF.models.video")
 
 
 class UnknownNameError(KeyError):
@@ -93,75 +106,309 @@ class ModelCard:
     stimulus: str = "spectrogram"
 
 
-_datasets: dict[str, tuple[DatasetCard, type]] = {}
-_models: dict[str, tuple[ModelCard, type]] = {}
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of a recipe; see :class:`deepSTRF.runs.FitOptions`.
+
+    ``window_ms`` is the length of the receptive fields where a model has them. ``noise`` is the standard deviation of
+    the white noise that is added to the standardised training stimuli, new in every step: an augmentation that is worth
+    most where few sounds are recorded.
+    """
+
+    epochs: int = 200
+    patience: int = 20
+    batch_size: int = 1
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    loss: str = "mse"
+    monitor: str = "val_cc_norm"
+    window_ms: float = 150.0
+    noise: float = 0.0
 
 
-def _register(registry: dict[str, Any], card: Any) -> Callable[[C], C]:
-    if not isinstance(card, DatasetCard | ModelCard):
-        raise TypeError(f"a class is registered with a DatasetCard or ModelCard, got {type(card).__name__}: {card!r}")
+# From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.
+Build = Callable[[Any, Any, float], Any]
 
-    def decorate(cls: C) -> C:
-        if card.name in registry and registry[card.name][1].__qualname__ != cls.__qualname__:
-            raise ValueError(f"the name {card.name!r} is already registered for {registry[card.name][1]}")
-        registry[card.name] = (card, cls)
-        cls.card = card  # type: ignore[attr-defined]
-        return cls
 
-    return decorate
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is built from a recording and trained.
+
+    The classes keep the defaults that their papers and users know. A recipe may differ from them where that scores
+    better; ``docs/recipes.md`` says how each number was chosen, on validation scores only.
+
+    Parameters
+    ----------
+    settings : Settings or None
+        None for a model that is fitted in closed form.
+    build : callable, optional
+        ``(train, val, window_ms) -> model``, fitted already where `settings` is None. By default
+        :func:`deepSTRF.models.from_recording.build_model`.
+    per_cell_best : bool
+        Each neuron keeps its own best epoch.
+    fast_nonlinearity : float
+        Learning rate of gains, offsets and activations over that of the weights, for a start from known weights.
+    """
+
+    settings: Settings | None = field(default_factory=Settings)
+    build: Build = None  # type: ignore[assignment]  # get_recipe puts the default in its place
+    per_cell_best: bool = False
+    fast_nonlinearity: float = 1.0
+
+
+class _Entry(NamedTuple):
+    card: Any
+    cls: Any
+    recipe: Recipe | None = None
+
+
+@dataclass
+class _Registry:
+    """The classes of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        What to call them in messages.
+    base : str
+        Module and name of the class that they derive from.
+    modules : tuple of str
+        Importing these runs the decorators of all classes of deepSTRF.
+    default_card : callable
+        ``(name, summary, cls)`` to the card of a class that has none.
+    """
+
+    kind: str
+    base: str
+    modules: tuple[str, ...]
+    default_card: Callable[[str, str, Any], Any]
+    entries: dict[str, _Entry] = field(default_factory=dict)
+
+    def register(self, card: Any, recipe: Recipe | None) -> Callable[[C], C]:
+        if not isinstance(card, DatasetCard | ModelCard):
+            raise TypeError(f"a class is registered with a DatasetCard or ModelCard, got {describe_type(card)}")
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise TypeError(f"recipe must be a Recipe or None, got {describe_type(recipe)}")
+
+        def decorate(cls: Any) -> Any:
+            known = self.entries.get(card.name)
+            if known is not None and known.cls.__qualname__ != cls.__qualname__:
+                raise ValueError(f"the name {card.name!r} is already registered for {known.cls}")
+            self.entries[card.name] = _Entry(card, cls, recipe)
+            if "card" not in vars(cls) or cls.card.name == card.name:  # the first one of several names
+                cls.card = card
+            return cls
+
+        return decorate
+
+    def cards(self) -> dict[str, Any]:
+        for module in self.modules:
+            importlib.import_module(module)
+        return {name: self.entries[name].card for name in sorted(self.entries)}
+
+    def find(self, name: str) -> _Entry:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a {self.kind} must be a string, got {describe_type(name)}")
+        path, _, inner = name.rpartition(":")
+        if path.endswith(".py"):
+            return self._find_in_file(path, inner)
+        if name.endswith(".py"):
+            raise UnknownNameError(f"add the name of the class: {' or '.join(self.cards_in_file(name))}")
+        if name not in self.cards():
+            raise UnknownNameError(unknown_name(self.kind, name, self.cards()))
+        return self.entries[name]
+
+    def cards_in_file(self, path: str) -> dict[str, Any]:
+        found = self._entries_in_file(path)
+        if not found:
+            raise ValueError(f"{path} defines no class that derives from {self.base}")
+        return {f"{path}:{name}": entry.card for name, entry in found.items()}
+
+    def _find_in_file(self, path: str, name: str) -> _Entry:
+        found = self._entries_in_file(path)
+        if name in found:
+            return found[name]
+        if hasattr(_import_file(path), name):
+            raise ValueError(f"{path}:{name} must be a class that the file defines and that derives from {self.base}")
+        raise UnknownNameError(unknown_name(self.kind, name, found) + f" (in {path})")
+
+    def _entries_in_file(self, path: str) -> dict[str, _Entry]:
+        """The classes that the file defines, by their own names; a class may have more that it was registered under."""
+        module = _import_file(path)
+        base_module, _, base_name = self.base.rpartition(".")
+        base = getattr(importlib.import_module(base_module), base_name)
+        found = {
+            name: self._entry_of(cls, f"{path}:{name}")
+            for name, cls in vars(module).items()
+            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == module.__name__ and name[0] != "_"
+        }
+        more = {name: entry for name, entry in self.entries.items() if entry.cls.__module__ == module.__name__}
+        return found | {name: entry for name, entry in more.items() if entry.cls.card.name != name}
+
+    def _entry_of(self, cls: Any, name: str) -> _Entry:
+        if "card" in vars(cls):
+            return self.entries[cls.card.name]
+        summary = (inspect.getdoc(cls) if cls.__doc__ else None) or cls.__name__
+        return _Entry(self.default_card(name, summary.splitlines()[0], cls), cls)
+
+
+_files: dict[Path, tuple[int, ModuleType]] = {}
+
+
+def _import_file(path: str) -> ModuleType:
+    """Import a file that is in no package; again if it was changed since."""
+    file = expand_path(path, "the file").resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    changed = file.stat().st_mtime_ns
+    if file in _files and _files[file][0] == changed:
+        return _files[file][1]
+    name = f"{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.parent))  # as when the file is run: it may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ImportError(f"cannot import {path}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    _files[file] = (changed, module)
+    return module
+
+
+def _default_dataset_card(name: str, summary: str, cls: Any) -> DatasetCard:
+    split = next(iter(cls.protocols), "holdout:2")
+    return DatasetCard(name, summary, "", "", "", "", "", split)
+
+
+def _default_model_card(name: str, summary: str, cls: Any) -> ModelCard:
+    return ModelCard(name, summary, "", importlib.import_module(_FROM_RECORDING).stimulus_of(cls))
+
+
+_FROM_RECORDING = "deepSTRF.models.from_recording"
+_datasets = _Registry(
+    "data set",
+    "deepSTRF.datasets.NeuralDataset",
+    ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio", "deepSTRF.datasets.video"),
+    _default_dataset_card,
+)
+_models = _Registry(
+    "model",
+    "deepSTRF.models.NeuralModel",
+    ("deepSTRF.models.audio", "deepSTRF.models.video"),
+    _default_model_card,
+)
 
 
 def register_dataset(card: DatasetCard) -> Callable[[C], C]:
     """Register the decorated :class:`~deepSTRF.datasets.NeuralDataset` class under ``card.name``."""
-    return _register(_datasets, card)
+    return _datasets.register(card, None)
 
 
-def register_model(card: ModelCard) -> Callable[[C], C]:
-    """Register the decorated :class:`~deepSTRF.models.NeuralModel` class under ``card.name``."""
-    return _register(_models, card)
+def register_model(card: ModelCard, recipe: Recipe | None = None) -> Callable[[C], C]:
+    """Register the decorated :class:`~deepSTRF.models.NeuralModel` class under ``card.name``.
 
+    Parameters
+    ----------
+    card : ModelCard
+        A class may have several, each with a name and a recipe of its own.
+    recipe : Recipe, optional
+        How ``deepstrf fit`` builds and trains it; ``Recipe()`` by default.
 
-def _cards(registry: dict[str, Any], modules: tuple[str, ...]) -> dict[str, Any]:
-    for module in modules:
-        importlib.import_module(module)
-    return {name: registry[name][0] for name in sorted(registry)}
+    Examples
+    --------
+    >>> from deepSTRF.models.audio import Linear
+    >>> from deepSTRF.models.from_recording import build_model
+    >>> def build(train, val, window_ms):
+    ...     return build_model(Wide, train, val, window_ms)
+    >>> @register_model(ModelCard("wide", "twice the window", "unpublished"), Recipe(Settings(lr=3e-3), build))
+    ... class Wide(Linear):
+    ...     def __init__(self, n_frequency_bands=34, temporal_window_size=9, out_neurons=1):
+    ...         super().__init__(n_frequency_bands, 2 * temporal_window_size, out_neurons)
+    >>> get_model("wide") is Wide, get_recipe("wide").settings.lr
+    (True, 0.003)
+    """
+    return _models.register(card, recipe)
 
 
 def dataset_cards() -> dict[str, DatasetCard]:
     """All registered data sets: name to card, sorted by name."""
-    return _cards(_datasets, _DATASET_MODULES)
+    return _datasets.cards()
 
 
 def model_cards() -> dict[str, ModelCard]:
     """All registered models: name to card, sorted by name."""
-    return _cards(_models, _MODEL_MODULES)
+    return _models.cards()
 
 
-def _get(kind: str, registry: dict[str, Any], cards: dict[str, Any], name: str) -> type:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a {kind} is a string, got {type(name).__name__}; there are: {', '.join(cards)}")
-    if name not in cards:
-        raise UnknownNameError(unknown_name(kind, name, cards))
-    return registry[name][1]
+def models_in_file(path: str) -> dict[str, ModelCard]:
+    """The models that a file defines: the names that :func:`get_model` takes, ``path:Class``, to their cards.
+
+    Raises
+    ------
+    FileNotFoundError, ImportError
+        If there is no such file, or it cannot be imported.
+    ValueError
+        If it defines no model.
+    """
+    return _models.cards_in_file(path)
 
 
-def get_dataset(name: str) -> type:
+def get_dataset(name: str) -> Any:
     """Return the data set class registered as `name`.
 
+    Parameters
+    ----------
+    name : str
+        A key of :func:`dataset_cards`, or ``path/to/mydata.py:MyDataset``.
+
     Raises
     ------
     UnknownNameError
         If there is none; the message lists the names.
+    FileNotFoundError, ImportError, ValueError
+        If there is no such file, it cannot be imported, or the name in it is not a data set class.
     """
-    return _get("data set", _datasets, dataset_cards(), name)
+    return _datasets.find(name).cls
 
 
-def get_model(name: str) -> type:
+def get_dataset_card(name: str) -> DatasetCard:
+    """Return the card of the data set that :func:`get_dataset` returns."""
+    return _datasets.find(name).card
+
+
+def get_model(name: str) -> Any:
     """Return the model class registered as `name`.
 
+    Parameters
+    ----------
+    name : str
+        A key of :func:`model_cards`, or ``path/to/mymodel.py:MyModel``.
+
     Raises
     ------
     UnknownNameError
         If there is none; the message lists the names.
+    FileNotFoundError, ImportError, ValueError
+        If there is no such file, it cannot be imported, or the name in it is not a model class.
     """
-    return _get("model", _models, model_cards(), name)
+    return _models.find(name).cls
+
+
+def get_model_card(name: str) -> ModelCard:
+    """Return the card of the model that :func:`get_model` returns."""
+    return _models.find(name).card
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return how the model that :func:`get_model` returns is built and trained; its ``build`` is callable."""
+    entry = _models.find(name)
+    recipe = entry.recipe or Recipe()
+    if recipe.build is not None:
+        return recipe
+    return replace(recipe, build=partial(importlib.import_module(_FROM_RECORDING).build_model, entry.cls))

@@ -72,6 +72,7 @@ ZOO = {
     "linear": _bands("linear"),
     "linear-nonlinear": _bands("linear-nonlinear"),
     "nrf": _bands("nrf", temporal_window_size=5, n_hidden=4),
+    "ridge": _bands("ridge"),
     "statenet": _bands("statenet"),
     "transformer": _bands("transformer", embedding_dim=8, context_window=6),
     "video-ln": _pixels("video-ln", temporal_window_size=4),

@@ -13,9 +13,6 @@ from deepSTRF.datasets.video import SimulatedMovieDataset
 from deepSTRF.models import NeuralModel
 from deepSTRF.registry import DatasetCard, register_dataset
 from deepSTRF.runs import FitOptions
-from deepSTRF.runs.movie_recipes import _places
-from deepSTRF.runs.recipes import RECIPES, get_recipe
-from deepSTRF.runs.recording import load_recording
 from deepSTRF.sweeps.sweep import _data_sha256
 
 NOTHING = {"species": "none", "area": "none", "paper": "none", "licence": "none", "default_split": "holdout:2"}
@@ -97,25 +94,6 @@ def test_what_a_sweep_knows_a_recording_by_is_what_the_model_takes():
         _data_sha256(FitOptions(dataset="tiny-sounds", model=model)) for model in ("linear", "statenet", "icnet")
     )
     assert spectrograms == also != waveforms
-
-
-@pytest.mark.parametrize(
-    ("dataset", "model"),
-    [("tiny-movies", "video-ln"), ("tiny-movies", "convgru"), ("tiny-movies", "convnet3d"), ("tiny-sounds", "icnet")],
-)
-def test_a_model_without_a_recipe_is_built_from_what_its_recording_has(dataset, model, monkeypatch):
-    parts = load_recording(FitOptions(dataset=dataset, model=model)).parts
-    monkeypatch.delitem(RECIPES, model)
-    built = get_recipe(model).build(parts["train"], parts["val"], 100.0)
-    stim = parts["test"].stims[0]
-    assert built(stim[None]).shape == (1, built.O, 1, 60)
-
-
-def test_neurons_are_placed_where_they_look():
-    ds = SimulatedMovieDataset(n_neurons=6, n_stims=4, spatial_resol=(8, 12))
-    ds.responses[1][0] = torch.full_like(ds.responses[1][0], torch.nan)
-    centres = torch.tensor([[meta["row"], meta["column"]] for meta in ds.nrn_meta])
-    assert ((_places(ds, n_lags=12) - centres).abs() < 1.1).all()
 
 
 @pytest.mark.slow

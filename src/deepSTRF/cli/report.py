@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.cli.options import format_number
-from deepSTRF.registry import dataset_cards
+from deepSTRF.registry import dataset_cards, get_recipe, model_cards
 from deepSTRF.runs.evaluate import Evaluation
-from deepSTRF.runs.recipes import get_recipe, recipe_names
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import RunResult
 from deepSTRF.training.fitter import Fitter, _to_scalar
@@ -126,10 +125,10 @@ def dataset_entries() -> list[dict[str, Any]]:
 def model_entries() -> list[dict[str, Any]]:
     """The cards of the models, with the defaults of their recipes."""
     entries = []
-    for name in recipe_names():
+    for name, card in model_cards().items():
         recipe = get_recipe(name)
         settings = "closed form" if recipe.settings is None else dataclasses.asdict(recipe.settings)
-        entries.append({**dataclasses.asdict(recipe.card), "defaults": settings})
+        entries.append({**dataclasses.asdict(card), "defaults": settings})
     return entries
 
 

@@ -18,6 +18,7 @@ from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.files import to_plain, write_json
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
 from deepSTRF.runs.options import LOGGERS, FitOptions, RunError
@@ -170,7 +171,7 @@ def _score(run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: 
         "epochs": None if run.settings is None else len(history),
     }
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
-    waveforms = run.recipe.card.stimulus == "waveform"
+    waveforms = get_model_card(run.options.model).stimulus == "waveform"
     strfs = None if waveforms else receptive_fields(model, n_lags=run.n_lags)
     recovery = None
     if strfs is not None and hasattr(recording.dataset, "true_strfs"):

@@ -8,9 +8,8 @@ from typing import Any
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.video import VideoNeuralDataset
-from deepSTRF.registry import dataset_cards, get_dataset
+from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
 from deepSTRF.runs.options import FitOptions, RunError
-from deepSTRF.runs.recipes import get_recipe
 
 __all__ = ["Recording", "load_recording"]
 
@@ -48,7 +47,7 @@ def load_recording(options: FitOptions) -> Recording:
     """
     cls = get_dataset(options.dataset)
     dataset = cls(**_arguments(cls, options))
-    split = options.split or dataset_cards()[options.dataset].default_split
+    split = options.split or get_dataset_card(options.dataset).default_split
     indices = dataset.split_indices(split)._asdict()
     dataset.standardize_stims(list(indices["train"]), per_band=False)
     parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
@@ -71,7 +70,7 @@ def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:
         arguments["path"] = options.data
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
-    stimulus = get_recipe(options.model).card.stimulus
+    stimulus = get_model_card(options.model).stimulus
     if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
         takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
         raise RunError(f"{options.model} takes {takes}, and the data set {options.dataset!r} has {has}")

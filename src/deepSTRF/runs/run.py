@@ -16,9 +16,10 @@ from torch import Tensor
 import deepSTRF
 from deepSTRF.checks import check_device
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions
-from deepSTRF.runs.recipes import Recipe, Settings, get_recipe, resolve_settings
+from deepSTRF.runs.recipes import resolve_settings
 from deepSTRF.runs.recording import Recording, load_recording
 
 __all__ = ["Run", "RunResult", "prepare_run"]

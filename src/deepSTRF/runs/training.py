@@ -13,9 +13,9 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.registry import Settings
 from deepSTRF.runs.folder import TRAINING_FOLDER
 from deepSTRF.runs.options import Interrupted
-from deepSTRF.runs.recipes import WINDOW_MS, Settings
 from deepSTRF.runs.run import EpochCallback, Run
 from deepSTRF.training import Fitter, set_random_seed
 
@@ -50,7 +50,7 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
     recipe, settings = run.recipe, run.settings
     train, val = run.recording.parts["train"], run.recording.parts["val"]
     if settings is None:
-        model = recipe.build(train, val, WINDOW_MS)
+        model = recipe.build(train, val, Settings.window_ms)
         loader = _loader(val, 1, shuffle=False)
         scores = Fitter(model, loader, loader, device=run.device).evaluate(loader)
         return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]

@@ -14,10 +14,10 @@ from typing import Any
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.files import expand_path
-from deepSTRF.registry import UnknownNameError, get_dataset
+from deepSTRF.registry import UnknownNameError, get_dataset, get_recipe
 from deepSTRF.runs.folder import absolute_name, short_name
 from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
-from deepSTRF.runs.recipes import get_recipe, resolve_settings
+from deepSTRF.runs.recipes import resolve_settings
 
 __all__ = ["Run", "Sweep", "read_sweep"]
 

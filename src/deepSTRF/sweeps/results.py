@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.files import write_file
-from deepSTRF.registry import dataset_cards
+from deepSTRF.registry import get_dataset_card, get_recipe
 from deepSTRF.runs.options import OPTIONS, FitOptions
-from deepSTRF.runs.recipes import get_recipe, resolve_settings
+from deepSTRF.runs.recipes import resolve_settings
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
 
 __all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
@@ -87,7 +87,7 @@ def _varied(runs: Iterable[FitOptions]) -> list[str]:
 @functools.cache
 def _with_defaults(options: FitOptions) -> dict[str, Any]:
     settings = resolve_settings(get_recipe(options.model), options)
-    used = vars(options) | {"split": options.split or dataset_cards()[options.dataset].default_split}
+    used = vars(options) | {"split": options.split or get_dataset_card(options.dataset).default_split}
     return used | ({} if settings is None else vars(settings))
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.files import lock
+from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import fit_run
 from deepSTRF.runs.options import FitOptions, RunError
-from deepSTRF.runs.recipes import get_recipe
 from deepSTRF.runs.recording import load_recording
 from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.sweeps.cluster import connect, on_cluster
@@ -150,7 +150,7 @@ def _is_complete(run: Run, out: Path) -> bool:
 def _data_sha256(options: FitOptions) -> str:
     """The fingerprint of a recording, loaded once for all models that take the same kind of stimulus."""
     recording = (
-        get_recipe(options.model).card.stimulus,
+        get_model_card(options.model).stimulus,
         options.dataset,
         *(getattr(options, name) for name in DATASET_OPTIONS),
     )

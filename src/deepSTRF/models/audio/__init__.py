@@ -4,8 +4,10 @@ from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.audio.convnet import ConvNet2D
 from deepSTRF.models.audio.dnet import DNet
 from deepSTRF.models.audio.icnet import ICNet
-from deepSTRF.models.audio.linear import Linear, LinearNonlinear
+from deepSTRF.models.audio.linear import Linear
+from deepSTRF.models.audio.linear_nonlinear import LinearNonlinear
 from deepSTRF.models.audio.nrf import NetworkReceptiveField
+from deepSTRF.models.audio.ridge import Ridge, fit_ridge
 from deepSTRF.models.audio.statenet import StateNet
 from deepSTRF.models.audio.transformer import Transformer
 
@@ -17,6 +19,8 @@ __all__ = [
     "Linear",
     "LinearNonlinear",
     "NetworkReceptiveField",
+    "Ridge",
     "StateNet",
     "Transformer",
+    "fit_ridge",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,13 +12,20 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, with_past
+from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
 from deepSTRF.models.layers import CausalLayerNorm
+from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["ConvNet2D"]
 
 N_CONVOLUTIONS = 3
+
+
+def _build(train: Any, val: Any, window_ms: float) -> ConvNet2D:
+    prefiltering = make_prefiltering("adaptrans", train.F, train.dt)
+    return start_at_mean_response(shaped_model(ConvNet2D, train, window_ms, prefiltering=prefiltering), train)
 
 
 @register_model(
@@ -25,7 +33,8 @@ N_CONVOLUTIONS = 3
         name="convnet2d",
         summary="Three convolutions over time and frequency, a hidden layer, all shared by the neurons",
         paper="Pennington & David (2023), https://doi.org/10.1371/journal.pcbi.1011110",
-    )
+    ),
+    Recipe(REGULARISED, _build),
 )
 class ConvNet2D(AudioEncodingModel):
     """Three convolutions over time and frequency, and a small fully connected network that reads the neurons.

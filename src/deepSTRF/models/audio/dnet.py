@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_fraction, check_integer, check_positive
+from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.audio.nrf import hidden_receptive_field
+from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["DNet"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> DNet:
+    activation = ParametricSoftplus(train.N_neurons)
+    model = shaped_model(DNet, train, window_ms, n_hidden=50, output_activation=activation)
+    return start_at_mean_response(model, train)
 
 
 @register_model(
@@ -20,7 +30,8 @@ __all__ = ["DNet"]
         name="dnet",
         summary="A hidden layer of shared receptive fields, each with its own decaying memory",
         paper="Rahman et al. (2019), https://doi.org/10.1371/journal.pcbi.1006618",
-    )
+    ),
+    Recipe(REGULARISED, _build),
 )
 class DNet(AudioEncodingModel):
     """A network with one hidden layer whose units integrate over time, each with its own learnt time constant.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,12 +12,18 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, step, with_past
+from deepSTRF.models.from_recording import shaped_model
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd
 from deepSTRF.models.wav2spec.sincnet import SincNet
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["ICNet"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> ICNet:
+    # A quarter of the published channels: one minute of sound does not need five million parameters.
+    return shaped_model(ICNet, train, window_ms, n_filters=24, encoder_channels=32)
 
 
 @register_model(
@@ -25,7 +32,8 @@ __all__ = ["ICNet"]
         summary="Deep convolutional encoder of the waveform, shared by all neurons",
         paper="Drakopoulos et al. (2025), https://doi.org/10.1038/s42256-025-01104-9",
         stimulus="waveform",
-    )
+    ),
+    Recipe(Settings(epochs=30, patience=10, lr=1e-3, loss="poisson"), _build),
 )
 class ICNet(AudioEncodingModel):
     """A model of the inferior colliculus that hears the waveform.

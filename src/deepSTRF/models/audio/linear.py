@@ -1,17 +1,15 @@
-"""The classical receptive field models: linear, and linear-nonlinear."""
+"""The classical receptive field model: linear."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
-from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.readouts import STRFReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
-__all__ = ["Linear", "LinearNonlinear"]
+__all__ = ["Linear"]
 
 
 @register_model(
@@ -19,7 +17,8 @@ __all__ = ["Linear", "LinearNonlinear"]
         name="linear",
         summary="One spectro-temporal receptive field per neuron",
         paper="Aertsen & Johannesma (1981), https://doi.org/10.1007/BF00336731",
-    )
+    ),
+    Recipe(Settings(epochs=100, lr=3e-3, weight_decay=0.1, batch_size=2, patience=15, noise=0.3)),
 )
 class Linear(AudioEncodingModel):
     """One spectro-temporal receptive field (STRF) per neuron: a convolution with the recent spectrogram.
@@ -96,58 +95,3 @@ class Linear(AudioEncodingModel):
         if polarity not in ("ON", "OFF"):
             raise ValueError(f"polarity must be 'ON' or 'OFF', got {polarity!r}")
         return self.readout.STRF_weight(polarity if self.C_in > 1 else "ON")
-
-
-@register_model(
-    ModelCard(
-        name="linear-nonlinear",
-        summary="One receptive field per neuron and a soft rectifier",
-        paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
-    )
-)
-class LinearNonlinear(Linear):
-    """One receptive field per neuron, followed by a static nonlinearity.
-
-    ``y[n, t] = f_n(g[n] · (w[n] * x)[t] + h[n])``; f is :class:`~deepSTRF.models.activations.ParametricSoftplus`
-    unless `output_activation` is given.
-
-    Parameters
-    ----------
-    n_frequency_bands : int
-        Bands F.
-    temporal_window_size : int
-        Window T in bins.
-    out_neurons : int
-        Number of neurons N.
-    output_activation : torch.nn.Module, optional
-        Acts on ``(B, T, N)``.
-    prefiltering : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
-    kernel : torch.nn.Module, optional
-        See :class:`~deepSTRF.models.layers.CausalSTRFConv`.
-
-    References
-    ----------
-    Chichilnisky (2001), A simple white noise analysis of neuronal light responses,
-    https://doi.org/10.1088/0954-898X/12/2/306
-
-    Examples
-    --------
-    >>> import torch
-    >>> model = LinearNonlinear(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
-    >>> bool((model(torch.randn(2, 1, 34, 100)) > 0).all())
-    True
-    """
-
-    def __init__(
-        self,
-        n_frequency_bands: int = 34,
-        temporal_window_size: int = 9,
-        out_neurons: int = 1,
-        output_activation: nn.Module | None = None,
-        prefiltering: nn.Module | None = None,
-        kernel: nn.Module | None = None,
-    ) -> None:
-        if output_activation is None:
-            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
-        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,11 +10,17 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
+from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["NetworkReceptiveField"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> NetworkReceptiveField:
+    model = shaped_model(NetworkReceptiveField, train, window_ms, n_hidden=50)
+    return start_at_mean_response(model, train)
 
 
 @register_model(
@@ -22,7 +28,8 @@ __all__ = ["NetworkReceptiveField"]
         name="nrf",
         summary="A hidden layer of receptive fields that all neurons share",
         paper="Harper et al. (2016), https://doi.org/10.1371/journal.pcbi.1005113",
-    )
+    ),
+    Recipe(REGULARISED, _build),
 )
 class NetworkReceptiveField(AudioEncodingModel):
     """A feed-forward network with one hidden layer over the recent spectrogram.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State
+from deepSTRF.models.from_recording import shaped_model, start_at_mean_response
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.lmu import LMU
@@ -19,7 +21,7 @@ from deepSTRF.models.layers.mamba import Mamba
 from deepSTRF.models.layers.rnn import RNN
 from deepSTRF.models.layers.s4 import S4, S4D
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["StateNet"]
 
@@ -37,12 +39,21 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+def _recipe(rnn_type: str, epochs: int = 50, patience: int = 10, lr: float = 3e-3) -> Recipe:
+    def build(train: Any, val: Any, window_ms: float) -> StateNet:
+        model = shaped_model(StateNet, train, window_ms, temporal_window_size=1, rnn_type=rnn_type)
+        return start_at_mean_response(model, train)
+
+    return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
+
+
 @register_model(
     ModelCard(
         name="statenet",
         summary="Locally connected spectral encoder and a recurrent core shared by all neurons",
         paper="Rançon, Masquelier & Cottereau (2025), https://doi.org/10.1038/s42003-025-08858-3",
-    )
+    ),
+    _recipe("GRU"),
 )
 class StateNet(AudioEncodingModel):
     """A stateful model: what it knows of the past is in the state of a recurrent layer, not in a window.
@@ -156,3 +167,18 @@ class StateNet(AudioEncodingModel):
         encoded = self.encoder_layers(bins).flatten(1).unflatten(0, (n_bins, n_stims))
         states, state = self.rnn(encoded.transpose(0, 1), state)
         return self.dropout(states).transpose(1, 2), state
+
+
+def _register_core(rnn_type: str, paper: str, **settings: Any) -> None:
+    """Register StateNet with another recurrent core under a name of its own."""
+    summary = f"StateNet with {rnn_type} as its recurrent core"
+    register_model(ModelCard(f"statenet-{rnn_type.lower()}", summary, paper), _recipe(rnn_type, **settings))(StateNet)
+
+
+_register_core("LSTM", "Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735")
+# Without gates, larger steps do not settle.
+_register_core("RNN", "Elman (1990), https://doi.org/10.1207/s15516709cog1402_1", epochs=150, patience=20, lr=5e-4)
+_register_core("LMU", "Voelker, Kajić & Eliasmith (2019), Legendre memory units, NeurIPS 32")
+_register_core("Mamba", "Gu & Dao (2023), https://doi.org/10.48550/arXiv.2312.00752")
+_register_core("S4", "Gu, Goel & Ré (2022), https://doi.org/10.48550/arXiv.2111.00396")
+_register_core("S4D", "Gu, Gupta, Goel & Ré (2022), https://doi.org/10.48550/arXiv.2206.11893")

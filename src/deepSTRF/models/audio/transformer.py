@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_fraction, check_integer
+from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, with_past
+from deepSTRF.models.from_recording import shaped_model, start_at_mean_response, window_bins
 from deepSTRF.models.layers.attention_parts import SinusoidalPositionalEncoding
 from deepSTRF.models.layers.causal_transformer import CausalTransformerEncoder
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["Transformer"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> Transformer:
+    window = window_bins(window_ms, train.dt)
+    model = shaped_model(
+        Transformer,
+        train,
+        window_ms,
+        # Two thirds of the window: attention over single bins does not learn from a minute of sound.
+        time_patch_size=max(1, round(window * 2 / 3)),
+        context_window=window,
+        output_activation=ParametricSoftplus(train.N_neurons),
+        norm_first=True,
+        dropout=0.2,
+    )
+    return start_at_mean_response(model, train)
 
 
 @register_model(
@@ -21,7 +41,8 @@ __all__ = ["Transformer"]
         name="transformer",
         summary="Causal attention over the past of the spectrogram, shared by all neurons",
         paper="Vaswani et al. (2017), https://doi.org/10.48550/arXiv.1706.03762",
-    )
+    ),
+    Recipe(Settings(epochs=120, patience=25, lr=5e-3, weight_decay=0.1), _build),
 )
 class Transformer(AudioEncodingModel):
     """A model that attends to its past: which earlier bins matter depends on the sound.

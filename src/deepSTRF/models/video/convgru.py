@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,12 +13,20 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.bin_by_bin import State
+from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model
 from deepSTRF.models.video.convolution import Conv3dCore, odd_int
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["ConvGRU", "ConvGRUNet"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> ConvGRUNet:
+    # The encoder sees the window, so that the recurrent layer learns what is slower.
+    model = shaped_model(ConvGRUNet, train, window_ms)
+    model.readout.place(place_neurons(train, model.T))
+    return model
 
 
 @register_model(
@@ -25,7 +35,9 @@ __all__ = ["ConvGRU", "ConvGRUNet"]
         summary="Convolutional encoder, convolutional GRU, and a readout that learns where each neuron looks",
         paper="Sinz et al. (2018), https://doi.org/10.1101/452672",
         stimulus="movie",
-    )
+    ),
+    # Two movies per step: a recurrent layer is slow for its bins, not for its movies.
+    Recipe(replace(MOVIES, batch_size=2, lr=2e-2, epochs=25), _build),
 )
 class ConvGRUNet(VideoEncodingModel):
     """A stateful model of movies: what it knows of the past is in a map of recurrent units, not in a window.

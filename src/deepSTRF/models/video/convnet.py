@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model, window_bins
 from deepSTRF.models.video.convolution import Conv3dCore
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["ConvNet3D"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> ConvNet3D:
+    # The layers together see the window.
+    n_lags = window_bins(window_ms, train.dt)
+    last = min(5, n_lags)
+    model = shaped_model(ConvNet3D, train, window_ms, temporal_kernels=(n_lags - last + 1, last))
+    model.readout.place(place_neurons(train, n_lags))
+    return model
 
 
 @register_model(
@@ -22,7 +33,8 @@ __all__ = ["ConvNet3D"]
         summary="Causal convolutions over space and time, and a readout that learns where each neuron looks",
         paper="Höfling et al. (2024), https://doi.org/10.7554/eLife.86860",
         stimulus="movie",
-    )
+    ),
+    Recipe(MOVIES, _build),
 )
 class ConvNet3D(VideoEncodingModel):
     r"""Feature maps that all neurons share, computed by causal 3-D convolutions; one position per neuron.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,12 +12,18 @@ from torch.nn import functional
 from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.bin_by_bin import State
+from deepSTRF.models.from_recording import MOVIES, shaped_model
 from deepSTRF.models.layers import LowRankSTRF, RaisedCosineSTRF
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
-from deepSTRF.registry import ModelCard, register_model
+from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["SpaceTimeKernel", "VideoLinearNonlinear"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> VideoLinearNonlinear:
+    # Two products of space and time: a centre and a surround that lags.
+    return shaped_model(VideoLinearNonlinear, train, window_ms, rank=2)
 
 
 @register_model(
@@ -25,7 +32,8 @@ __all__ = ["SpaceTimeKernel", "VideoLinearNonlinear"]
         summary="One spatio-temporal receptive field per neuron (full, or a sum of space × time) and a soft rectifier",
         paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
         stimulus="movie",
-    )
+    ),
+    Recipe(MOVIES, _build),
 )
 class VideoLinearNonlinear(VideoEncodingModel):
     """One spatio-temporal receptive field per neuron, followed by a static nonlinearity.

@@ -1,0 +1,159 @@
+"""The linear-nonlinear model, and how its training starts where the closed form ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deepSTRF.checks import check_integer
+from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.audio.linear import Linear
+from deepSTRF.models.audio.ridge import fit_ridge
+from deepSTRF.models.from_recording import shaped_model
+from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
+
+__all__ = ["LinearNonlinear", "start_from_ridge"]
+
+
+def _build(train: Any, val: Any, window_ms: float) -> LinearNonlinear:
+    ridge = fit_ridge(train, val, window_ms=window_ms)
+    model = shaped_model(LinearNonlinear, train, window_ms)
+    start_from_ridge(model, ridge, train.stims)
+    return model
+
+
+@register_model(
+    ModelCard(
+        name="linear-nonlinear",
+        summary="One receptive field per neuron and a soft rectifier",
+        paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
+    ),
+    Recipe(Settings(epochs=60, patience=10, lr=2e-4), _build, fast_nonlinearity=20.0),
+)
+class LinearNonlinear(Linear):
+    """One receptive field per neuron, followed by a static nonlinearity.
+
+    ``y[n, t] = f_n(g[n] · (w[n] * x)[t] + h[n])``; f is :class:`~deepSTRF.models.activations.ParametricSoftplus`
+    unless `output_activation` is given.
+
+    Parameters
+    ----------
+    n_frequency_bands : int
+        Bands F.
+    temporal_window_size : int
+        Window T in bins.
+    out_neurons : int
+        Number of neurons N.
+    output_activation : torch.nn.Module, optional
+        Acts on ``(B, T, N)``.
+    prefiltering : torch.nn.Module, optional
+        See :class:`AudioEncodingModel`.
+    kernel : torch.nn.Module, optional
+        See :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+
+    References
+    ----------
+    Chichilnisky (2001), A simple white noise analysis of neuronal light responses,
+    https://doi.org/10.1088/0954-898X/12/2/306
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = LinearNonlinear(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
+    >>> bool((model(torch.randn(2, 1, 34, 100)) > 0).all())
+    True
+    """
+
+    def __init__(
+        self,
+        n_frequency_bands: int = 34,
+        temporal_window_size: int = 9,
+        out_neurons: int = 1,
+        output_activation: nn.Module | None = None,
+        prefiltering: nn.Module | None = None,
+        kernel: nn.Module | None = None,
+    ) -> None:
+        if output_activation is None:
+            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)
+
+
+def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Float[Tensor, "1 F T"]]) -> None:
+    """Give an LN model the receptive fields of a ridge fit, on a scale on which it trains well.
+
+    On a few minutes of recording, gradient descent from random kernels needs care to get past ridge at all (see
+    docs/recipes.md). Started here, it only has to learn the nonlinearity and to adjust.
+
+    The kernels are scaled to unit variance of the drive over `stims`; the batch normalisation is frozen and holds mean
+    and scale, so that the input of the activation is the ridge prediction; the softplus gets its bend at that scale.
+
+    Parameters
+    ----------
+    model : LinearNonlinear
+        Changed in place. Its activation must be a :class:`~deepSTRF.models.activations.ParametricSoftplus`.
+    ridge : Linear
+        Of :func:`deepSTRF.models.audio.ridge.fit_ridge`, with the same bands, window and neurons.
+    stims : iterable of Tensor (1, F, T)
+        The training stimuli.
+
+    Raises
+    ------
+    ValueError
+        If the two models differ in shape, `model` has another activation or kernel, or the stimuli are fewer than two
+        bins or give `ridge` predictions that are not finite. `model` is as it was then.
+    TypeError
+        If one of the two is no linear model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.audio import Linear, LinearNonlinear
+    >>> ridge = Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).eval()
+    >>> model = LinearNonlinear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3)
+    >>> stims = [torch.randn(1, 8, 100)]
+    >>> start_from_ridge(model, ridge, stims)
+    >>> drive = model.readout.bn(model.readout.strf(stims[0][None]).squeeze(2))
+    >>> torch.allclose(drive, ridge(stims[0][None])[:, :, 0], atol=1e-5)
+    True
+    """
+    for name, value in (("model", model), ("ridge", ridge)):
+        if not isinstance(value, Linear):
+            raise TypeError(f"{name} must be a Linear or LinearNonlinear, got {type(value).__name__}")
+    readout = model.readout
+    shapes = [(m.F, m.T, m.O, m.C_in) for m in (model, ridge)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the models must agree in (F, T, neurons, channels): got {shapes[0]} and {shapes[1]}")
+    if not isinstance(readout.activation, ParametricSoftplus):
+        raise ValueError(f"the output activation must be ParametricSoftplus, got {type(readout.activation).__name__}")
+    if not isinstance(readout.strf.kernel, torch.nn.Conv2d) or readout.strf.kernel.bias is None:
+        raise ValueError("the model must have the default kernel, with a bias")
+    kernel, offset = ridge.readout.effective_kernel()
+    with torch.no_grad():
+        drives = [ridge(stim[None])[0, :, 0] for stim in stims]
+        if sum(drive.shape[1] for drive in drives) < 2:
+            raise ValueError(f"stims must have at least two bins to scale the drive by, got {len(drives)} stimuli")
+        drive = torch.cat(drives, dim=1)
+        if not bool(drive.isfinite().all()):
+            raise ValueError(
+                "the predictions of ridge for stims are not finite: look for NaN in its kernels and in stims"
+            )
+        mean, scale = drive.mean(1), drive.std(1)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a neuron without data has no drive
+        readout.strf.kernel.weight.copy_(kernel / scale[:, None, None, None])
+        readout.strf.kernel.bias.copy_((offset - mean) / scale)
+        readout.bn.running_mean.zero_()
+        readout.bn.running_var.fill_(1 - readout.bn.eps)
+        readout.bn.weight.copy_(scale)
+        readout.bn.bias.copy_(mean)
+        readout.activation._raw_beta.copy_(_inverse_softplus(1 / scale))
+    readout.freeze_normalization()
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    """The x of softplus(x) = value; beyond 20 they are equal in float32."""
+    return torch.where(value > 20, value, torch.log(torch.expm1(value.clamp(min=math.ulp(1.0)))))

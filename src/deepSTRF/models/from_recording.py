@@ -1,0 +1,145 @@
+"""How models are built from a recording: what the recipes beside their classes share.
+
+A recording is known by its attributes only (F, dt, N_neurons, ...), never by its class.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deepSTRF.registry import Settings
+
+__all__ = [
+    "MOVIES",
+    "REGULARISED",
+    "build_model",
+    "place_neurons",
+    "shaped_model",
+    "start_at_mean_response",
+    "stimulus_of",
+    "window_bins",
+]
+
+M = TypeVar("M", bound=nn.Module)
+
+# Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
+REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
+
+MOVIES = Settings(epochs=20, patience=5, lr=1e-2, loss="poisson", window_ms=200.0)
+
+
+def window_bins(window_ms: float, dt: float) -> int:
+    """Length of a window in bins, at least one.
+
+    Examples
+    --------
+    >>> window_bins(150.0, 5.0)
+    30
+    """
+    return max(1, round(window_ms / dt))
+
+
+def build_model(cls: type[M], train: Any, val: Any, window_ms: float) -> M:
+    """Build the model of a class that has no recipe of its own, with the defaults of its constructor."""
+    return start_at_mean_response(shaped_model(cls, train, window_ms), train)
+
+
+def shaped_model(cls: type[M], train: Any, window_ms: float, **options: Any) -> M:
+    """Make a model with the shape that a recording asks for.
+
+    Parameters
+    ----------
+    cls : type
+        Its constructor is given what it has parameters for: ``out_neurons``, ``n_frequency_bands``,
+        ``temporal_window_size``, ``spatial_resol`` and ``in_channels``, ``audio_fs`` and ``dt_ms``.
+    train : NeuralDataset
+        The training part of the recording.
+    window_ms : float
+        Length of the receptive fields.
+    **options : dict
+        Further arguments; they take precedence.
+
+    Raises
+    ------
+    TypeError
+        If the constructor needs other arguments.
+    """
+    shape = {
+        "out_neurons": train.N_neurons,
+        "n_frequency_bands": getattr(train, "F", None),
+        "temporal_window_size": window_bins(window_ms, train.dt),
+        "spatial_resol": (train.H, train.W) if hasattr(train, "H") else None,
+        "in_channels": getattr(train, "C", None),
+        "audio_fs": getattr(train, "audio_fs", None),
+        "dt_ms": train.dt,
+    }
+    parameters = inspect.signature(cls).parameters
+    arguments = {name: value for name, value in shape.items() if name in parameters and value is not None} | options
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and name not in arguments
+    ]
+    if missing:
+        raise TypeError(
+            f"{cls.__name__} needs the arguments {', '.join(missing)}, which a recording does not give: give them "
+            "defaults, or register the class with a Recipe that builds it"
+        )
+    return cls(**arguments)
+
+
+def stimulus_of(cls: type) -> str:
+    """What a model class without a card takes, by the parameters of its constructor and those of its bases.
+
+    Examples
+    --------
+    >>> from deepSTRF.models.video import ConvNet3D
+    >>> stimulus_of(ConvNet3D)
+    'movie'
+    """
+    if "audio_fs" in inspect.signature(cls).parameters:
+        return "waveform"
+    takes_frames = any("spatial_resol" in inspect.signature(base).parameters for base in cls.__mro__[:-1])
+    return "movie" if takes_frames else "spectrogram"
+
+
+def start_at_mean_response(model: M, train: Any) -> M:
+    """Let a linear readout begin at each neuron's mean response, which the first epochs would be spent on."""
+    layers = [module for module in model.readout.modules() if isinstance(module, nn.Linear)]  # type: ignore[union-attr]
+    if layers and layers[-1].bias is not None:
+        averaged = train.averaged()
+        responses = [_psths(averaged[i]) for i in range(len(averaged))]
+        longest = max(psths.shape[1] for psths in responses)
+        padded = [functional.pad(psths, (0, longest - psths.shape[1]), value=torch.nan) for psths in responses]
+        with torch.no_grad():
+            layers[-1].bias.copy_(torch.stack(padded).nanmean((0, 2)).nan_to_num(0.0))
+    return model
+
+
+def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
+    """Where each neuron looks: row and column of the strongest pixel of its spike-triggered average."""
+    average = torch.zeros(train.N_neurons, train.C, train.H, train.W, n_lags)
+    averaged = train.averaged()
+    for i in range(len(averaged)):
+        movie, responses = averaged[i]["stims"], _psths(averaged[i])
+        deviations = (responses - responses.nanmean(1, keepdim=True)).nan_to_num(0.0)
+        seen = functional.pad(movie, (n_lags - 1, 0))
+        for lag in range(n_lags):
+            average[..., lag] += torch.einsum("nt,chwt->nchw", deviations, seen[..., lag : lag + movie.shape[-1]])
+    strongest = average.square().sum((1, 4)).flatten(1).argmax(1)
+    return torch.stack([strongest // train.W, strongest % train.W], 1)
+
+
+def _psths(item: dict[str, Any]) -> Float[Tensor, "N T"]:
+    """Responses of an averaged recording to one stimulus, NaN where there are none."""
+    longest = max(response.shape[-1] for response in item["responses"])
+    rows = [functional.pad(r[0], (0, longest - r.shape[-1]), value=torch.nan) for r in item["responses"]]
+    return torch.stack(rows).to(item["stims"])
