@@ -135,7 +135,7 @@ def overhead_row(rounds: int) -> dict:
             fitter.history.append(row)
             fitter.keep_best(epoch, row["val_cc_norm"])
             trained = time.perf_counter()
-            fitter._save_training(fitter._resume_path)
+            fitter._saved_training.save()
             done = time.perf_counter()
             if epoch:
                 saving.append(1e3 * (done - trained))

@@ -82,7 +82,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes | memoryview | str]) 
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary[name], 0o644)  # mkstemp allows the owner only
+            old = folder / name
+            os.chmod(temporary[name], old.stat().st_mode & 0o777 if old.exists() else 0o644)  # mkstemp's is the owner's
         for name in contents:
             os.replace(temporary[name], folder / name)
     except BaseException as error:

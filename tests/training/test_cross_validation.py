@@ -236,7 +236,7 @@ def test_complete_splits_are_taken_as_they_are():
         ({"folds": 7}, ValueError, "3 to 6 folds"),
         ({"folds": True}, TypeError, "bool"),
         ({"folds": "loo"}, ValueError, "'leave-one-out'"),
-        ({"folds": 3.5}, TypeError, "whole number, 'leave-one-out' or a list, got 3.5"),
+        ({"folds": 3.5}, TypeError, "integer, 'leave-one-out' or a list, got 3.5"),
         ({"folds": []}, ValueError, "empty"),
         ({"folds": [[0, 1]]}, ValueError, "at least two"),
         ({"folds": [[0, 1, 2], [3, 4, 5]]}, ValueError, "fold 0 has no stimuli for: train"),
@@ -251,14 +251,14 @@ def test_complete_splits_are_taken_as_they_are():
         ({"folds": [Split((0,), (1,), (2,)), [3]]}, TypeError, "list of stimulus indices"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"seed": -1}, ValueError, "seed"),
-        ({"seed": 0.5}, TypeError, "whole numbers"),
+        ({"seed": 0.5}, TypeError, "seed must be an integer"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
         ({"fitter_kwargs": {"model": None}}, ValueError, "managed by cross_validate"),
         ({"fitter_kwargs": {"monitor": "val_fve"}}, UnknownMonitorError, "val_fve"),
         ({"fitter_kwargs": {"optimizer": 1e-3}}, TypeError, "functools.partial"),
     ],
 )
-def test_bad_arguments_are_refused_before_work_starts(options, error, match):
+def test_bad_arguments_are_errors_before_work_starts(options, error, match):
     def never(seed):
         pytest.fail("nothing may be made before the arguments are checked")
 
@@ -359,7 +359,7 @@ def test_selected_neurons_keep_their_order():
         assert float(result["pooled_cc"][row]) == pytest.approx(np.corrcoef(pred, psth)[0, 1], abs=1e-5)
 
 
-def test_an_empty_selection_is_refused_with_its_reason():
+def test_an_empty_selection_is_an_error_with_its_reason():
     dataset = make_dataset()
     dataset.S_sel = []
     with pytest.raises(ValueError, match=r"nothing to cross-validate.*selects no stimulus"):
@@ -381,7 +381,7 @@ def failing(folds):
 
 
 def test_a_failing_fold_is_reported_and_the_others_finish(three):
-    with pytest.warns(UserWarning, match="1 failed.*fold 1: RuntimeError: no luck"):
+    with pytest.warns(UserWarning, match="1 of 3 folds failed and are excluded .fold 1: RuntimeError: no luck"):
         result = validate(three.dataset, failing({1}), folds=3, batch_size=2, seed=4)
     assert list(result["failures"]) == [1]
     assert result["per_fold_histories"][1] == []

@@ -508,7 +508,7 @@ def test_a_loss_per_neuron_is_refused():
 
 
 def test_an_optimizer_of_another_model_is_refused():
-    with pytest.raises(ValueError, match="none of the model's parameters"):
+    with pytest.raises(ValueError, match="none of the model's trainable parameters"):
         make_fitter(optimizer=torch.optim.SGD(make_model().parameters(), lr=0.1))
 
 

@@ -463,7 +463,7 @@ def test_a_logger_is_closed_but_not_finalized_when_its_seed_fails(where):
         "model": {"model_factory": failing({1})},
         "loaders": {"loader_factory": failing({1}, make_loaders)},
     }[where]
-    with pytest.warns(UserWarning, match="1 failed"):
+    with pytest.warns(UserWarning, match="1 of 2 seeds failed"):
         fit(logger_factory=recorded(loggers), **factories)
     assert loggers[1].calls == ["closed"]
     assert loggers[0].calls[-1] == "closed"
@@ -526,12 +526,12 @@ def never(seed):
     [
         ({"n_seeds": 0}, ValueError, "n_seeds"),
         ({"n_seeds": -1}, ValueError, "n_seeds"),
-        ({"n_seeds": 2.5}, ValueError, "n_seeds"),
+        ({"n_seeds": 2.5}, TypeError, "n_seeds"),
         ({"seeds": []}, ValueError, "seeds is empty"),
-        ({"seeds": [0, -1]}, ValueError, r"\[-1\]"),
+        ({"seeds": [0, -1]}, ValueError, "got -1"),
         ({"seeds": [2**32]}, ValueError, "2\\*\\*32"),
-        ({"seeds": [0.5]}, TypeError, "whole numbers"),
-        ({"seeds": 3}, TypeError, "list of whole numbers"),
+        ({"seeds": [0.5]}, TypeError, "seed must be an integer"),
+        ({"seeds": 3}, TypeError, "list of integers"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
         ({"n_jobs": 1.5}, TypeError, "n_jobs"),
         ({"n_jobs": None}, TypeError, "n_jobs"),
@@ -551,13 +551,13 @@ def never(seed):
         ({"fitter_kwargs": {"scheduler": 0.9}}, TypeError, "scheduler"),
     ],
 )
-def test_bad_arguments_are_refused_before_work_starts(tmp_path, options, error, match):
+def test_bad_arguments_are_errors_before_work_starts(tmp_path, options, error, match):
     with pytest.raises(error, match=match):
         fit_multi_seed(never, never, output_dir=tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused_before_work_starts(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error_before_work_starts(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         fit_multi_seed(never, never, output_dir=tmp_path / "file" / "out")
@@ -588,7 +588,9 @@ def failing(seeds, factory=make_model):
 
 
 def test_a_failing_seed_is_reported_and_the_others_finish(tmp_path, three):
-    with pytest.warns(UserWarning, match=r"1 failed.*seed 2: RuntimeError: no luck with 2") as caught:
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 seeds failed and are excluded .seed 2: RuntimeError: no luck with 2"
+    ) as caught:
         result = fit(failing({2}), seeds=[5, 2, 9], output_dir=tmp_path)
     assert Path(caught[0].filename).name == "test_multi_seed.py"
     assert list(result["failures"]) == [2]
@@ -674,7 +676,7 @@ def test_large_data_failing_seeds_and_loader_workers_in_processes(three):
         if row["epoch"] == 0 and threading.current_thread() is threading.main_thread():
             row["lock"] = threading.Lock()  # cannot come back
 
-    with pytest.warns(UserWarning, match=r"(?s)2 failed.*seed 2: .*no luck with 2.*seed 4: .*pickle"):
+    with pytest.warns(UserWarning, match=r"(?s)2 of 4 seeds failed.*seed 2: .*no luck with 2.*seed 4: .*pickle"):
         result = fit(
             failing({2}),
             loaders,
@@ -694,14 +696,14 @@ def test_a_killed_worker_costs_its_own_seed_only(three):
             os.kill(os.getpid(), signal.SIGKILL)
         return make_model(seed)
 
-    with pytest.warns(UserWarning, match=r"1 failed.*seed 2: its worker process died: .*SIGKILL"):
+    with pytest.warns(UserWarning, match=r"1 of 3 seeds failed.*seed 2: its worker process died: .*SIGKILL"):
         result = fit(model, seeds=[5, 2, 9], n_jobs=2)
     assert list(result["failures"]) == [2]
     assert equal(result["per_seed_histories"], [three["per_seed_histories"][0], [], three["per_seed_histories"][2]])
     assert result["best_seed"] in (5, 9)
 
 
-def test_what_cannot_be_copied_to_a_worker_is_refused_before_work_starts():
+def test_what_cannot_be_copied_to_a_worker_is_an_error_before_work_starts():
     lock = threading.Lock()
 
     def model(seed):
@@ -719,7 +721,7 @@ def test_one_per_core_on_a_single_core_runs_here(monkeypatch):
     assert result["per_seed_val_process"].item() == os.getpid()
 
 
-def test_things_that_make_nothing_new_are_refused():
+def test_things_that_make_nothing_new_are_errors():
     for name, wrong in (("model_factory", make_model(0)), ("loader_factory", make_loaders(0))):
         with pytest.raises(TypeError, match=f"{name} must be a function that takes a seed"):
             fit(**{name: wrong})

@@ -19,7 +19,9 @@ from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models.audio import Linear
 from deepSTRF.training import Fitter, ResumeError, set_random_seed
 from deepSTRF.training.checkpoint import save_state
-from deepSTRF.training.resume import fingerprint, random_state, resume_path, set_random_state
+from deepSTRF.training.identity import fingerprint
+from deepSTRF.training.resume import resume_path
+from deepSTRF.training.seed import random_state, set_random_state
 from deepSTRF.utils import neural_collate
 
 
@@ -279,8 +281,8 @@ def test_bad_arguments():
     for options, error, words in [
         ({"resume": True}, ValueError, "ckpt_path"),
         ({"max_grad_norm": 0.0}, ValueError, "max_grad_norm must be positive"),
-        ({"max_epochs": 2.5}, ValueError, "whole number of epochs"),
-        ({"patience": True}, ValueError, "whole number of epochs"),
+        ({"max_epochs": 2.5}, TypeError, "max_epochs must be an integer"),
+        ({"patience": True}, TypeError, "patience must be an integer"),
         ({"optimizer": "adam"}, TypeError, "optimizer must be"),
         ({"scheduler": "cosine"}, TypeError, "scheduler must be"),
         ({"scheduler": torch.optim.lr_scheduler.ExponentialLR(other, 0.9)}, ValueError, "another optimizer"),

@@ -15,7 +15,8 @@ from deepSTRF.registry import dataset_cards, get_recipe, model_cards
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import RunResult
-from deepSTRF.training.fitter import Fitter, _to_scalar
+from deepSTRF.training.epochs import to_scalar
+from deepSTRF.training.fitter import Fitter
 
 __all__ = [
     "ProgressLine",
@@ -53,15 +54,12 @@ class ProgressLine:
         """Format the epoch `row` of `fitter`, before the fitter has judged it."""
         now = time.perf_counter()
         seconds, self.clock = now - self.clock, now
-        score = _to_scalar(row[fitter.monitor]) if fitter.monitor in row else math.nan
-        sign = 1.0 if fitter.mode == "max" else -1.0
-        better = not math.isnan(score) and (fitter.best_epoch is None or sign * score > sign * fitter.best_score)
-        best_epoch = row["epoch"] if better else fitter.best_epoch
-        best = score if better else fitter.best_score
-        left = fitter.patience - (row["epoch"] - (-1 if best_epoch is None else best_epoch))
+        score = to_scalar(row.get(fitter.monitor, math.nan))
+        better = fitter.is_better(score)
+        best, left = (score, fitter.patience) if better else (fitter.best_score, fitter.patience_left)
         return (
-            f"epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {_to_scalar(row['val_cc']):.3f}  "
-            f"cc_norm {_to_scalar(row['val_cc_norm']):.3f}  best {best:.4g}  {seconds:.2f} s  patience {left}"
+            f"epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "
+            f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  best {best:.4g}  {seconds:.2f} s  patience {left}"
         )
 
 

@@ -2,10 +2,9 @@
 
 from deepSTRF.training.config import auto_config, slug_from_config
 from deepSTRF.training.cross_validation import cross_validate
-from deepSTRF.training.fitter import Fitter, NonFiniteLossError, UnknownMonitorError
+from deepSTRF.training.errors import AllFitsFailedError, NonFiniteLossError, ResumeError, UnknownMonitorError
+from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.multi_seed import fit_multi_seed
-from deepSTRF.training.repeated import AllFitsFailedError
-from deepSTRF.training.resume import ResumeError
 from deepSTRF.training.seed import set_random_seed
 
 __all__ = [

@@ -1,106 +1,179 @@
-"""What the Fitter is given: its arguments before work starts, and what loaders, models and losses hand it then.
+"""Checks of the Fitter's arguments before work starts, and of what loaders, models and losses give it later.
 
-All of it is looked at without a number leaving the device.
+None of them waits for a number from the device.
 """
 
 from __future__ import annotations
 
-import math
-import numbers
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sized
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from deepSTRF.checks import describe_type
 
 __all__ = [
-    "check_arguments",
     "check_batch",
+    "check_function",
     "check_loader",
     "check_loss",
+    "check_metrics",
+    "check_model",
     "check_prediction",
+    "make_optimizer",
+    "make_scheduler",
 ]
 
+_DEFAULT_OPTIMIZER = functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=1e-4)
 _COLLATE = "deepSTRF.utils.neural_collate makes it: DataLoader(..., collate_fn=neural_collate)"
 
 
-def check_arguments(
-    *,
-    model: Any,
-    loss_fn: Any,
-    val_metrics: Any,
-    log_fn: Any,
-    mode: Any,
-    patience: Any,
-    max_epochs: Any,
-    max_grad_norm: Any,
-    ckpt_path: Any,
-    resume: Any,
-) -> None:
-    """Refuse arguments of a :class:`deepSTRF.training.Fitter` that would fail after hours, or mean nothing.
+# ---------------------------------------------------------------------- before work starts
+
+
+def check_model(model: Any) -> nn.Module:
+    """Return a model that can be trained.
 
     Raises
     ------
     TypeError
-        For a model, function or path that is none.
+        If it is not a module.
     ValueError
-        For values out of range.
+        If it is on the meta device.
     """
     if not isinstance(model, nn.Module):
         make = "; make an instance of it" if isinstance(model, type) else ""
         raise TypeError(f"model must be a torch.nn.Module, got {describe_type(model)}{make}")
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise ValueError("the model is on the meta device, which holds no numbers; make it on the cpu")
-    if mode not in ("max", "min"):
-        raise ValueError(f"mode must be 'max' or 'min', got {mode!r}")
-    for name, number in (("patience", patience), ("max_epochs", max_epochs)):
-        if isinstance(number, bool) or not isinstance(number, numbers.Integral) or number < 1:
-            raise ValueError(f"{name} must be a whole number of epochs, at least 1; got {number!r}")
-    if max_grad_norm is not None and not (
-        isinstance(max_grad_norm, numbers.Real) and 0 < float(max_grad_norm) < math.inf
-    ):
-        raise ValueError(f"max_grad_norm must be positive and finite, got {max_grad_norm!r}; leave it out to not clip")
-    if ckpt_path is not None and not isinstance(ckpt_path, (str, os.PathLike)):
-        raise TypeError(f"ckpt_path must be a path such as 'best.pt', got {describe_type(ckpt_path)}: {ckpt_path!r}")
-    if resume and ckpt_path is None:
-        raise ValueError("resume=True needs a ckpt_path: the state of the training is kept beside it")
-    _check_functions(loss_fn, val_metrics, log_fn)
+    return model
 
 
-def _check_functions(loss_fn: Any, val_metrics: Any, log_fn: Any) -> None:
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn must be a function (pred, responses) -> scalar tensor, got {describe_type(loss_fn)}")
-    if log_fn is not None and not callable(log_fn):
-        raise TypeError(
-            f"log_fn must be a function of the epoch dict, or None for silence; got {describe_type(log_fn)}"
-        )
-    if val_metrics is None:
-        return
-    if not isinstance(val_metrics, Mapping):
-        raise TypeError(f"val_metrics must be a dict such as {{'cc': corrcoef}}, got {describe_type(val_metrics)}")
-    for name, metric in val_metrics.items():
+def check_function(name: str, function: Any, signature: str) -> Any:
+    """Return `function`.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called.
+
+    Examples
+    --------
+    >>> check_function("log_fn", print, "(epoch_dict)") is print
+    True
+    """
+    if not callable(function):
+        raise TypeError(f"{name} must be a function {signature}, got {describe_type(function)}")
+    return function
+
+
+def check_metrics(metrics: Any) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return metrics as a dict.
+
+    Raises
+    ------
+    TypeError
+        If they are not a dict of names and functions.
+    ValueError
+        If one is called ``loss``.
+    """
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"val_metrics must be a dict such as {{'cc': corrcoef}}, got {describe_type(metrics)}")
+    for name, metric in metrics.items():
         if not isinstance(name, str):
             raise TypeError(f"the names of val_metrics must be strings, got {describe_type(name)}: {name!r}")
-        if not callable(metric):
-            raise TypeError(
-                f"val_metrics[{name!r}] must be a function (pred, responses) -> (N,) or scalar, "
-                f"got {describe_type(metric)}"
-            )
-    if "loss" in val_metrics:
+        check_function(f"val_metrics[{name!r}]", metric, "(pred, responses) -> (N,) or scalar")
+    if "loss" in metrics:
         raise ValueError("a metric cannot be called 'loss': it would hide the loss in the epoch dict; rename it")
+    return dict(metrics)
+
+
+def make_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer, made of the model's trainable parameters if a function (or nothing) is given.
+
+    Raises
+    ------
+    TypeError
+        If it is neither an optimizer nor a function that makes one.
+    ValueError
+        If the model has no trainable parameters, or the optimizer none of them.
+
+    Examples
+    --------
+    >>> make_optimizer(None, nn.Linear(2, 1)).defaults["lr"]
+    0.001
+    """
+    trainable = {id(parameter): parameter for parameter in model.parameters() if parameter.requires_grad}
+    optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
+    if not trainable and not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"nothing would be trained: the model {type(model).__name__} has no trainable parameters")
+    hint = "or a function of the parameters, such as functools.partial(torch.optim.AdamW, lr=1e-3)"
+    made: torch.optim.Optimizer = _make(
+        "optimizer", optimizer, list(trainable.values()), torch.optim.Optimizer, "a torch.optim.Optimizer", hint
+    )
+    if not any(id(parameter) in trainable for group in made.param_groups for parameter in group["params"]):
+        raise ValueError(
+            "the optimizer has none of the model's trainable parameters; make it from them: "
+            "optimizer=torch.optim.AdamW(model.parameters(), lr=1e-3)"
+        )
+    return made
+
+
+def make_scheduler(scheduler: Any, optimizer: torch.optim.Optimizer, mode: str) -> LRScheduler | None:
+    """Return the scheduler, made of `optimizer` if a function is given.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a scheduler nor a function that makes one.
+    ValueError
+        If it belongs to another optimizer, or is a ``ReduceLROnPlateau`` of another mode.
+
+    Examples
+    --------
+    >>> optimizer = make_optimizer(None, nn.Linear(2, 1))
+    >>> make_scheduler(functools.partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.9), optimizer, "max").gamma
+    0.9
+    """
+    if scheduler is None:
+        return None
+    hint = "or a function of the optimizer"
+    made = _make("scheduler", scheduler, optimizer, LRScheduler, "one of torch.optim.lr_scheduler", hint)
+    if made.optimizer is not optimizer:
+        raise ValueError(
+            "the scheduler belongs to another optimizer than the Fitter's; give optimizer= together with it"
+        )
+    if isinstance(made, ReduceLROnPlateau) and made.mode != mode:
+        raise ValueError(
+            f"ReduceLROnPlateau has mode {made.mode!r}, but the monitor has mode {mode!r}; give both the same"
+        )
+    return made
+
+
+def _make(name: str, given: Any, ingredient: Any, kind: type, expected: str, hint: str) -> Any:
+    """Return what is given, or what it makes of `ingredient` if it is a function."""
+    if isinstance(given, kind):
+        return given
+    if not callable(given):
+        raise TypeError(f"{name} must be {expected} {hint}; got {given!r}")
+    made = given(ingredient)
+    if not isinstance(made, kind):
+        raise TypeError(f"the function {name}={given!r} must return {expected}, got {made!r}")
+    return made
 
 
 def check_loader(name: str, loader: Any, n_passes: int) -> None:
-    """Refuse a loader that gives no batch, or none after its first pass.
+    """Check that a loader can be iterated `n_passes` times.
 
     Raises
     ------
     TypeError
         If it cannot be iterated.
     ValueError
-        If it is empty, or an iterator that would be used up.
+        If it is empty, or an iterator that is used up after one pass.
     """
     if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
         raise TypeError(f"{name} must be a DataLoader or a list of batches, got {describe_type(loader)}")
@@ -118,15 +191,18 @@ def check_loader(name: str, loader: Any, n_passes: int) -> None:
             raise ValueError(f"{name} is empty: it has no batch. Does the data set's selection match any stimulus?")
 
 
+# ---------------------------------------------------------------------- at every batch
+
+
 def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
     """Return the stimuli and the responses of a batch.
 
     Raises
     ------
     TypeError
-        If it is no dict, or one of the two is no tensor.
+        If it is not a dict of tensors.
     ValueError
-        If one of them is missing, or the responses have not the shape ``(B, N, R, T)``.
+        If one of the two is missing, or the responses don't have the shape ``(B, N, R, T)``.
     """
     if not isinstance(batch, Mapping):
         raise TypeError(f"a batch must be a dict with 'stims' and 'responses', got {describe_type(batch)}; {_COLLATE}")
@@ -142,12 +218,12 @@ def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
 
 
 def check_prediction(pred: Any, responses: Tensor) -> None:
-    """Refuse what does not belong to responses ``(B, N, R, T)``.
+    """Check that a prediction belongs to responses ``(B, N, R, T)``.
 
     Raises
     ------
     TypeError
-        If the prediction is no tensor.
+        If it is not a tensor.
     ValueError
         If its shape is not ``(B, N, 1, T)``.
     """
@@ -165,12 +241,12 @@ def check_prediction(pred: Any, responses: Tensor) -> None:
 
 
 def check_loss(loss: Any) -> None:
-    """Refuse a training loss from which no gradient comes.
+    """Check that gradients can be computed from a training loss.
 
     Raises
     ------
     TypeError
-        If it is no tensor of a real number.
+        If it is not a tensor, or not real.
     ValueError
         If it is more than one number, or depends on no parameter.
     """
@@ -186,5 +262,5 @@ def check_loss(loss: Any) -> None:
     if not loss.requires_grad:
         raise ValueError(
             "the training loss depends on no parameter that requires a gradient, so nothing would be trained; look for "
-            ".detach(), torch.no_grad() and NumPy between the model and the loss, and for a model that is frozen"
+            ".detach(), torch.no_grad() and NumPy between the model and the loss, and for a frozen model"
         )

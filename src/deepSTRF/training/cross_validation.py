@@ -5,38 +5,24 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from deepSTRF.training.fitter import Epoch, Fitter, _detach_state, _to_scalar
-from deepSTRF.training.repeated import (
-    check_factory,
-    checked_arguments,
-    checked_seeds,
-    fit_each,
-    kwargs_of_one_fit,
-    score_arrays,
-    warn_of_failures,
-)
+from deepSTRF.checks import check_integer
+from deepSTRF.training.epochs import to_scalar
+from deepSTRF.training.fitter import Fitter
+from deepSTRF.training.prediction import detach_state
+from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, fit_once, make_template
 from deepSTRF.training.scoring import PassScores
-from deepSTRF.training.seed import set_random_seed
-from deepSTRF.training.workers import Failure
+from deepSTRF.training.seed import check_seed, set_random_seed
 
 if TYPE_CHECKING:  # a Fitter needs no data sets
     from deepSTRF.datasets import NeuralDataset
     from deepSTRF.datasets.splits import Split
 
 __all__ = ["cross_validate"]
-
-
-class _Fit(NamedTuple):
-    """What is left of one fold; predictions are those of its test stimuli."""
-
-    history: list[Epoch]
-    scores: dict[str, Epoch]
-    predictions: list[Tensor]
 
 
 def cross_validate(
@@ -106,14 +92,15 @@ def cross_validate(
     Raises
     ------
     ValueError
-        For folds that overlap, are empty or name stimuli without responses, too few stimuli, an impossible seed, or a
-        bad entry of `fitter_kwargs`; nothing has been trained then.
+        If folds overlap, are empty or name stimuli without responses, there are too few stimuli, or a seed or an entry
+        of `fitter_kwargs` is out of range; nothing has been trained then.
     TypeError
-        For an optimizer or scheduler of one model, and for what cannot be copied to a worker; likewise.
+        If an argument has the wrong type, also an optimizer or scheduler of one model, or cannot be copied to a worker;
+        nothing has been trained then.
     UnknownMonitorError
         A KeyError: the monitor is not a validation score; nothing has been trained then.
     AllFitsFailedError
-        If no fold is left.
+        If every fold failed.
 
     Warns
     -----
@@ -134,12 +121,10 @@ def cross_validate(
     >>> result["pooled_cc"].shape, result["per_fold_test_cc"].shape
     (torch.Size([4]), torch.Size([3, 4]))
     """
-    from deepSTRF.checks import check_integer
-
-    options = checked_arguments(fitter_kwargs, "cross_validate", n_jobs)
+    template = make_template(fitter_kwargs, "cross_validate", n_jobs)
     check_factory("model_factory", model_factory)
-    (seed,) = checked_seeds([seed])
-    splits = _checked_folds(folds, dataset, seed)
+    seed = check_seed(seed)
+    splits = _make_splits(folds, dataset, seed)
     recording = dataset.subset(range(dataset.get_S()))
     recording.I = dataset._selection().neurons.tolist()  # a selection of stimuli hides the neurons that heard none
     fit_fold = functools.partial(
@@ -152,27 +137,19 @@ def cross_validate(
         fitter_kwargs=fitter_kwargs,
         seed=seed,
     )
-    histories: list[list[Epoch]] = [[] for _ in splits]
-    rows: list[dict[str, Epoch] | None] = [None] * len(splits)
-    failures: dict[int, str] = {}
+    fits = RepeatedFits("fold", range(len(splits)))
     predictions: list[Tensor | None] = [None] * dataset.get_S()
-    for k, fit in fit_each(fit_fold, range(len(splits)), n_jobs, "fold"):
-        if isinstance(fit, Failure):
-            failures[k] = fit.text
-            continue
-        histories[k], rows[k] = fit.history, fit.scores
-        for stimulus, prediction in zip(splits[k].test, fit.predictions, strict=True):
+    for k, fit in fits.run(fit_fold, n_jobs):
+        for stimulus, prediction in zip(splits[k].test, fit.extra, strict=True):
             predictions[stimulus] = prediction
-    failures = dict(sorted(failures.items()))
-    warn_of_failures(failures, "fold")
-    metrics = {"loss": options.loss_fn, **options.val_metrics}
+    metrics = {"loss": template.loss_fn, **template.val_metrics}
     return {
         "predictions": predictions,
         **{f"pooled_{name}": value for name, value in _pooled_scores(metrics, predictions, recording).items()},
         "folds": splits,
-        **score_arrays(rows, "fold"),
-        "per_fold_histories": histories,
-        "failures": failures,
+        **fits.arrays(),
+        "per_fold_histories": fits.histories,
+        "failures": fits.failures,
     }
 
 
@@ -186,7 +163,7 @@ def _fit_fold(
     standardize: bool,
     fitter_kwargs: Mapping[str, Any] | None,
     seed: int,
-) -> _Fit:
+) -> Fit:
     from torch.utils.data import DataLoader
 
     from deepSTRF.datasets.collate import neural_collate
@@ -197,22 +174,22 @@ def _fit_fold(
     train, val, test = (own.subset(part) for part in splits[k])
     set_random_seed(seed)
     model = model_factory(seed)
-    train_loader = DataLoader(train, batch_size, shuffle=True, collate_fn=neural_collate)
-    val_loader = DataLoader(val, batch_size, collate_fn=neural_collate)
-    test_loader = DataLoader(test, 1, collate_fn=neural_collate)  # nothing is padded, so predictions have their length
-    fitter = Fitter(model, train_loader, val_loader, **kwargs_of_one_fit(fitter_kwargs, f"fold{k}"))
-    history = fitter.fit()
-    scores = {"val": fitter.evaluate(val_loader), "test": fitter.evaluate(test_loader)}
-    return _Fit(history, scores, _predictions(fitter, test_loader))
+    loaders = (
+        DataLoader(train, batch_size, shuffle=True, collate_fn=neural_collate),
+        DataLoader(val, batch_size, collate_fn=neural_collate),
+        DataLoader(test, 1, collate_fn=neural_collate),  # nothing is padded, so predictions have their length
+    )
+    fitter, history, scores = fit_once(model, loaders, fitter_kwargs, f"fold{k}")
+    return Fit(history, scores, _predict(fitter, loaders[-1]))
 
 
-def _predictions(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Tensor]:
+def _predict(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Tensor]:
     """Per stimulus (N, T_s); the fit has left the model in eval mode."""
     predictions = []
     with torch.no_grad():
         for batch in loader:
             predictions.append(fitter.forward(batch)[0][0, :, 0].cpu())
-            _detach_state(fitter.model)
+            detach_state(fitter.model)
     return predictions
 
 
@@ -227,13 +204,13 @@ def _pooled_scores(
     for i, (_, prediction) in enumerate(known):
         scores.update(prediction[None, :, None], neural_collate([recorded[i]])["responses"].cpu())
     values = scores.compute()
-    return {**values, "loss": _to_scalar(values["loss"])}
+    return {**values, "loss": to_scalar(values["loss"])}
 
 
 # ---------------------------------------------------------------------- folds
 
 
-def _checked_folds(folds: int | str | Sequence[Any], dataset: NeuralDataset, seed: int) -> list[Split]:
+def _make_splits(folds: int | str | Sequence[Any], dataset: NeuralDataset, seed: int) -> list[Split]:
     from deepSTRF.datasets.splits import Split, k_fold, leave_one_out
 
     usable: list[int] = dataset._selection().stims
@@ -245,10 +222,10 @@ def _checked_folds(folds: int | str | Sequence[Any], dataset: NeuralDataset, see
         elif folds == "leave-one-out":
             drawn = leave_one_out(len(usable))
         else:
-            raise ValueError(f"folds must be a number, 'leave-one-out' or a list, got {folds!r}")
+            raise ValueError(f"folds must be an integer, 'leave-one-out' or a list, got {folds!r}")
         return [Split(*(tuple(usable[i] for i in part) for part in split)) for split in drawn]
     if not isinstance(folds, Iterable):
-        raise TypeError(f"folds must be a whole number, 'leave-one-out' or a list, got {folds!r}")
+        raise TypeError(f"folds must be an integer, 'leave-one-out' or a list, got {folds!r}")
     entries = list(folds)
     if all(isinstance(entry, Split) for entry in entries):
         splits = [Split(*(_stimuli(part) for part in entry)) for entry in entries]

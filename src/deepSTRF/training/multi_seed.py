@@ -6,36 +6,19 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
-from torch import Tensor, nn
+from torch import nn
 
-from deepSTRF.files import prepare_file
-from deepSTRF.training.fitter import Epoch, Fitter, _to_scalar
-from deepSTRF.training.repeated import (
-    check_factory,
-    checked_arguments,
-    checked_seeds,
-    fit_each,
-    kwargs_of_one_fit,
-    score_arrays,
-    warn_of_failures,
-)
+from deepSTRF.checks import check_integer
+from deepSTRF.files import expand_path, prepare_file
+from deepSTRF.training.epochs import is_better, to_scalar
+from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, check_seeds, fit_once, make_template
 from deepSTRF.training.seed import set_random_seed
-from deepSTRF.training.seed_folder import is_per_neuron, write_seed, write_summary
-from deepSTRF.training.workers import Failure
+from deepSTRF.training.seed_folder import write_seed, write_summary
 
 __all__ = ["fit_multi_seed"]
-
-
-class _Fit(NamedTuple):
-    """What is left of one seed."""
-
-    history: list[Epoch]
-    scores: dict[str, Epoch]
-    state: dict[str, Tensor]
 
 
 def fit_multi_seed(
@@ -107,13 +90,14 @@ def fit_multi_seed(
     Raises
     ------
     ValueError
-        For ``n_seeds < 1``, an impossible seed, or a bad entry of `fitter_kwargs`; nothing has been trained then.
+        If ``n_seeds < 1``, a seed is out of range, or an entry of `fitter_kwargs` is; nothing has been trained then.
     TypeError
-        For an optimizer or scheduler of one model, and for what cannot be copied to a worker; likewise.
+        If an argument has the wrong type, also an optimizer or scheduler of one model, or cannot be copied to a worker;
+        nothing has been trained then.
     UnknownMonitorError
         A KeyError: the monitor is not a validation score; nothing has been trained then.
     AllFitsFailedError
-        If no seed is left.
+        If every seed failed.
 
     Warns
     -----
@@ -137,13 +121,11 @@ def fit_multi_seed(
     >>> result["seeds"], result["per_seed_test_cc"].shape, result["mean_test_cc"].shape
     ([0, 1, 2], torch.Size([3, 4]), torch.Size([4]))
     """
-    if seeds is None and not (isinstance(n_seeds, Integral) and n_seeds >= 1):
-        raise ValueError(f"n_seeds must be a whole number, at least 1; got {n_seeds!r}")
-    numbers = checked_seeds(range(n_seeds) if seeds is None else seeds)
+    numbers = check_seeds(range(check_integer("n_seeds", n_seeds)) if seeds is None else seeds)
     check_factory("model_factory", model_factory)
     check_factory("loader_factory", loader_factory)
-    options = checked_arguments(fitter_kwargs, "fit_multi_seed", n_jobs)
-    folder = None if output_dir is None else Path(output_dir)
+    template = make_template(fitter_kwargs, "fit_multi_seed", n_jobs)
+    folder = None if output_dir is None else expand_path(output_dir, "output_dir")
     if folder is not None:
         prepare_file(folder / "summary.json", "output_dir")
     fit_seed = functools.partial(
@@ -155,38 +137,30 @@ def fit_multi_seed(
         folder=folder,
         strict=set_seed_strict,
     )
-    metric = options.monitor.removeprefix("val_")
-    sign = 1.0 if options.mode == "max" else -1.0
-    histories: list[list[Epoch]] = [[] for _ in numbers]
-    rows: list[dict[str, Epoch] | None] = [None] * len(numbers)
-    failed: dict[int, str] = {}
-    best_seed, best_state, best = None, None, (-math.inf, -len(numbers))
-    for position, fit in fit_each(fit_seed, numbers, n_jobs, "seed"):
-        if isinstance(fit, Failure):
-            failed[position] = fit.text
-            continue
-        histories[position], rows[position] = fit.history, fit.scores
-        score = sign * _to_scalar(fit.scores["val"][metric]), -position  # of equals, the first
-        if score > best:  # never where it is NaN
-            best_seed, best_state, best = numbers[position], fit.state, score
-    failures = {numbers[position]: text for position, text in sorted(failed.items())}
-    arrays = score_arrays(rows, "seed")
+    metric = template.monitor.removeprefix("val_")
+    fits = RepeatedFits("seed", numbers)
+    best_position, best_state, best_score = len(numbers), None, math.nan
+    for position, fit in fits.run(fit_seed, n_jobs):
+        score = to_scalar(fit.scores["val"][metric])
+        if is_better(score, best_score, template.mode) or (score == best_score and position < best_position):
+            best_position, best_state, best_score = position, fit.extra, score
+    best_seed = None if best_state is None else numbers[best_position]
+    arrays = fits.arrays()
     if folder is not None:
         facts = {
-            "seeds": numbers, "best_seed": best_seed, "monitor": options.monitor, "mode": options.mode,
-            "failures": failures,
+            "seeds": numbers, "best_seed": best_seed, "monitor": template.monitor, "mode": template.mode,
+            "failures": fits.failures,
         }  # fmt: skip
-        write_summary(folder, facts, arrays, _scalars(next(row for row in rows if row is not None)))
-    warn_of_failures(failures, "seed")
+        write_summary(folder, facts, arrays, fit.scores)
     if best_seed is None:
-        warnings.warn(f"{options.monitor} is undefined for every seed, so none is the best", stacklevel=2)
+        warnings.warn(f"{template.monitor} is undefined for every seed, so none is the best", stacklevel=2)
     return {
         "seeds": numbers,
-        "per_seed_histories": histories,
+        "per_seed_histories": fits.histories,
         **arrays,
         "best_seed": best_seed,
         "best_state_dict": best_state,
-        "failures": failures,
+        "failures": fits.failures,
     }
 
 
@@ -199,35 +173,20 @@ def _fit_seed(
     logger_factory: Callable[[int], Any] | None,
     folder: Path | None,
     strict: bool,
-) -> _Fit:
-    kwargs = kwargs_of_one_fit(fitter_kwargs, f"seed{seed}")
-    logger: Any = None
-    if logger_factory is not None:  # first, so that it cannot draw from the seeded generators
-        logger = kwargs["log_fn"] = logger_factory(seed)
+) -> Fit:
+    # First, so that it cannot draw from the seeded generators.
+    logger: Any = None if logger_factory is None else logger_factory(seed)
     try:
         set_random_seed(seed, strict=strict)
-        model = model_factory(seed)
-        train_loader, val_loader, test_loader = loader_factory(seed)
-        fitter = Fitter(model, train_loader, val_loader, **kwargs)
-        history = fitter.fit()
-        scores = {"val": fitter.evaluate(val_loader), "test": fitter.evaluate(test_loader)}
+        model, loaders = model_factory(seed), loader_factory(seed)
+        log = {} if logger_factory is None else {"log_fn": logger}
+        _, history, scores = fit_once(model, loaders, fitter_kwargs, f"seed{seed}", **log)
         state = {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
         if folder is not None:
             write_seed(folder / f"seed{seed}", history, scores, state)
         if hasattr(logger, "finalize"):
             logger.finalize(scores)
-        return _Fit(history, scores, state)
+        return Fit(history, scores, state)
     finally:
         if hasattr(logger, "close"):
             logger.close()
-
-
-def _scalars(scores: Mapping[str, Epoch]) -> list[str]:
-    """Names of the arrays of scores that are not per neuron."""
-    return [
-        f"{kind}_{part}_{name}"
-        for part, values in scores.items()
-        for name, value in values.items()
-        if not is_per_neuron(value)
-        for kind in ("per_seed", "mean", "std")
-    ]

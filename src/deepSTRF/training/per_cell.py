@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.training.epochs import is_better
+
 __all__ = ["PerCellSnapshots"]
 
 
@@ -26,7 +28,7 @@ class PerCellSnapshots:
     Raises
     ------
     ValueError
-        If the model has no readout, or the readout nothing per neuron.
+        If the model has no readout, or the readout no per-neuron tensor.
     """
 
     def __init__(self, model: nn.Module, mode: str) -> None:
@@ -45,13 +47,13 @@ class PerCellSnapshots:
         if not axes:
             raise ValueError(f"track_per_cell_best: the readout {type(readout).__name__} has no per-neuron tensor")
         self.n_neurons = n_neurons
-        self.sign = 1.0 if mode == "max" else -1.0
-        self.best = torch.full((n_neurons,), -math.inf, dtype=torch.float64)
+        self.mode = mode
+        self.best = torch.full((n_neurons,), math.nan, dtype=torch.float64)
         self.live = [(tensors[name], axis) for name, axis in axes.items()]
         self.kept = [tensor.detach().clone() for tensor, _ in self.live]
 
     def update(self, scores: Tensor | float, name: str) -> None:
-        """Keep the slices of the neurons whose score is better than ever before; NaN never is.
+        """Keep the slices of the neurons whose score is a strict improvement on their best; NaN never is.
 
         Raises
         ------
@@ -64,9 +66,9 @@ class PerCellSnapshots:
                 f"track_per_cell_best needs a per-cell monitor, one value per neuron of shape ({self.n_neurons},), but "
                 f"{name!r} is {came}; use a metric with reduction='none'"
             )
-        signed = self.sign * scores.detach().double().cpu()
-        improved = (signed > self.best).nonzero().squeeze(1)
-        self.best[improved] = signed[improved]
+        scores = scores.detach().double().cpu()
+        improved = is_better(scores, self.best, self.mode).nonzero().squeeze(1)
+        self.best[improved] = scores[improved]
         self._copy(improved, [tensor.detach() for tensor, _ in self.live], self.kept)
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class PerCellSnapshots:
 
     def restore(self) -> None:
         """Write the kept slices of every neuron that ever had a score back into the readout."""
-        known = (self.best > -math.inf).nonzero().squeeze(1)
+        known = (~self.best.isnan()).nonzero().squeeze(1)
         self._copy(known, self.kept, [tensor.detach() for tensor, _ in self.live])
 
     def _copy(self, neurons: Tensor, sources: list[Tensor], targets: list[Tensor]) -> None:

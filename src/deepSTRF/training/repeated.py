@@ -1,40 +1,51 @@
-"""What fitting one model many times shares, over seeds or over folds: arguments, processes, failures, arrays."""
+"""What :func:`fit_multi_seed` and :func:`cross_validate` share: arguments, fits, failures and arrays of scores."""
 
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from deepSTRF.training.fitter import Fitter, UnknownMonitorError
+from deepSTRF.checks import describe_type
+from deepSTRF.files import expand_path
+from deepSTRF.training.epochs import Epoch
+from deepSTRF.training.errors import AllFitsFailedError, UnknownMonitorError
+from deepSTRF.training.fitter import Fitter
+from deepSTRF.training.seed import check_seed
 from deepSTRF.training.workers import Failure, count_processes, run_tasks
 
-__all__ = [
-    "AllFitsFailedError",
-    "check_factory",
-    "checked_arguments",
-    "checked_seeds",
-    "fit_each",
-    "kwargs_of_one_fit",
-    "score_arrays",
-    "warn_of_failures",
-]
+__all__ = ["Fit", "RepeatedFits", "check_factory", "check_seeds", "fit_once", "make_template", "score_arrays"]
 
 Scores = Mapping[str, Mapping[str, Any]]
 
 
-class AllFitsFailedError(RuntimeError):
-    """Every seed or fold failed; the message holds the traceback of the first."""
+class Fit(NamedTuple):
+    """What a seed or fold brings back from its process.
+
+    Parameters
+    ----------
+    history : list of dict
+        What ``Fitter.fit`` returned.
+    scores : dict of dict
+        ``{"val": {...}, "test": {...}}`` of the best epoch.
+    extra : Any
+        Weights or predictions.
+    """
+
+    history: list[Epoch]
+    scores: dict[str, Epoch]
+    extra: Any
 
 
-def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jobs: int) -> Fitter:
-    """Refuse what no fit could use before any of them trains.
+# ---------------------------------------------------------------------- arguments
+
+
+def make_template(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jobs: int) -> Fitter:
+    """Check the arguments of all fits before any of them trains.
 
     Returns
     -------
@@ -44,11 +55,11 @@ def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jo
     Raises
     ------
     ValueError
-        For arguments that `caller` gives itself, a value that the Fitter refuses, and a bad `n_jobs`.
+        If there are arguments that `caller` gives itself, or one is out of range.
     UnknownMonitorError
         If the monitor is not a validation score.
     TypeError
-        For an argument that the Fitter doesn't know, and an optimizer or scheduler of one model.
+        If an argument is unknown or has the wrong type, also an optimizer or scheduler in place of a function.
     """
     kwargs = dict(fitter_kwargs or {})
     managed = [name for name in ("model", "train_loader", "val_loader") if name in kwargs]
@@ -62,17 +73,17 @@ def checked_arguments(fitter_kwargs: Mapping[str, Any] | None, caller: str, n_jo
         if made is not None and not callable(made):
             raise TypeError(
                 f"every fit needs its own {name}, so fitter_kwargs[{name!r}] must be a function that makes it, such as "
-                f"functools.partial({example}); got a {type(made).__name__}"
+                f"functools.partial({example}); got {describe_type(made)}"
             )
-    stand_in = Fitter(nn.Linear(1, 1), [], [], **kwargs)
-    scores = ["val_loss", *(f"val_{name}" for name in stand_in.val_metrics)]
-    if stand_in.monitor not in scores:
-        raise UnknownMonitorError(f"monitor {stand_in.monitor!r} is not a validation score; there are {scores}")
-    return stand_in
+    template = Fitter(nn.Linear(1, 1), [], [], **kwargs)
+    scores = ["val_loss", *(f"val_{name}" for name in template.val_metrics)]
+    if template.monitor not in scores:
+        raise UnknownMonitorError(f"monitor {template.monitor!r} is not a validation score; there are {scores}")
+    return template
 
 
 def check_factory(name: str, factory: object) -> None:
-    """Refuse what cannot make a new model or loaders for every fit.
+    """Check that a factory can make a new model, or new loaders, for every fit.
 
     Raises
     ------
@@ -82,117 +93,130 @@ def check_factory(name: str, factory: object) -> None:
     if isinstance(factory, nn.Module) or not callable(factory):
         raise TypeError(
             f"{name} must be a function that takes a seed and makes something new for every fit, such as "
-            f"lambda seed: ...; got a {type(factory).__name__}"
+            f"lambda seed: ...; got {describe_type(factory)}"
         )
 
 
-def checked_seeds(seeds: Iterable[SupportsIndex]) -> list[int]:
+def check_seeds(seeds: Iterable[SupportsIndex]) -> list[int]:
     """Return the seeds as a list of int.
 
     Raises
     ------
     TypeError
-        For anything but whole numbers.
+        If they are not a list of integers.
     ValueError
-        If there is none, or NumPy could not be seeded with one of them.
+        If there is none, or one is not between 0 and 2**32 - 1.
 
     Examples
     --------
-    >>> checked_seeds(range(3))
+    >>> check_seeds(range(3))
     [0, 1, 2]
     """
-    try:
-        checked = [operator.index(seed) for seed in seeds]
-    except TypeError as error:
-        raise TypeError(f"seeds must be a list of whole numbers, got {seeds!r}") from error
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be a list of integers, got {describe_type(seeds)}: {seeds!r}")
+    checked = [check_seed(seed) for seed in seeds]
     if not checked:
         raise ValueError("seeds is empty; give at least one, or leave it out for 0 ... n_seeds - 1")
-    impossible = [seed for seed in checked if not 0 <= seed < 2**32]
-    if impossible:
-        raise ValueError(f"a seed must lie between 0 and 2**32 - 1, got {impossible}")
     return checked
-
-
-def kwargs_of_one_fit(fitter_kwargs: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
-    """Return the arguments of the fit `name`: silent unless told otherwise, and with a checkpoint file of its own.
-
-    Examples
-    --------
-    >>> kwargs_of_one_fit({"ckpt_path": "best.pt"}, "seed3")["ckpt_path"].name
-    'best_seed3.pt'
-    """
-    kwargs = {"log_fn": None, **(fitter_kwargs or {}), "restore_best": True}
-    if kwargs.get("ckpt_path") is not None:
-        path = Path(kwargs["ckpt_path"])
-        kwargs["ckpt_path"] = path.with_name(f"{path.stem}_{name}{path.suffix}")
-    return kwargs
 
 
 # ---------------------------------------------------------------------- many fits
 
 
-def fit_each(fit: Callable[[int], Any], numbers: Sequence[int], n_jobs: int, kind: str) -> Iterator[tuple[int, Any]]:
-    """Yield the position and the outcome of ``fit(number)`` for each of `numbers`, in the order in which they end.
-
-    With ``n_jobs=1`` everything happens here, one after the other, with the threads that torch has here. Else each fit
-    runs in one of `n_jobs` worker processes, with one torch thread.
+def fit_once(
+    model: nn.Module, loaders: Iterable[Any], fitter_kwargs: Mapping[str, Any] | None, name: str, **more: Any
+) -> tuple[Fitter, list[Epoch], dict[str, Epoch]]:
+    """Fit a model, silently unless told otherwise; return the Fitter, its history and the scores of the best epoch.
 
     Parameters
     ----------
-    fit : callable
-        ``number -> outcome``; closures are fine.
-    numbers : sequence of int
-        What it is called with.
-    n_jobs : int
-        Number of processes, negative as in joblib: -1 for all cores.
-    kind : str
-        What `numbers` count, for messages: ``"seed"`` or ``"fold"``.
-
-    Yields
-    ------
-    tuple of int and Any
-        The position in `numbers`, and the outcome; a :class:`Failure` where `fit` raised or its process died.
-
-    Raises
-    ------
-    TypeError
-        If `fit` cannot be sent to a process.
-    AllFitsFailedError
-        After the last one, if all failed.
-
-    Examples
-    --------
-    >>> [outcome if position else type(outcome) for position, outcome in fit_each(lambda x: 1 / x, [0, 2], 1, "seed")]
-    [<class 'deepSTRF.training.workers.Failure'>, 0.5]
+    model : nn.Module
+        The model.
+    loaders : iterable
+        The loaders of training, validation and test batches.
+    fitter_kwargs : dict, optional
+        Arguments of the Fitter. The checkpoint file ``best.pt`` becomes ``best_<name>.pt``.
+    name : str
+        Of the fit, such as ``seed3``.
+    **more
+        Arguments of the Fitter that replace those of `fitter_kwargs`.
     """
-    failures = []
-    for position, outcome in run_tasks(fit, numbers, n_jobs):
-        if isinstance(outcome, Failure):
-            failures.append((position, outcome.text))
-        yield position, outcome
-    if len(failures) == len(numbers):
-        first, text = min(failures)
-        raise AllFitsFailedError(f"all {len(numbers)} {kind}s failed. {kind.capitalize()} {numbers[first]}:\n\n{text}")
+    kwargs = {"log_fn": None, **(fitter_kwargs or {}), "restore_best": True, **more}
+    if kwargs.get("ckpt_path") is not None:
+        path = expand_path(kwargs["ckpt_path"], "ckpt_path")
+        kwargs["ckpt_path"] = path.with_name(f"{path.stem}_{name}{path.suffix}")
+    train_loader, val_loader, test_loader = loaders
+    fitter = Fitter(model, train_loader, val_loader, **kwargs)
+    history = fitter.fit()
+    return fitter, history, {"val": fitter.evaluate(val_loader), "test": fitter.evaluate(test_loader)}
 
 
-# ---------------------------------------------------------------------- what they found
+class RepeatedFits:
+    """The same fit for several numbers, seeds or folds, and what became of each.
 
+    Parameters
+    ----------
+    kind : str
+        What the numbers count: ``"seed"`` or ``"fold"``.
+    numbers : sequence of int
+        The seeds or folds.
 
-def warn_of_failures(failures: Mapping[int, str], kind: str) -> None:
-    """Warn about the seeds or folds that failed, by number and reason."""
-    if failures:
-        reasons = "; ".join(f"{kind} {number}: {text.strip().splitlines()[-1]}" for number, text in failures.items())
-        warnings.warn(
-            f"{len(failures)} failed and count nowhere ({reasons}). Their tracebacks are in result['failures']",
-            stacklevel=3,
-        )
+    Attributes
+    ----------
+    histories : list of list of dict
+        What ``Fitter.fit`` returned; empty for a fit that failed.
+    failures : dict of int to str
+        Seed or fold to traceback, in the order of `numbers`; complete after :meth:`run`.
+    """
+
+    def __init__(self, kind: str, numbers: Sequence[int]) -> None:
+        self.kind, self.numbers = kind, numbers
+        self.failures: dict[int, str] = {}
+        self.histories: list[list[Epoch]] = [[] for _ in numbers]
+        self._scores: list[dict[str, Epoch] | None] = [None] * len(numbers)
+
+    def run(self, fit: Callable[[int], Fit], n_jobs: int) -> Iterator[tuple[int, Fit]]:
+        """Yield the position and the outcome of ``fit(number)``, as they end, for those that do not fail.
+
+        Raises
+        ------
+        TypeError
+            If `fit` cannot be sent to a process.
+        AllFitsFailedError
+            After the last one, if all failed.
+        """
+        failed: dict[int, Failure] = {}
+        for position, outcome in run_tasks(fit, self.numbers, n_jobs):
+            if isinstance(outcome, Failure):
+                failed[position] = outcome
+            else:
+                self.histories[position], self._scores[position] = outcome.history, outcome.scores
+                yield position, outcome
+        self.failures = {self.numbers[position]: failed[position].text for position in sorted(failed)}
+        if len(failed) == len(self.numbers):
+            first = min(failed)
+            raise AllFitsFailedError(
+                f"all {len(failed)} {self.kind}s failed. {self.kind.capitalize()} {self.numbers[first]}:\n\n"
+                f"{failed[first].text}"
+            )
+        if failed:
+            reasons = "; ".join(f"{self.kind} {self.numbers[i]}: {failed[i].reason}" for i in sorted(failed))
+            warnings.warn(
+                f"{len(failed)} of {len(self.numbers)} {self.kind}s failed and are excluded ({reasons}). Their "
+                "tracebacks are in result['failures']",
+                stacklevel=3,
+            )
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Return the scores of all fits as :func:`score_arrays`."""
+        return score_arrays(self._scores, self.kind)
 
 
 def score_arrays(rows: Sequence[Scores | None], kind: str) -> dict[str, Tensor]:
     """Scores of all fits as arrays: ``per_<kind>_<part>_<metric>`` (fits, N), and their ``mean_`` and ``std_`` (N,).
 
-    A scalar counts as one neuron. A fit that failed, None, is a row of NaN; mean and population standard deviation go
-    over the defined entries.
+    A scalar counts as one neuron, and None, a fit that failed, as NaN. Mean and population standard deviation are over
+    the defined entries.
 
     Raises
     ------

@@ -1,89 +1,147 @@
-"""Going on where a killed training stopped: its complete state on disk, and proof that it belongs to this training."""
+"""Going on where a killed training stopped: its complete state on disk, checked before it is used."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import functools
-import hashlib
-import random
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import deepSTRF
-from deepSTRF.training.checkpoint import load_state
+from deepSTRF.files import remove_leftovers
+from deepSTRF.training.checkpoint import load_state, save_state
+from deepSTRF.training.errors import ResumeError
+from deepSTRF.training.identity import check_identity, describe, identity
+from deepSTRF.training.seed import random_state, set_random_state
 
-__all__ = [
-    "ResumeError",
-    "check_identity",
-    "check_plain",
-    "check_whole",
-    "damage_named",
-    "describe",
-    "describe_model",
-    "fingerprint",
-    "identity",
-    "load_training",
-    "random_state",
-    "resume_path",
-    "set_random_state",
-]
+if TYPE_CHECKING:
+    from deepSTRF.training.fitter import Fitter
 
-Plain = Any  # None, bool, int, float, str, Tensor, and dicts, lists and tuples of them
-
-
-class ResumeError(ValueError):
-    """The saved state of a training is damaged or belongs to another training; the message names the difference."""
+__all__ = ["ResumeError", "SavedTraining", "check_complete", "check_plain", "name_damaged_file", "resume_path"]
 
 
 def resume_path(ckpt_path: Path) -> Path:
-    """Where the state of the training lies that writes its best weights to `ckpt_path`."""
+    """Return where the state of a training lies that writes its best weights to `ckpt_path`."""
     return ckpt_path.with_name(ckpt_path.name + ".resume")
 
 
-def load_training(path: Path, own: Mapping[str, str]) -> dict[str, Any]:
-    """Read a training's state, and refuse that of another one.
+class SavedTraining:
+    """The state of a Fitter's training in ``<ckpt_path>.resume``.
+
+    Parameters
+    ----------
+    fitter : Fitter
+        Before it begins to train: the settings of its optimizer and scheduler, which move while it trains, are noted.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
 
     Raises
     ------
-    ResumeError
-        If the file is damaged, or one of the descriptions in `own` differs from the saved one. What is in it for the
-        parts of the training is only known when they load it, within :func:`damage_named`.
+    ValueError
+        If the Fitter has no `ckpt_path`.
     """
-    try:
-        state = load_state(path, torch.device("cpu"))
-    except ValueError as error:
-        raise ResumeError(f"{error}. Delete it to start again from epoch 0") from error
-    if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
-        raise ResumeError(f"{path} is not the state of a training; delete it to start again from epoch 0")
-    check_identity({str(name): str(text) for name, text in state["identity"].items()}, own, path)
-    with damage_named(path):
-        epochs = [row["epoch"] for row in state["history"]]
-        if epochs != list(range(len(epochs))) or state["best_epoch"] not in (None, *epochs):
-            raise ValueError(f"epochs {epochs}, the best of them {state['best_epoch']}")
-        state["best_score"] = float(state["best_score"])
-    return state
+
+    def __init__(self, fitter: Fitter) -> None:
+        if fitter.ckpt_path is None:
+            raise ValueError("resume=True needs a ckpt_path: the state of the training is kept beside it")
+        self.fitter = fitter
+        self.path = resume_path(fitter.ckpt_path)
+        self._settings = {"optimizer": describe(fitter.optimizer), "scheduler": describe(fitter.scheduler)}
+        self._identity: dict[str, str] = {}
+
+    def save(self) -> None:
+        """Write the state after an epoch, atomically.
+
+        Raises
+        ------
+        TypeError
+            If the history holds what cannot be read back without running code.
+        OSError
+            If the disk is full or cannot be written; the state of the epoch before is intact then.
+        """
+        fitter = self.fitter
+        state = {
+            "identity": self._identity,
+            "history": check_plain(fitter.history, "history"),
+            "best_epoch": fitter.best_epoch,
+            "best_score": fitter.best_score,
+            "best": fitter._best_state,
+            "random": random_state((fitter.train_loader, fitter.val_loader)),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+        save_state(state, self.path)
+
+    def load(self) -> None:
+        """Bring the Fitter to the saved state, if there is one.
+
+        Raises
+        ------
+        ResumeError
+            If the file is damaged or belongs to another training.
+        """
+        fitter = self.fitter
+        self._identity = identity(fitter) | self._settings
+        remove_leftovers(self.path)
+        if not self.path.exists():
+            return
+        state = self._read()
+        with name_damaged_file(self.path):
+            if state["best_epoch"] is not None:
+                fitter.model.load_state_dict(state["best"])  # to check it: the end of the fit restores it
+            for name, part in self._parts().items():
+                check_complete(state[name], part.state_dict(), name)
+                part.load_state_dict(state[name])
+            set_random_state(state["random"], (fitter.train_loader, fitter.val_loader))
+        fitter.history, fitter.start_epoch = list(state["history"]), len(state["history"])
+        fitter.best_epoch, fitter.best_score = state["best_epoch"], state["best_score"]
+        fitter._best_state = state["best"]
+        if fitter.best_epoch is not None and fitter.ckpt_path is not None:
+            save_state(fitter._best_state, fitter.ckpt_path)  # an epoch that was not finished may have written it
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            state = load_state(self.path, torch.device("cpu"))
+        except ValueError as error:
+            raise ResumeError(f"{error}. Delete it to start again from epoch 0") from error
+        if not isinstance(state, dict) or not isinstance(state.get("identity"), dict):
+            raise ResumeError(f"{self.path} is not the state of a training; delete it to start again from epoch 0")
+        saved = {str(name): str(text) for name, text in state["identity"].items()}
+        check_identity(saved, self._identity, self.path)
+        with name_damaged_file(self.path):
+            epochs = [row["epoch"] for row in state["history"]]
+            if epochs != list(range(len(epochs))) or state["best_epoch"] not in (None, *epochs):
+                raise ValueError(f"epochs {epochs}, the best of them {state['best_epoch']}")
+            state["best_score"] = float(state["best_score"])
+        return state
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a ``state_dict`` that changes while training."""
+        fitter = self.fitter
+        parts = {"model": fitter.model, "optimizer": fitter.optimizer, "scheduler": fitter.scheduler}
+        if fitter.track_per_cell_best:
+            parts["per_cell"] = fitter._per_cell_snapshots
+        return {name: part for name, part in parts.items() if part is not None}
 
 
-def check_whole(saved: Any, own: Any, where: str) -> None:
-    """Refuse a saved ``state_dict`` that lacks an entry which `own`, that of the same object, has.
+def check_complete(saved: Any, own: Any, where: str) -> None:
+    """Check that a saved ``state_dict`` has every entry of `own`, that of the object which will load it.
 
-    torch's optimizers and schedulers take such a state without a word, and go on with other numbers or fail later.
+    torch's optimizers and schedulers load an incomplete one silently, and go on with other numbers or fail later.
 
     Raises
     ------
     KeyError
-        Naming the entry.
+        If an entry is missing; the message names it.
 
     Examples
     --------
-    >>> check_whole({"param_groups": [{}]}, {"param_groups": [{"lr": 0.001}]}, "optimizer")
+    >>> check_complete({"param_groups": [{}]}, {"param_groups": [{"lr": 0.001}]}, "optimizer")
     Traceback (most recent call last):
         ...
     KeyError: "optimizer['param_groups'][0]['lr']"
@@ -92,29 +150,29 @@ def check_whole(saved: Any, own: Any, where: str) -> None:
         for name, entry in own.items():
             if name not in saved:
                 raise KeyError(f"{where}[{name!r}]")
-            check_whole(saved[name], entry, f"{where}[{name!r}]")
+            check_complete(saved[name], entry, f"{where}[{name!r}]")
     elif isinstance(own, list):
         for i, (before, now) in enumerate(zip(saved, own, strict=False)):
-            check_whole(before, now, f"{where}[{i}]")
+            check_complete(before, now, f"{where}[{i}]")
 
 
 @contextlib.contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what a state with missing or impossible entries causes into an error that names the file.
+def name_damaged_file(path: Path) -> Iterator[None]:
+    """Turn the errors that missing or impossible entries of a state cause into one that names the file.
 
     Raises
     ------
     ResumeError
-        For a missing key, and values of another type, size or range.
+        If a key is missing, or a value has another type, size or range.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> with damage_named(Path("best.pt.resume")):
+    >>> with name_damaged_file(Path("best.pt.resume")):
     ...     {}["model"]
     Traceback (most recent call last):
         ...
-    deepSTRF.training.resume.ResumeError: best.pt.resume is damaged (KeyError: 'model'). Delete it to start again from \
+    deepSTRF.training.errors.ResumeError: best.pt.resume is damaged (KeyError: 'model'). Delete it to start again from \
 epoch 0
     """
     try:
@@ -126,204 +184,13 @@ epoch 0
         ) from error
 
 
-def check_identity(saved: Mapping[str, str], own: Mapping[str, str], path: Path) -> None:
-    """Refuse to go on with another model, data set, configuration or version.
-
-    Raises
-    ------
-    ResumeError
-        Naming what differs, and how.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> check_identity({"monitor": "val_cc"}, {"monitor": "val_loss"}, Path("best.pt.resume"))
-    Traceback (most recent call last):
-        ...
-    deepSTRF.training.resume.ResumeError: best.pt.resume is the state of another training. monitor: was val_cc, is \
-val_loss. Restore what it was, or delete the file to start again from epoch 0
-    """
-    names = [name for name in {**saved, **own} if saved.get(name) != own.get(name)]
-    if names:
-        differences = "; ".join(f"{name}: {_difference(saved.get(name), own.get(name))}" for name in names)
-        raise ResumeError(
-            f"{path} is the state of another training. {differences}. Restore what it was, or delete the file to start "
-            "again from epoch 0"
-        )
-
-
-def _difference(saved: str | None, own: str | None) -> str:
-    """The first lines that differ."""
-    was, now = (["(nothing)"] if text is None else text.splitlines() for text in (saved, own))
-    changes = list(difflib.ndiff(was, now))
-    before = next((line[2:].strip() for line in changes if line.startswith("- ")), "(nothing)")
-    after = next((line[2:].strip() for line in changes if line.startswith("+ ")), "(nothing)")
-    return f"was {before}, is {after}"
-
-
-# ---------------------------------------------------------------------- who a training is
-
-
-def identity(fitter: Any) -> dict[str, str]:
-    """All of a Fitter that its numbers depend on, but for `max_epochs`: what must be the same for it to go on."""
-    names = ("monitor", "mode", "patience", "max_grad_norm", "track_train_metrics", "track_per_cell_best")
-    return {
-        "version": f"deepSTRF {deepSTRF.__version__}, torch {torch.__version__}",
-        "model": describe_model(fitter.model),
-        "training data": fingerprint(fitter.train_loader),
-        "validation data": fingerprint(fitter.val_loader),
-        "loss": describe(fitter.loss_fn),
-        "metrics": str({name: describe(metric) for name, metric in fitter.val_metrics.items()}),
-        **fitter.begun_with,
-        "device": fitter.device.type,
-        **{name: str(getattr(fitter, name)) for name in names},
-    }
-
-
-def describe(value: Any) -> str:
-    """One line for a setting: a function by its name, an optimizer or scheduler by its class and numbers.
-
-    Examples
-    --------
-    >>> from deepSTRF.metrics import mse_loss
-    >>> describe(functools.partial(mse_loss, reduction="sum"))
-    "mse_loss(reduction='sum')"
-    """
-    if isinstance(value, functools.partial):
-        arguments = [*map(_repr, value.args), *(f"{name}={_repr(entry)}" for name, entry in value.keywords.items())]
-        return f"{describe(value.func)}({', '.join(arguments)})"
-    if isinstance(value, torch.optim.Optimizer):
-        groups = [{name: entry for name, entry in group.items() if name != "params"} for group in value.param_groups]
-        return f"{type(value).__name__} {groups}"
-    if isinstance(value, nn.Module):  # a loss or a metric, with its options
-        return describe_model(value)
-    if hasattr(value, "state_dict"):
-        numbers = {name: entry for name, entry in value.state_dict().items() if isinstance(entry, (int, float, str))}
-        return f"{type(value).__name__} {numbers}"
-    return str(getattr(value, "__qualname__", None) or (value if isinstance(value, (str, int, float)) else type(value)))
-
-
-def describe_model(model: nn.Module) -> str:
-    """Modules with their options, and every tensor with its shape and whether it is frozen."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    tensors = [
-        f"{name} {tuple(tensor.shape)} {tensor.dtype}{' frozen' if name in frozen else ''}"
-        for name, tensor in model.state_dict().items()
-    ]
-    return "\n".join([_repr(model), *tensors])
-
-
-def _repr(value: Any) -> str:
-    """Without the addresses of functions, which are others in every process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def fingerprint(loader: Iterable[Mapping[str, Any]]) -> str:
-    """Number, size and content of what a loader gives, as one line.
-
-    The items of ``loader.dataset`` are read once, or the batches of a list. Random numbers that this draws are put
-    back.
-
-    Examples
-    --------
-    >>> import torch
-    >>> fingerprint([{"stims": torch.zeros(2, 1, 3, 4)}])
-    '1 batches, sha256 344f54abb546'
-    """
-    before = random_state([loader])
-    digest = hashlib.sha256()
-    dataset: Any = getattr(loader, "dataset", loader)
-    size = ""
-    if hasattr(loader, "batch_size"):
-        size = f" in batches of {loader.batch_size}"
-        parts = {name: getattr(loader, name, None) for name in ("sampler", "batch_sampler")}
-        numbers = {name: getattr(loader, name, None) for name in ("chunk_bins", "shuffle", "drop_last")}
-        size += "".join(f", {type(part).__name__}" for part in parts.values() if part is not None)
-        size += "".join(f", {name}={number}" for name, number in numbers.items() if number is not None)
-        size += f", {describe(loader.collate_fn)}" if hasattr(loader, "collate_fn") else ""
-    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-        for i in range(len(dataset)):
-            _add(digest, dataset[i])
-    else:
-        size += f" of {type(dataset).__name__}"
-    set_random_state(before, [loader])
-    number = len(dataset) if hasattr(dataset, "__len__") else "unknown"
-    kind = "batches" if isinstance(loader, Sequence) else "stimuli"
-    return f"{number} {kind}{size}, sha256 {digest.hexdigest()[:12]}"
-
-
-def _add(digest: Any, value: Any) -> None:
-    if isinstance(value, Tensor):
-        digest.update(f"{tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data if value.numel() else b"")
-    elif isinstance(value, Mapping):
-        for name in sorted(value, key=str):
-            digest.update(str(name).encode())
-            _add(digest, value[name])
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            _add(digest, entry)
-
-
-# ---------------------------------------------------------------------- random numbers
-
-
-def random_state(loaders: Iterable[Any]) -> dict[str, Plain]:
-    """State of the generators of Python, NumPy, torch, every CUDA device, and of the loaders' own generators.
-
-    Examples
-    --------
-    >>> state = random_state([])
-    >>> first = torch.rand(2), random.random()
-    >>> set_random_state(state, [])
-    >>> second = torch.rand(2), random.random()
-    >>> torch.equal(first[0], second[0]), first[1] == second[1]
-    (True, True)
-    """
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  the one that users' samplers draw from
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "loaders": [generator.get_state() for generator in _generators(loaders)],
-    }
-
-
-def set_random_state(state: Mapping[str, Plain], loaders: Iterable[Any]) -> None:
-    """Put back what :func:`random_state` gave."""
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    for generator, saved in zip(_generators(loaders), state["loaders"], strict=True):
-        generator.set_state(saved)
-
-
-def _generators(loaders: Iterable[Any]) -> list[torch.Generator]:
-    """The generators of loaders and their samplers, each once."""
-    found: dict[int, torch.Generator] = {}
-    for loader in loaders:
-        batch_sampler = getattr(loader, "batch_sampler", None)
-        for owner in (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)):
-            generator = getattr(owner, "generator", None)
-            if isinstance(generator, torch.Generator):
-                found[id(generator)] = generator
-    return list(found.values())
-
-
-# ---------------------------------------------------------------------- what may be saved
-
-
-def check_plain(value: Any, where: str) -> Plain:
-    """Return `value` with NumPy's numbers as Python's; refuse what cannot be read back without running code.
+def check_plain(value: Any, where: str) -> Any:
+    """Return `value` with NumPy's numbers as Python's.
 
     Raises
     ------
     TypeError
-        Naming the place.
+        If it holds what cannot be read back without running code; the message names the place.
 
     Examples
     --------

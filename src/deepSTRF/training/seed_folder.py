@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from deepSTRF.files import write_json
 from deepSTRF.training.checkpoint import save_state
 from deepSTRF.training.loggers.percentiles import summarise
 
-__all__ = ["is_per_neuron", "write_seed", "write_summary"]
+__all__ = ["write_seed", "write_summary"]
 
 
 def write_seed(
@@ -27,13 +27,14 @@ def write_seed(
     write_json(folder / "history.json", [_summarised(row) for row in history])
     write_json(folder / "final.json", {part: _summarised(values) for part, values in scores.items()})
     neurons = {
-        part: {name: value for name, value in values.items() if is_per_neuron(value)} for part, values in scores.items()
+        part: {name: value for name, value in values.items() if _is_per_neuron(value)}
+        for part, values in scores.items()
     }
     save_state(neurons, folder / "final_neurons.pt")
 
 
 def write_summary(
-    folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, Tensor], scalars: Collection[str]
+    folder: Path, facts: Mapping[str, Any], arrays: Mapping[str, Tensor], scores: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Write ``summary.json`` and ``summary_neurons.pt`` of all seeds, each atomically.
 
@@ -45,9 +46,16 @@ def write_summary(
         What JSON can hold.
     arrays : dict of Tensor
         ``per_seed_...`` (seeds, N), ``mean_...`` and ``std_...`` (N,).
-    scalars : collection of str
-        Names of the arrays that hold a single number where others hold one per neuron.
+    scores : dict of dict
+        Those of any seed, which show what is a single number and what has one per neuron.
     """
+    scalars = {
+        f"{kind}_{part}_{name}"
+        for part, values in scores.items()
+        for name, value in values.items()
+        if not _is_per_neuron(value)
+        for kind in ("per_seed", "mean", "std")
+    }
     entries: dict[str, Any] = {}
     for name, values in arrays.items():
         short = float if name in scalars else summarise
@@ -56,7 +64,7 @@ def write_summary(
     write_json(folder / "summary.json", {**facts, **entries})
 
 
-def is_per_neuron(value: Any) -> bool:
+def _is_per_neuron(value: Any) -> bool:
     """Whether a score has an axis for the neurons."""
     return isinstance(value, Tensor) and value.ndim > 0
 

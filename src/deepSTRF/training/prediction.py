@@ -1,0 +1,47 @@
+"""The prediction of a batch, by any model: stateless, stateful, or chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.training.arguments import check_batch, check_prediction
+
+__all__ = ["detach_state", "predict_batch"]
+
+
+def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Move a batch to the device; return the predictions and the responses.
+
+    A batch with a key ``onset`` holds chunks of long recordings: the model goes on from its state, unless they begin.
+
+    Raises
+    ------
+    TypeError
+        If batch or predictions have the wrong type, or the model cannot predict chunk by chunk.
+    ValueError
+        If the batch is incomplete, or the predictions don't match its responses.
+    """
+    stims, responses = (tensor.to(device, non_blocking=True) for tensor in check_batch(batch))
+    forward_chunk: Any = getattr(model, "forward_chunk", None)
+    if "onset" not in batch:
+        pred = model(stims)
+    elif forward_chunk is not None:
+        pred = forward_chunk(stims, onset=batch["onset"])
+    else:
+        raise TypeError(
+            f"the batches are chunks of long recordings, but {type(model).__name__} has no method "
+            "forward_chunk(stims, *, onset) that carries its state over; a NeuralModel has"
+        )
+    check_prediction(pred, responses)
+    return pred, responses
+
+
+def detach_state(model: nn.Module) -> None:
+    """Call ``model.detach()`` where it exists, so that a stateful model cannot back-propagate into the past."""
+    detach = getattr(model, "detach", None)
+    if detach is not None:
+        detach()
