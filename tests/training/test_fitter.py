@@ -210,6 +210,48 @@ def test_overridden_compute_loss_is_used_for_training_and_evaluation():
     assert doubled["loss"] == pytest.approx(2 * plain["loss"], rel=1e-6)
 
 
+# ---------------------------------------------------------------- the seams of 0.1.0
+
+
+def test_fit_calls_an_overridden_training_pass_and_an_overridden_evaluation():
+    calls = []
+
+    class Own(Fitter):
+        def _train_one_epoch(self):
+            calls.append("train")
+            return {**super()._train_one_epoch(), "lr": self.optimizer.param_groups[0]["lr"]}
+
+        def _evaluate(self, loader):
+            calls.append(loader)
+            return {**super()._evaluate(loader), "mine": 1.0}
+
+    val, test = make_batches(1, seed=1), make_batches(1, seed=2)
+    fitter = Own(make_model(), make_batches(1), val, max_epochs=2, log_fn=None, monitor="val_mine")
+    history = fitter.fit()
+    assert calls == ["train", val, "train", val]
+    assert [(row["train_lr"], row["val_mine"]) for row in history] == [(1e-3, 1.0)] * 2
+    plain = make_fitter(make_model(), make_batches(1), val, max_epochs=2)
+    assert [row["train_loss"] for row in history] == [row["train_loss"] for row in plain.fit()]
+    assert fitter.evaluate(test)["mine"] == 1.0
+    assert calls[-1] is test
+
+
+def test_fit_calls_a_patched_training_pass_and_a_patched_evaluation(monkeypatch):
+    fitter = make_fitter(patience=1, monitor="val_cc")
+    monkeypatch.setattr(fitter, "_train_one_epoch", lambda: {"loss": 0.5})
+    monkeypatch.setattr(fitter, "_evaluate", lambda loader: {"loss": 0.25, "cc": 0.75})
+    assert fitter.fit() == [{"epoch": epoch, "train_loss": 0.5, "val_loss": 0.25, "val_cc": 0.75} for epoch in (0, 1)]
+
+
+def test_fit_calls_an_overridden_evaluate_too():
+    class Own(Fitter):
+        def evaluate(self, loader):
+            return {**super().evaluate(loader), "mine": 1.0}
+
+    fitter = Own(make_model(), make_batches(1), make_batches(1), max_epochs=1, log_fn=None)
+    assert fitter.fit()[0]["val_mine"] == 1.0
+
+
 # ---------------------------------------------------------------- modes, state, devices
 
 
@@ -271,6 +313,25 @@ def test_only_a_strict_improvement_counts():
     assert len(fitter.fit()) == 5
     assert fitter.best_epoch == 1
     assert fitter.best_score == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("mode", "sign"), [("max", 1), ("min", -1)])
+def test_the_fitter_says_what_is_better_and_how_much_patience_is_left(mode, sign):
+    fitter = scripted([sign * score for score in (0.1, 0.3, 0.3, 0.2)], mode=mode, patience=5)
+    assert fitter.patience_left == 5
+    assert fitter.is_better(sign * -100.0)
+    assert not fitter.is_better(math.nan)
+    seen, keep_best = [], fitter.keep_best
+
+    def record(epoch, value):
+        better = fitter.is_better(value)
+        keep_best(epoch, value)
+        seen.append((better, fitter.patience_left))
+
+    fitter.keep_best = record
+    fitter.fit()
+    assert seen == [(True, 5), (True, 5), (False, 4), (False, 3)]
+    assert fitter.is_better(torch.tensor([sign * 0.2, math.nan, sign * 0.8]))  # by the mean of what is defined
 
 
 def test_mode_min():
@@ -340,6 +401,16 @@ def test_checkpoint_holds_the_best_state_dict_and_is_restored(tmp_path):
     assert same_state(fitter.model.state_dict(), states[1])
     assert not same_state(states[1], states[3])
     assert [file.name for file in path.parent.iterdir()] == ["best.pt"], "temporary files stay behind"
+
+
+def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fitter = make_fitter(ckpt_path="~/runs/best.pt", resume=True, max_epochs=1)
+    assert fitter.ckpt_path == tmp_path / "runs" / "best.pt"
+    fitter.fit()
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["best.pt", "best.pt.resume"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_restore_best_keeps_the_best_weights_in_memory():
@@ -489,25 +560,25 @@ def _poison_second_epoch(fitter, run_epoch, epoch):
     return run_epoch(epoch)
 
 
-def test_empty_loaders_are_refused():
+def test_empty_loaders_are_errors():
     with pytest.raises(ValueError, match="train_loader"):
         make_fitter(train=[]).fit()
     with pytest.raises(ValueError, match="val_loader"):
         make_fitter(val=[]).fit()
 
 
-def test_population_of_another_size_is_refused():
+def test_population_of_another_size_is_an_error():
     model = Linear(n_frequency_bands=N_BANDS, temporal_window_size=3, out_neurons=N_NEURONS + 1)
     with pytest.raises(ValueError, match=f"out_neurons={N_NEURONS}"):
         make_fitter(model).fit()
 
 
-def test_a_loss_per_neuron_is_refused():
+def test_a_loss_per_neuron_is_an_error():
     with pytest.raises(ValueError, match=r"single number.*reduction"):
         make_fitter(loss_fn=functools.partial(mse_loss, reduction="none")).fit()
 
 
-def test_an_optimizer_of_another_model_is_refused():
+def test_an_optimizer_of_another_model_is_an_error():
     with pytest.raises(ValueError, match="none of the model's trainable parameters"):
         make_fitter(optimizer=torch.optim.SGD(make_model().parameters(), lr=0.1))
 
@@ -548,7 +619,7 @@ def test_default_metrics_are_per_neuron():
         assert metric(batch["responses"].nanmean(2, keepdim=True), batch["responses"]).shape == (N_NEURONS,)
 
 
-def test_generators_and_a_metric_called_loss_are_refused():
+def test_generators_and_a_metric_called_loss_are_errors():
     with pytest.raises(ValueError, match="train_loader is a generator"):
         make_fitter(train=(batch for batch in make_batches())).fit()
     with pytest.raises(ValueError, match="val_loader is a generator"):
@@ -566,7 +637,7 @@ def test_set_random_seed_takes_numpy_integers_and_nothing_but_integers():
     state = random.getstate()
     with pytest.raises(TypeError):
         set_random_seed(1.5)
-    assert random.getstate() == state, "a refused seed seeds nothing"
+    assert random.getstate() == state, "a seed that is an error seeds nothing"
 
 
 def test_set_random_seed_seeds_everything():
