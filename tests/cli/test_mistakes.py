@@ -40,7 +40,7 @@ OPTION_TABLE = [
     pytest.param([*RIDGE, "--split", "nope"], ["no split 'nope'", "holdout:K"], id="split"),
     pytest.param([*RIDGE, "--split", "holdout:0"], ["positive", "got 0"], id="split-zero"),
     pytest.param([*RIDGE, "--split", "holdout:999"], ["1999 in all, but there are 8"], id="split-large"),
-    pytest.param([*RIDGE, "--epochs", "3"], ["closed form", "--epochs would do nothing"], id="ridge-epochs"),
+    pytest.param([*RIDGE, "--epochs", "3"], ["closed form", "--epochs would have no effect"], id="ridge-epochs"),
     pytest.param(
         ["fit", "simulated", "ridge", "--data", "."], ["needs no files; leave --data out"], id="data-of-simulated"
     ),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from shell import run
 
+from deepSTRF.registry import Settings
 from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.runs.options import OPTIONS
-from deepSTRF.runs.recipes import Settings
 from deepSTRF.runs.training import LOSSES
 from deepSTRF.sweeps import read_sweep
 

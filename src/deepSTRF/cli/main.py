@@ -105,6 +105,7 @@ def fit(
       deepstrf fit
       deepstrf fit simulated ridge
       deepstrf fit ns1 statenet --data ~/recordings/ns1 --split checkpoint --seed 1
+      deepstrf fit simulated mymodel.py:MyModel
     """
     from deepSTRF.cli import report
     from deepSTRF.cli.signals import StopSignals
@@ -174,12 +175,16 @@ def datasets(as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("file", metavar="[FILE.py]", required=False)
 @json_option
-def models(as_json: bool) -> None:
-    """List the models: what they are, their paper, and the defaults that `deepstrf fit` uses."""
+def models(file: str | None, as_json: bool) -> None:
+    """List the models: what they are, their paper, and the defaults that `deepstrf fit` uses.
+
+    With a file: the models that it defines. `deepstrf fit DATASET FILE.py:CLASS` fits one of them.
+    """
     from deepSTRF.cli import report
 
-    _list(report.model_entries(), as_json)
+    _list(report.model_entries(file), as_json)
 
 
 def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.cli.options import format_number
-from deepSTRF.registry import dataset_cards, get_recipe, model_cards
+from deepSTRF.registry import dataset_cards, get_recipe, model_cards, models_in_file
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import RunResult
@@ -120,13 +120,13 @@ def dataset_entries() -> list[dict[str, Any]]:
     return [dataclasses.asdict(card) for card in dataset_cards().values()]
 
 
-def model_entries() -> list[dict[str, Any]]:
-    """The cards of the models, with the defaults of their recipes."""
+def model_entries(file: str | None = None) -> list[dict[str, Any]]:
+    """The cards of the models, or of those that a file defines, with the defaults of their recipes."""
     entries = []
-    for name, card in model_cards().items():
+    for name, card in (model_cards() if file is None else models_in_file(file)).items():
         recipe = get_recipe(name)
         settings = "closed form" if recipe.settings is None else dataclasses.asdict(recipe.settings)
-        entries.append({**dataclasses.asdict(card), "defaults": settings})
+        entries.append({**dataclasses.asdict(card), "name": name, "defaults": settings})
     return entries
 
 

@@ -146,7 +146,9 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:
-    return " ".join([name, *(f"{key}={value}" for key, value in options.items())])
+    from deepSTRF.runs.folder import short_name
+
+    return " ".join([short_name(name), *(f"{key}={value}" for key, value in options.items())])
 
 
 def _spread(row: Mapping[str, Any], score: str) -> str:

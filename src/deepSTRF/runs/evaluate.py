@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
+from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import load_recording
@@ -49,6 +50,7 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}; give the folder that `deepstrf fit` wrote")
     config, options, saved = _read(run, data)
+    get_model_card(options.model)  # imports the file of a model that is no part of deepSTRF
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
     recording = load_recording(options)
     if files.data_fingerprint(recording.dataset) != config["data_sha256"]:

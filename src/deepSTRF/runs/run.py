@@ -19,8 +19,8 @@ from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions
-from deepSTRF.runs.recipes import resolve_settings
 from deepSTRF.runs.recording import Recording, load_recording
+from deepSTRF.runs.settings import resolve_settings
 
 __all__ = ["Run", "RunResult", "prepare_run"]
 
@@ -120,7 +120,7 @@ def prepare_run(
         If the user must correct something; no folder is made then.
     """
     recipe = get_recipe(options.model)
-    settings = resolve_settings(recipe, options)
+    settings = resolve_settings(options)
     device = check_device(options.device)
     recording = load_recording(options)
     config = _config(options, settings, recording)

@@ -17,7 +17,7 @@ from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError, get_dataset, get_recipe
 from deepSTRF.runs.folder import absolute_name, short_name
 from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
-from deepSTRF.runs.recipes import resolve_settings
+from deepSTRF.runs.settings import resolve_settings
 
 __all__ = ["Run", "Sweep", "read_sweep"]
 
@@ -139,7 +139,7 @@ def _models(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     for place, options in _combinations(asked, "model", MODEL_OPTIONS):
         options["model"] = absolute_name(options["model"], folder)
         with _at(place):
-            resolve_settings(get_recipe(options["model"]), FitOptions(**options))
+            resolve_settings(FitOptions(**options))
         yield options
 
 

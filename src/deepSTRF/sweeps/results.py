@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.files import write_file
-from deepSTRF.registry import get_dataset_card, get_recipe
+from deepSTRF.registry import get_dataset_card
 from deepSTRF.runs.options import OPTIONS, FitOptions
-from deepSTRF.runs.recipes import resolve_settings
+from deepSTRF.runs.settings import resolve_settings
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
 
 __all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
@@ -86,7 +86,7 @@ def _varied(runs: Iterable[FitOptions]) -> list[str]:
 
 @functools.cache
 def _with_defaults(options: FitOptions) -> dict[str, Any]:
-    settings = resolve_settings(get_recipe(options.model), options)
+    settings = resolve_settings(options)
     used = vars(options) | {"split": options.split or get_dataset_card(options.dataset).default_split}
     return used | ({} if settings is None else vars(settings))
 
