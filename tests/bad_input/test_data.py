@@ -10,13 +10,13 @@ import torch
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset, NS1Dataset
 from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
+from deepSTRF.datasets.audio.sound_files import load_wav, resample
 from deepSTRF.datasets.natural_sounds import draw_spectrogram
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.datasets.splits import holdout, k_fold, leave_one_out
 from deepSTRF.registry import UnknownNameError, get_dataset, register_dataset
 from deepSTRF.utils import ResponseSmoothingTransform, concat_neural_datasets, hanning_smooth, neural_collate
-from deepSTRF.datasets.audio.sound_files import load_wav, resample
 from deepSTRF.utils.data import fill_missing_data
 
 NAN, INF = float("nan"), float("inf")

@@ -28,10 +28,10 @@ from file_builders import cells_of, mat_file, mat_matrix, matlab_header, metadat
 from deepSTRF.datasets import archives, download
 from deepSTRF.datasets.audio import NS1Dataset
 from deepSTRF.datasets.audio import ns1 as ns1_module
+from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.datasets.download import RecordingError, RemoteFile, download_recording
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.registry import UnknownNameError
-from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.utils.data_download import untar, unzip
 
 # --- sounds --------------------------------------------------------------------------------------------------------

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from deepSTRF.datasets import archives, download
 from deepSTRF.datasets.audio import ns1
+from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.datasets.download import RecordingError, RemoteFile
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.training.checkpoint import load_state
-from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav
 from deepSTRF.utils.data_download import untar, unzip
 
 

@@ -31,25 +31,31 @@ def make_recording(seed, n_stims=4, n_bands=5, n_neurons=3, repeats=2, mean=1.0)
     return recording
 
 
-def design(stim, n_lags):
-    """(T, F·lags), zeros before the onset, in the layout of STRF_weight: current bin last."""
-    bands, n_bins = stim.shape[1:]
-    x = np.concatenate([np.zeros((bands, n_lags - 1)), stim[0].double().numpy()], 1)
+def mean_stimulus(recording):
+    return np.concatenate([item["stims"][0].double().numpy() for item in recording], 1).mean(1, keepdims=True)
+
+
+def design(stim, n_lags, before_onset):
+    """(T, F·lags), the mean stimulus before the onset, in the layout of STRF_weight: current bin last."""
+    n_bins = stim.shape[-1]
+    x = np.concatenate([np.repeat(before_onset, n_lags - 1, 1), stim[0].double().numpy()], 1)
     return np.stack([x[:, t : t + n_lags].ravel() for t in range(n_bins)])
 
 
-def reference(recording, neuron, n_lags, alpha):
+def reference(recording, neuron, n_lags, alpha, penalty=None, before_onset=None):
     """Kernel and intercept of scikit-learn on the bins that the neuron has."""
     rows, targets = [], []
+    before_onset = mean_stimulus(recording) if before_onset is None else before_onset
     for item in recording:
         response = item["responses"][neuron].numpy()
         if response.shape == (1, 1):
             continue
         valid = ~np.isnan(response).all(0)
-        rows.append(design(item["stims"], n_lags)[valid])
+        rows.append(design(item["stims"], n_lags, before_onset)[valid])
         targets.append(np.nanmean(response[:, valid], 0))
     rows, targets = np.concatenate(rows), np.concatenate(targets)
-    ridge = Ridge(alpha=alpha * len(rows) * rows.var(0).mean()).fit(rows, targets)
+    penalty = alpha * len(rows) * rows.var(0).mean() if penalty is None else penalty
+    ridge = Ridge(alpha=penalty).fit(rows, targets)
     return ridge.coef_, ridge.intercept_, ridge
 
 
@@ -88,27 +94,119 @@ def test_stimuli_shorter_than_the_window():
     assert_equals_reference(model, train, 90)
 
 
-@pytest.mark.filterwarnings("ignore:Mean of empty slice")
-def test_penalties_are_the_best_on_validation():
-    train, val = make_recording(2), make_recording(3, n_stims=2)
+def squared_error(kernel, intercept, recording, neuron, n_lags, before_onset):
+    """Of a linear model on the bins that the neuron has."""
+    total = 0.0
+    for item in recording:
+        response = item["responses"][neuron].numpy()
+        if response.shape == (1, 1):
+            continue
+        valid = ~np.isnan(response).all(0)
+        predicted = design(item["stims"], n_lags, before_onset)[valid] @ kernel + intercept
+        total += ((predicted - np.nanmean(response[:, valid], 0)) ** 2).sum()
+    return total
+
+
+def held_out_error(train, val, neuron, n_lags, alpha, folds):
+    """Pooled over the folds and the validation stimuli; a fold has the penalty of all data."""
+    mean = mean_stimulus(train)
+    kernel, intercept, whole = reference(train, neuron, n_lags, alpha)
+    total = squared_error(kernel, intercept, val, neuron, n_lags, mean)
+    for k in range(folds):
+        kept = Recording(item for i, item in enumerate(train) if i % folds != k)
+        kernel, intercept, _ = reference(kept, neuron, n_lags, alpha, penalty=whole.alpha, before_onset=mean)
+        total += squared_error(kernel, intercept, train[k::folds], neuron, n_lags, mean)
+    return total
+
+
+@pytest.mark.parametrize("with_val", [True, False])
+def test_penalties_have_the_least_held_out_error(with_val):
+    train, val = make_recording(2, n_stims=6), make_recording(3, n_stims=2)
     val[0]["responses"][1] = torch.full((1, 1), torch.nan)
     val[1]["responses"][2][:, 10:20] = torch.nan
+    train[1]["responses"][2][:, 3:9] = torch.nan
     alphas = np.logspace(-3, 2, 12)
-    model = fit_ridge(train, val, window_ms=20, alphas=alphas)
+    model = fit_ridge(train, val if with_val else None, window_ms=20, alphas=alphas, folds=3)
     for n in range(3):
-        scores = []
-        for alpha in alphas:
-            ridge = reference(train, n, 4, alpha)[2]
-            pairs = [
-                (ridge.predict(design(item["stims"], 4)), np.nanmean(item["responses"][n].numpy(), 0))
-                for item in val
-                if item["responses"][n].shape != (1, 1)
-            ]
-            predicted, target = (np.concatenate(part) for part in zip(*pairs, strict=True))
-            valid = ~np.isnan(target)
-            scores.append(np.corrcoef(predicted[valid], target[valid])[0, 1])
-        assert model.ridge_alpha[n].item() == pytest.approx(alphas[int(np.argmax(scores))])
+        errors = [held_out_error(train, val if with_val else [], n, 4, alpha, folds=3) for alpha in alphas]
+        assert model.ridge_alpha[n].item() == pytest.approx(alphas[int(np.argmin(errors))])
+        assert not model.ridge_at_edge[n]
     assert_equals_reference(model, train, 4)
+
+
+def make_noisy_recording(seed, n_stims=30, n_bins=100, n_bands=15, n_lags=15):
+    """White stimuli and a neuron whose noise is six times its drive; the last three items have no noise."""
+    generator = torch.Generator().manual_seed(seed)
+    kernel = torch.randn(1, 1, n_bands, n_lags, generator=generator) * torch.exp(-torch.arange(n_lags).flip(0) / 3.0)
+    recording = Recording()
+    for s in range(n_stims):
+        stim = torch.randn(1, n_bands, n_bins, generator=generator)
+        drive = torch.nn.functional.conv2d(torch.nn.functional.pad(stim[None], (n_lags - 1, 0)), kernel)[0, 0]
+        noise = 0.0 if s >= n_stims - 3 else 6 * drive.std() * torch.randn(2, n_bins, generator=generator)
+        recording.append({"stims": stim, "responses": [drive + noise]})
+    return recording
+
+
+def fraction_of_variance(model, items):
+    predicted = torch.cat([model(item["stims"][None])[0, 0, 0] for item in items]).detach()
+    target = torch.cat([item["responses"][0].mean(0) for item in items])
+    return 1 - float((predicted - target).square().sum() / (target - target.mean()).square().sum())
+
+
+@pytest.mark.parametrize("with_val", [True, False])
+def test_predictions_of_noisy_neurons_keep_their_amplitude(with_val):
+    """A correlation does not see amplitude: chosen by it, the prediction shrinks to flat."""
+    for seed in range(8):
+        recording = make_noisy_recording(seed)
+        train, val, clean = Recording(recording[3:-3]), Recording(recording[:3]), recording[-3:]
+        chosen = fit_ridge(train, val if with_val else None)
+        assert fraction_of_variance(chosen, clean) >= fraction_of_variance(fit_ridge(train, alphas=1.0), clean) - 0.02
+
+
+def test_one_long_recording_is_cut_into_blocks():
+    recording = make_noisy_recording(0, n_stims=4, n_bins=3000)
+    train = Recording(recording[:1])
+    known = fraction_of_variance(fit_ridge(train, alphas=1.0), recording[1:])
+    assert fraction_of_variance(fit_ridge(train), recording[1:]) >= known - 0.02 > 0
+
+
+def test_a_neuron_that_nothing_predicts_is_named():
+    generator = torch.Generator().manual_seed(1)
+    noise = Recording(
+        {"stims": torch.randn(1, 4, 200, generator=generator), "responses": [torch.randn(1, 200, generator=generator)]}
+        for _ in range(10)
+    )
+    with pytest.warns(UserWarning, match=r"1 of 1 neurons .* neuron 0 \(alpha 1e\+04\)"):
+        model = fit_ridge(noise, window_ms=20)
+    assert model.ridge_at_edge.tolist() == [True]
+    with pytest.warns(UserWarning, match="end of the grid"):
+        fit_ridge(make_recording(2, n_stims=6), window_ms=20, alphas=[1e3, 1e4])
+
+
+def test_standard_errors_are_those_of_repeated_experiments():
+    """Jackknife standard errors against the spread of kernels over recordings with other noise."""
+    fits = []
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        recording = Recording()
+        for _ in range(20):
+            stim = torch.randn(1, 2, 100, generator=generator)
+            drive = stim[0, 0] + 0.5 * torch.randn(1, 100, generator=generator)
+            recording.append({"stims": stim, "responses": [drive]})
+        fits.append(fit_ridge(recording, window_ms=15, alphas=1e-3, folds=20, jackknife=True))
+    spread = torch.stack([fit.STRF_weight()[0] for fit in fits]).std(0)
+    claimed = torch.stack([fit.ridge_standard_error[0] for fit in fits]).mean(0)
+    assert claimed.shape == fits[0].STRF_weight()[0].shape
+    torch.testing.assert_close(claimed.mean().double(), spread.mean().double(), rtol=0.15, atol=0)
+
+
+def test_a_mean_far_from_zero_changes_nothing():
+    """Windows before the onset see the mean stimulus, so that a constant in all stimuli is a matter of the offset."""
+    recording = make_recording(5, n_stims=6)
+    shifted = Recording({**item, "stims": item["stims"] + 50.0} for item in recording)
+    model, other = (fit_ridge(part, window_ms=25, alphas=0.1) for part in (recording, shifted))
+    for item, same in zip(recording, shifted, strict=True):
+        torch.testing.assert_close(other(same["stims"][None]), model(item["stims"][None]), rtol=1e-3, atol=1e-2)
 
 
 def test_the_model_is_the_regression():
@@ -119,7 +217,9 @@ def test_the_model_is_the_regression():
         predicted = model(item["stims"][None].float())[0, :, 0].detach().numpy()
         for n in range(3):
             ridge = reference(train, n, 4, model.ridge_alpha[n].item())[2]
-            np.testing.assert_allclose(predicted[n], ridge.predict(design(item["stims"], 4)), atol=1e-4)
+            np.testing.assert_allclose(
+                predicted[n], ridge.predict(design(item["stims"], 4, mean_stimulus(train))), atol=1e-4
+            )
     kernel, offset = model.readout.effective_kernel()  # the normalisation is the identity
     torch.testing.assert_close(kernel[:, 0], model.STRF_weight(), rtol=1e-6, atol=0)
     torch.testing.assert_close(offset, model.readout.strf.kernel.bias.detach(), rtol=1e-6, atol=0)
@@ -150,8 +250,7 @@ def test_neurons_that_cannot_be_fitted():
     assert bias[0] == 0
     assert bias[1].item() == pytest.approx(0.3)
     assert model.ridge_alpha[:2].isnan().all()
-    others = model.ridge_alpha[3:]
-    assert others.min() <= model.ridge_alpha[2] <= others.max()
+    assert model.ridge_alpha[2] > 0  # chosen on the folds of the training stimuli
     assert kernels.isfinite().all()
     kernel = reference(train, 2, 4, model.ridge_alpha[2].item())[0]
     np.testing.assert_allclose(kernels[2].flatten().numpy(), kernel, atol=1e-5 * abs(kernel).max())
@@ -163,10 +262,13 @@ def test_wrong_arguments_are_named():
         fit_ridge(Recording(), val)
     with pytest.raises(ValueError, match="val has no stimulus"):
         fit_ridge(train, Recording())
-    with pytest.raises(ValueError, match="give one in alphas"):
-        fit_ridge(train)
-    with pytest.raises(ValueError, match="must be one number, got 2"):
-        fit_ridge(train, alphas=[1, 2])
+    with pytest.raises(TypeError, match="alphas must be a number or a list"):
+        fit_ridge(train, alphas="many")
+    for bad, error in ((1, ValueError), (2.5, TypeError)):
+        with pytest.raises(error, match="folds must be"):
+            fit_ridge(train, folds=bad)
+    with pytest.raises(ValueError, match="weights per neuron"):
+        fit_ridge(train, window_ms=50_000)
     for bad in ([], [0.0], [-1.0], [float("nan")]):
         with pytest.raises(ValueError, match="alphas must be positive"):
             fit_ridge(train, val, alphas=bad)
@@ -205,6 +307,6 @@ def test_wrong_data_are_named():
     nothing = Recording({**item, "responses": [torch.full((1, 1), torch.nan)] * 3} for item in good)
     with pytest.raises(ValueError, match="no neuron has data in train"):
         fit_ridge(nothing, alphas=1.0)
-    flat = Recording({**item, "responses": [torch.zeros_like(r) for r in item["responses"]]} for item in good)
-    with pytest.raises(ValueError, match="no neuron has a defined validation correlation"):
-        fit_ridge(good, flat)
+    once = Recording([good[0], *({**item, "responses": [torch.full((1, 1), torch.nan)] * 3} for item in good[1:])])
+    with pytest.raises(ValueError, match="no neuron has held-out data"):
+        fit_ridge(once, folds=4)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, check_module
 from deepSTRF.models.bin_by_bin import State, with_past
+from deepSTRF.models.optional_buffer import load_optional_buffer
 
 __all__ = ["CausalSTRFConv"]
 
@@ -14,8 +19,8 @@ __all__ = ["CausalSTRFConv"]
 class CausalSTRFConv(nn.Module):
     """Slide spectro-temporal receptive fields over a spectrogram, looking at the past only.
 
-    ``y[b, o, t] = bias[o] + sum_{c, f, k} w[o, c, f, k] · x[b, c, f, t - (T - 1) + k]``, with zeros before the onset:
-    the last index of the kernel is the current bin.
+    ``y[b, o, t] = bias[o] + sum_{c, f, k} w[o, c, f, k] · x[b, c, f, t - (T - 1) + k]``: the last index of the kernel
+    is the current bin. Before the onset, x is zero, or `before_onset` where that is set.
 
     Parameters
     ----------
@@ -30,6 +35,12 @@ class CausalSTRFConv(nn.Module):
     bias : bool
         Bias of the default kernel.
 
+    Attributes
+    ----------
+    before_onset : Tensor, (C_in, F), or None
+        The stimulus that is assumed before the onset, such as its mean. Set it for stimuli that are far from zero; the
+        kernel must be linear then.
+
     Examples
     --------
     >>> import torch
@@ -38,10 +49,13 @@ class CausalSTRFConv(nn.Module):
     (torch.Size([2, 5, 1, 100]), torch.Size([5, 1, 34, 9]))
     """
 
+    before_onset: Tensor | None
+
     def __init__(
         self, F: int, T: int, C_in: int, C_out: int, kernel: nn.Module | None = None, bias: bool = True
     ) -> None:
         super().__init__()
+        self.register_buffer("before_onset", None)
         self.F, self.T = check_integer("F", F), check_integer("T", T)
         self.C_in, self.C_out = check_integer("C_in", C_in), check_integer("C_out", C_out)
         self.kernel = check_module(
@@ -75,7 +89,9 @@ class CausalSTRFConv(nn.Module):
             raise ValueError(
                 f"expected a spectrogram (B, {self.C_in}, {self.F}, T), got a tensor of shape {tuple(x.shape)}"
             )
-        longer, state = with_past(x, state, self.T - 1)
+        fill = self.before_onset
+        # Deviations from it, so that a state of zeros is the onset.
+        longer, state = with_past(x if fill is None else x - fill[..., None], state, self.T - 1)
         y = self.kernel(longer)
         expected = (x.shape[0], self.C_out, 1, x.shape[3])
         if y.shape != expected:
@@ -83,7 +99,14 @@ class CausalSTRFConv(nn.Module):
                 f"the kernel {type(self.kernel).__name__} gives {tuple(y.shape)} where {expected} is needed: it must "
                 f"span all {self.F} bands and {self.T} bins, as Conv2d({self.C_in}, {self.C_out}, {(self.F, self.T)})"
             )
+        if fill is not None:
+            held = fill[None, ..., None].expand(-1, -1, -1, self.T)
+            y = y + (self.kernel(held) - self.kernel(torch.zeros_like(held)))
         return y, state
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
+        load_optional_buffer(self, "before_onset", state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def STRF_weight(self) -> Float[Tensor, "C_out C_in F T"]:
         """Return a copy of the kernel on the CPU; the last time index is the current bin.

@@ -1,0 +1,1 @@
+"""Linear models in closed form, from sums over the bins of a recording."""
