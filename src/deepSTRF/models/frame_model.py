@@ -94,7 +94,7 @@ class FrameModel(NeuralModel):
         except RuntimeError as error:
             self._explain(frames, error)
             raise
-        return prediction, (front, pre, core, out)
+        return self._in_units(prediction), (front, pre, core, out)
 
     def _features(self, filtered: Float[Tensor, "B ... T"]) -> Tensor:
         """Run the core; a model whose core is several modules overrides this."""
@@ -108,7 +108,7 @@ class FrameModel(NeuralModel):
         """Run everything behind ``wav2spec``."""
         self._check_frames(frames)
         try:
-            return self.readout(self._features(self.prefiltering(frames)))
+            return self._in_units(self.readout(self._features(self.prefiltering(frames))))
         except RuntimeError as error:
             # Only now, because parts of a model may well convert what they get.
             self._explain(frames, error)

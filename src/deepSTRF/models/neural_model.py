@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, Stream, map_state, step
+from deepSTRF.models.optional_buffer import load_optional_buffer
 from deepSTRF.models.rebuildable import Rebuildable
 
 __all__ = ["NeuralModel"]
@@ -43,6 +44,9 @@ class NeuralModel(Rebuildable, ABC):
         Number of neurons N.
     wav2spec, prefiltering, core, readout : torch.nn.Module
         The slots, in the order in which the stimulus passes them.
+    response_scale : Tensor, (N,), or None
+        By what the output of the readout is multiplied, so that predictions are in the units of the recording; see
+        :meth:`calibrate`. None is 1.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class NeuralModel(Rebuildable, ABC):
 
     O: int
     readout: nn.Module
+    response_scale: Tensor | None
 
     def __init__(self, out_neurons: int = 1) -> None:
         super().__init__()
@@ -70,6 +75,7 @@ class NeuralModel(Rebuildable, ABC):
         self.wav2spec: nn.Module = nn.Identity()
         self.prefiltering: nn.Module = nn.Identity()
         self.core: nn.Module = nn.Identity()
+        self.register_buffer("response_scale", None)
         self._carried: State = None
         self._n_carried = 0  # number of stimuli of which it is the state
         # Names of the modules that freeze() holds, with those of their parameters that it switched off.
@@ -91,7 +97,11 @@ class NeuralModel(Rebuildable, ABC):
         Tensor
             ``(B, N, 1, T)``: expected response per bin, with an axis for the repeats.
         """
-        return self.readout(self.core(self.prefiltering(self.wav2spec(stims))))
+        return self._in_units(self.readout(self.core(self.prefiltering(self.wav2spec(stims)))))
+
+    def _in_units(self, prediction: Float[Tensor, "B N 1 t"]) -> Float[Tensor, "B N 1 t"]:
+        """The output stage: what the readout gives, in the units of the recording."""
+        return prediction if self.response_scale is None else prediction * self.response_scale[:, None, None]
 
     def step(self, stims: Float[Tensor, "B ..."], state: State = None) -> tuple[Float[Tensor, "B N 1 t"], State]:
         """Predict the next bins of a stimulus, given what is left of the bins before.
@@ -124,7 +134,7 @@ class NeuralModel(Rebuildable, ABC):
         for slot, past in zip(slots, (None,) * len(slots) if state is None else state, strict=True):
             x, new = step(slot, x, past)
             states.append(new)
-        return x, tuple(states)
+        return self._in_units(x), tuple(states)
 
     def _check_step_is_ours(self, base: type, method: str, counterpart: str) -> None:
         """Refuse to run bin by bin where a subclass computes something else than its `counterpart` knows of."""
@@ -191,6 +201,63 @@ class NeuralModel(Rebuildable, ABC):
         prediction, self._carried = self.step(stims, self._carried)
         self._n_carried = len(stims)
         return prediction
+
+    def calibrate(self, batches: Iterable[Mapping[str, Any]]) -> None:
+        """Set the output stage of a new model to a recording, so that units do not matter to its training.
+
+        Each neuron gets a scale from its training responses, ``response_scale``, by which the readout's output is
+        multiplied; its offset is set so that the first prediction, behind the activation, is the mean response. The
+        Fitter does so by itself before the first epoch of a model that explains nothing yet, and computes losses in
+        units of the scale. In a loop of your own, call it once, and divide predictions and responses by
+        ``model.response_scale[:, None, None]`` in the loss.
+
+        Parameters
+        ----------
+        batches : iterable of dict
+            Training data with ``stims`` and ``responses`` ``(B, N, R, T)``: a DataLoader, or a list of batches. It is
+            gone through twice.
+
+        Raises
+        ------
+        ValueError
+            If there is no batch, or the responses are of another number of neurons.
+
+        Warns
+        -----
+        UserWarning
+            If responses are negative and the output activation can not be.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from deepSTRF.models.audio import StateNet
+        >>> stims, responses = torch.randn(4, 1, 34, 200), torch.poisson(torch.full((4, 2, 5, 200), 0.02))
+        >>> model = StateNet(n_frequency_bands=34, out_neurons=2)
+        >>> model.calibrate([{"stims": stims, "responses": responses}])
+        >>> mean = responses.mean((0, 2, 3))
+        >>> torch.allclose(model(stims).mean((0, 2, 3)), mean, rtol=0.1)
+        True
+        """
+        from deepSTRF.models.output_stage import calibrate
+
+        calibrate(self, batches)
+
+    def set_response_scale(self, scale: Float[Tensor, " N"]) -> None:
+        """Multiply the output of the readout by a number per neuron from now on.
+
+        Raises
+        ------
+        ValueError
+            If there is not one positive, finite number per neuron.
+        """
+        scale = torch.as_tensor(scale).detach()
+        if scale.shape != (self.O,) or not bool((scale.isfinite() & (scale > 0)).all()):
+            raise ValueError(f"expected one positive, finite scale for each of {self.O} neurons, got {scale}")
+        self.response_scale = scale.to(next((p for p in self.parameters() if p.is_floating_point()), torch.zeros(1)))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
+        load_optional_buffer(self, "response_scale", state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def detach(self) -> None:
         """Cut the state that :meth:`forward_chunk` carries off the graph. Nothing to do without one."""

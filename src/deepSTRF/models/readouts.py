@@ -156,6 +156,14 @@ class STRFReadout(nn.Module):
         offset = bn["bias"] + gain * (bias - bn["running_mean"])
         return gain[:, None, None, None] * weight, offset
 
+    def offset(self) -> nn.Parameter | None:
+        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
+        return self.bn.bias
+
+    def gain(self) -> nn.Parameter:
+        """The standard deviation per neuron that the normalisation gives to the input of the activation."""
+        return self.bn.weight
+
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
         tensors = dict.fromkeys(("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"), 0)
@@ -234,13 +242,20 @@ class LinearReadout(nn.Module):
             )
         return self.activation(self.fc(x.transpose(1, 2))).transpose(1, 2).unsqueeze(2)
 
+    def offset(self) -> nn.Parameter | None:
+        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
+        return self._last.bias
+
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters that belong to single neurons, with the axis over neurons."""
         last = "fc" if self.hidden is None else "fc.2"
-        layer = self.get_submodule(last)
-        return {f"{last}.{name}": 0 for name, _ in layer.named_parameters()} | _offered_by(
+        return {f"{last}.{name}": 0 for name, _ in self._last.named_parameters()} | _offered_by(
             self.activation, "activation"
         )
+
+    @property
+    def _last(self) -> nn.Linear:
+        return self.get_submodule("fc" if self.hidden is None else "fc.2")  # type: ignore[return-value]
 
 
 class FactorizedReadout(nn.Module):
@@ -327,6 +342,10 @@ class FactorizedReadout(nn.Module):
         weight = (self.feature_weight[:, :, None] * self.position_weight[:, None]).flatten(1)
         drive = nn.functional.linear(x.flatten(1, -2).transpose(1, 2), weight, self.bias)
         return self.activation(drive).transpose(1, 2).unsqueeze(2)
+
+    def offset(self) -> nn.Parameter | None:
+        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
+        return self.bias
 
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters that belong to single neurons, with the axis over neurons."""

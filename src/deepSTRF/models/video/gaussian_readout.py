@@ -170,6 +170,10 @@ class GaussianReadout(nn.Module):
             # The outermost pixels themselves are infinitely far; a hundredth of the way to them is left.
             self.raw_mean.copy_(torch.atanh((2 * places / size.clamp(min=1) - 1).clamp(-0.99, 0.99)))
 
+    def offset(self) -> nn.Parameter | None:
+        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
+        return self.bias
+
     def per_neuron_tensors(self) -> dict[str, int]:
         """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
         tensors = dict.fromkeys(("raw_mean", "log_sigma", "features", "bias"), 0)
