@@ -39,9 +39,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
     [[dataset]]
     name = "simulated"
     [[model]]
-    name = "ridge"
-    [[model]]
-    name = "statenet"
+    name = ["linear", "statenet"]
     lr = [1e-3, 3e-3]               # every value of a list is tried
     """
     if jobs is not None and dask is not None:
