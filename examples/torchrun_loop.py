@@ -1,4 +1,4 @@
-"""A training loop by hand over several processes, whose scores are those of one process.
+"""A training loop of your own over several processes, whose scores are those of one process.
 
     torchrun --standalone --nproc-per-node 2 examples/torchrun_loop.py --out runs/two
     python examples/torchrun_loop.py --out runs/one
