@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from deepSTRF import metrics
 from deepSTRF.metrics import correlation, losses, reliability
 from deepSTRF.metrics.blocks import average_repeats
-from deepSTRF.metrics.statistics import Moments, Powers, collect, merge, update
+from deepSTRF.metrics.statistics import Moments, Powers, collect, merge
 
 
 def responses_only(function):
@@ -119,9 +119,9 @@ def test_many_batches_equal_one_pass(name):
     rate = torch.rand(60, 4, 1, 25, generator=generator) + torch.arange(60.0).view(60, 1, 1, 1)
     responses = rate + 0.3 * torch.randn(60, 4, 4, 25, generator=generator)
     responses[::7, 2] = torch.nan
-    statistics = None
-    for b in range(60):
-        statistics = update(statistics, measure.parts, rate[b : b + 1], responses[b : b + 1])
+    statistics = collect(measure.parts, responses[:1], rate[:1])
+    for b in range(1, 60):
+        statistics = merge(statistics, collect(measure.parts, responses[b : b + 1], rate[b : b + 1]))
     whole = metric(rate.double(), responses.double(), reduction="none")
     torch.testing.assert_close(measure.compute(*statistics), whole, rtol=1e-6, atol=1e-6)
     assert whole.isfinite().all()

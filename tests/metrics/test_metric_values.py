@@ -85,12 +85,12 @@ def test_many_repeats_use_random_splits(repeats):
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
-    from deepSTRF.metrics import blocks
+    from deepSTRF.metrics import pieces
 
     pred, responses = ragged()
     before = [metric(pred, responses, reduction="none") for metric, _ in CASES.values()]
     for size in (1, 40 * 7 * 3, 40 * 7 * 8 * 2):
-        monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", size)
+        monkeypatch.setattr(pieces, "BLOCK_ELEMENTS", size)
         after = [metric(pred, responses, reduction="none") for metric, _ in CASES.values()]
         torch.testing.assert_close(after, before, equal_nan=True, rtol=1e-6, atol=1e-7)
 

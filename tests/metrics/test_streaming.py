@@ -269,7 +269,7 @@ def test_errors():
     metric.update(pred, responses)
     value = metric.compute()
     for bad, error, message in [
-        ((pred[:, :2], responses[:, :2]), ValueError, "has seen N = 4 neurons; got a batch of N = 2"),
+        ((pred[:, :2], responses[:, :2]), ValueError, "has seen N = 4 neurons, got a batch of N = 2"),
         ((pred[:2], responses), ValueError, "shape mismatch"),
         ((pred, responses[:, :, 0]), ValueError, "must have the shape"),
         ((None, responses), TypeError, "pred must be a torch.Tensor"),
@@ -277,7 +277,7 @@ def test_errors():
     ]:
         with pytest.raises(error, match=message):
             metric.update(*bad)
-    close(metric.compute(), value)  # a refused batch leaves no trace
+    close(metric.compute(), value)  # a bad batch leaves no trace
     with pytest.raises(TypeError, match=r"responses must be a torch\.Tensor"):
         streaming.SNR().update(None, None)
     other = streaming.Corrcoef()
@@ -296,7 +296,7 @@ def test_errors():
         (lambda: streaming.Corrcoef(reduction="median"), "reduction must be one of"),
         (lambda: streaming.NormalizedCorrcoef("pearson"), "method must be one of"),
         (lambda: streaming.NormalizedCorrcoef(signal_power="all"), "signal_power must be one of"),
-        (lambda: streaming.NormalizedCorrcoef("hsu", ccmax_iters=0), "ccmax_iters must be at least 1"),
+        (lambda: streaming.NormalizedCorrcoef("hsu", ccmax_iters=0), "ccmax_iters must be a positive integer"),
         (lambda: streaming.PoissonLoss(eps=0.0), "eps must be positive"),
         (lambda: streaming.Corrcoef(sync=True), "Unexpected keyword arguments"),
         (lambda: streaming.StreamingMetric(Measure((Moments.of,) * 2, CORRCOEF.compute)), "twice"),

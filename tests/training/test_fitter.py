@@ -720,7 +720,7 @@ def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
     from torch.utils._python_dispatch import TorchDispatchMode
 
     from deepSTRF.metrics import blocks, statistics
-    from deepSTRF.training.scoring import PassScores
+    from deepSTRF.metrics.running import RunningScores
 
     waits = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten._unique")
     seen = []
@@ -734,7 +734,7 @@ def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
     monkeypatch.setattr(statistics, "_patch_irregular", lambda block, regular, *powers: powers)
     optimizer = functools.partial(torch.optim.SGD, lr=0.1)
     fitter = make_fitter(loss_fn=loss_fn, optimizer=optimizer, max_grad_norm=1.0)
-    scores = PassScores(fitter.val_metrics)
+    scores = RunningScores(fitter.val_metrics)
     with Watch():
         for batch in fitter.train_loader:
             fitter.train_step(batch, scores)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
+
+from deepSTRF.checks import describe_type
+
+# Types of the arguments and the value of every metric.
+Pred: TypeAlias = Num[Tensor, "B N 1 T"]
+Responses: TypeAlias = Num[Tensor, "B N R T"]
+Mask: TypeAlias = Bool[Tensor, "..."]
+Score: TypeAlias = Float[Tensor, "..."]  # (N,), or a scalar after a reduction
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -11,14 +22,14 @@ REDUCTIONS = ("none", "mean", "sum")
 def check_real(name: str, values: object) -> None:
     """Raise TypeError unless ``values`` is a dense tensor of real numbers; bool tensors are masks, not data."""
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor; got {type(values).__name__}: convert it with torch.as_tensor")
+        raise TypeError(f"{name} must be a torch.Tensor, got {describe_type(values)}: convert it with torch.as_tensor")
     if values.is_complex() or values.dtype == torch.bool:
-        raise TypeError(f"{name} must hold real numbers, as float32; got {values.dtype}")
+        raise TypeError(f"{name} must hold real numbers, as float32, got {values.dtype}")
     if values.layout != torch.strided:
-        raise TypeError(f"{name} must be a dense tensor; got {values.layout}: convert it with .to_dense()")
+        raise TypeError(f"{name} must be a dense tensor, got {values.layout}: convert it with .to_dense()")
 
 
-def check_device(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
+def check_same_device(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
     """Raise ValueError unless two tensors lie on the same device."""
     if values.device != other.device:
         raise ValueError(
@@ -38,18 +49,18 @@ def check_responses(responses: Tensor, mask: Tensor | None, name: str = "respons
     """
     check_real(name, responses)
     if responses.ndim != 4:
-        raise ValueError(f"{name} must have the shape (B, N, R, T); got {tuple(responses.shape)}")
+        raise ValueError(f"{name} must have the shape (B, N, R, T), got {tuple(responses.shape)}")
     if mask is None:
         return None
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask must be a bool tensor, True where data count; got {got}")
-    check_device("mask", mask, name, responses)
+        got = mask.dtype if isinstance(mask, Tensor) else describe_type(mask)
+        raise TypeError(f"mask must be a bool tensor, True where data count, got {got}")
+    check_same_device("mask", mask, name, responses)
     try:
         return mask.expand(responses.shape)
     except RuntimeError as error:
         raise ValueError(
-            f"mask must be broadcastable to {name} {tuple(responses.shape)}; got the shape {tuple(mask.shape)}"
+            f"mask must be broadcastable to {name} {tuple(responses.shape)}, got the shape {tuple(mask.shape)}"
         ) from error
 
 
@@ -57,12 +68,12 @@ def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str =
     """Check that ``pred`` is ``(B, N, 1, T)`` beside ``(B, N, R, T)`` responses; return the expanded mask."""
     check_real("pred", pred)
     if pred.ndim != 4:
-        raise ValueError(f"pred must have the shape (B, N, 1, T); got {tuple(pred.shape)}")
+        raise ValueError(f"pred must have the shape (B, N, 1, T), got {tuple(pred.shape)}")
     mask = check_responses(responses, mask, name)
     if pred.shape[2] != 1:
         raise ValueError(
             f"the R-axis of pred must have length 1, shape (B, N, 1, T): a model predicts one rate for all "
-            f"repeats; got {tuple(pred.shape)}"
+            f"repeats, got {tuple(pred.shape)}"
         )
     batch, neurons, _, bins = responses.shape
     if (pred.shape[0], pred.shape[1], pred.shape[3]) != (batch, neurons, bins):
@@ -70,7 +81,7 @@ def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str =
             f"shape mismatch: pred {tuple(pred.shape)} must be {(batch, neurons, 1, bins)} to go with "
             f"{name} {tuple(responses.shape)}"
         )
-    check_device("pred", pred, name, responses)
+    check_same_device("pred", pred, name, responses)
     return mask
 
 

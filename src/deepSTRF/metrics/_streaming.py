@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn.functional import pad
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, check_responses, reduce_neurons
+from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score, reduce_neurons
 from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect
 
 
@@ -43,13 +42,13 @@ class _Layout(NamedTuple):
         return self.pack(self.unpack(states, dim=1).pool())
 
 
-def _alike(states: Sequence[Tensor]) -> list[Tensor]:
+def _equal_shapes(states: Sequence[Tensor]) -> list[Tensor]:
     """States of one shape, to be stacked: without those that saw nothing, with zeros for repeats that one lacks."""
     held = [state for state in states if state.shape[1] > 0] or list(states[:1])
     neurons = sorted({state.shape[1] for state in held})
     if len(neurons) > 1:
         raise ValueError(
-            f"states to be merged must be of the same neurons; got states of N = {' and '.join(map(str, neurons))}"
+            f"states to be merged must be of the same neurons, got states of N = {' and '.join(map(str, neurons))}"
         )
     if held[0].ndim == 2:
         return held
@@ -88,15 +87,14 @@ class StreamingMetric(Metric):
     >>> from deepSTRF.metrics import ccmax
     >>> from deepSTRF.metrics.reliability import ccmax_measure
     >>> metric = StreamingMetric(ccmax_measure(ccmax_iters=20))
-    >>> pred, responses = torch.rand(6, 3, 1, 50), torch.rand(6, 3, 1, 50) + 0.5 * torch.rand(6, 3, 4, 50)
+    >>> responses = torch.rand(6, 3, 1, 50) + 0.5 * torch.rand(6, 3, 4, 50)
     >>> for batch in (slice(0, 4), slice(4, 6)):
-    ...     metric.update(pred[batch], responses[batch])
+    ...     metric.update(None, responses[batch])
     >>> torch.allclose(metric.compute(), ccmax(responses, reduction="none", ccmax_iters=20))
     True
     """
 
     is_differentiable = False
-    _prefix = ""  # of the names of the states
     full_state_update = False  # a state is merged with that of a batch: forward computes the batch's once
 
     def __init__(self, measure: Measure, reduction: str = "none", **torchmetrics: Any) -> None:
@@ -105,29 +103,26 @@ class StreamingMetric(Metric):
         self.measure = measure
         self.reduction = reduction
         self._layouts: dict[str, _Layout] = {}
+        # a collection must never share the state of the responses alone with a metric whose moments are of a prediction
+        prefix = "responses_" if measure.of_responses else ""
         # one neuron without data shows which fields each statistic has
         examples = collect(measure.parts, torch.full((1, 1, 1, 1), torch.nan))
         for part, example in zip(measure.parts, examples, strict=True):
-            name = self._prefix + _state_name(part)
+            name = prefix + _state_name(part)
             layout = _Layout(type(example), tuple(field.ndim for field in example))
             if name in self._layouts:
-                raise ValueError(f"every part of a measure must be another function; got {name!r} twice")
+                raise ValueError(f"every part of a measure must be another function, got {name!r} twice")
             self._layouts[name] = layout
             # nothing seen: no neurons yet
             self.add_state(name, layout.pack(example)[:, :0], dist_reduce_fx=layout.pool)
 
-    def update(
-        self,
-        pred: Num[Tensor, "B N 1 T"],
-        responses: Num[Tensor, "B N R T"],
-        mask: Bool[Tensor, ...] | None = None,
-    ) -> None:
+    def update(self, pred: Pred | None, responses: Responses, mask: Mask | None = None) -> None:
         """Add a batch.
 
         Parameters
         ----------
-        pred : Tensor
-            ``(B, N, 1, T)`` predictions.
+        pred : Tensor or None
+            ``(B, N, 1, T)`` predictions. A metric of the responses alone does not use them, and takes None too.
         responses : Tensor
             ``(B, N, R, T)`` responses in the same unit, NaN where missing.
         mask : Tensor, optional
@@ -140,15 +135,12 @@ class StreamingMetric(Metric):
         TypeError
             For arguments that are not tensors of real numbers, or a mask that is not bool.
         """
-        mask = check_pair(pred, responses, mask, "responses")
-        self._add(pred, responses, mask)
-
-    def _add(self, pred: Tensor | None, responses: Tensor, mask: Tensor | None) -> None:
+        mask = self.measure.check(pred, responses, mask, "responses")
         state = self._first_state
         neurons = state.shape[1]
         if neurons not in (0, responses.shape[1]):
             raise ValueError(
-                f"{type(self).__name__} has seen N = {neurons} neurons; got a batch of N = {responses.shape[1]}: "
+                f"{type(self).__name__} has seen N = {neurons} neurons, got a batch of N = {responses.shape[1]}: "
                 f"use one metric for each population, or reset() before the next"
             )
         if responses.device != state.device:
@@ -156,11 +148,11 @@ class StreamingMetric(Metric):
                 f"{type(self).__name__} is on {state.device} but got responses on {responses.device}; "
                 f"move it with .to({str(responses.device)!r})"
             )
-        fresh = collect(self.measure.parts, responses, pred, mask)
+        fresh = collect(self.measure.parts, responses, None if self.measure.of_responses else pred, mask)
         layouts = zip(self._layouts.items(), fresh, strict=True)
         self._reduce_states({name: layout.pack(statistic) for (name, layout), statistic in layouts})
 
-    def compute(self) -> Float[Tensor, ...]:
+    def compute(self) -> Score:
         """Value of all batches so far, of all processes: ``(N,)`` float32, or a scalar with a reduction.
 
         Before any batch torchmetrics warns, and the value is that of no neurons: ``(0,)``, or NaN with a reduction.
@@ -210,21 +202,21 @@ class StreamingMetric(Metric):
         """
         gather = gather_all_tensors if dist_sync_fn is None else dist_sync_fn
 
-        def gather_alike(state: Tensor, **keywords: Any) -> list[Tensor]:
-            return _alike(gather(state, **keywords))
+        def gather_equal_shapes(state: Tensor, **keywords: Any) -> list[Tensor]:
+            return _equal_shapes(gather(state, **keywords))
 
-        super().sync(gather_alike, process_group, should_sync, distributed_available)
+        super().sync(gather_equal_shapes, process_group, should_sync, distributed_available)
 
     def _reduce_states(self, incoming_state: dict[str, Any]) -> None:
         # torchmetrics stacks first and merges then, which needs equal shapes; forward and merge_state come here too
         if incoming_state.keys() != self._layouts.keys():
             raise ValueError(
-                f"the state to merge must hold {', '.join(self._layouts)}; got {', '.join(incoming_state)}: "
+                f"the state to merge must hold {', '.join(self._layouts)}, got {', '.join(incoming_state)}: "
                 f"merge metrics with the same options only"
             )
         merged = {}
         for name, layout in self._layouts.items():
-            states = _alike([incoming_state[name], getattr(self, name)])
+            states = _equal_shapes([incoming_state[name], getattr(self, name)])
             merged[name] = states[0] if len(states) == 1 else layout.pool(torch.stack(states))
         for name, state in merged.items():
             setattr(self, name, state)
@@ -250,32 +242,10 @@ class StreamingMetric(Metric):
         return self
 
 
-class ReliabilityMetric(StreamingMetric):
-    """Streaming form of a measure of the responses alone; ``pred`` is accepted and not used."""
+class FixedMetric(StreamingMetric):
+    """Streaming form of the measure that a subclass names; it has no options but those of every streaming metric."""
 
-    # a collection must never share them with a metric whose moments are those of the prediction
-    _prefix = "responses_"
+    fixed: ClassVar[Measure]
 
-    def update(
-        self,
-        pred: Num[Tensor, "B N 1 T"] | None,
-        responses: Num[Tensor, "B N R T"],
-        mask: Bool[Tensor, ...] | None = None,
-    ) -> None:
-        """Add a batch.
-
-        Parameters
-        ----------
-        pred : Tensor or None
-            Not used; it is here so that all metrics take the same call.
-        responses : Tensor
-            ``(B, N, R, T)`` single repeats, NaN where missing.
-        mask : Tensor, optional
-            Bool, broadcastable to ``responses``; replaces the not-NaN mask.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As in :meth:`StreamingMetric.update`.
-        """
-        self._add(None, responses, check_responses(responses, mask))
+    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
+        super().__init__(self.fixed, reduction, **torchmetrics)

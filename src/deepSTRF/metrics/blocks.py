@@ -19,14 +19,8 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from deepSTRF.metrics._arguments import check_responses
+from deepSTRF.metrics.pieces import block_elements, slices
 
-# Elements of a block for each CPU thread, 4 MB as float64: the measured optimum. Larger ones leave the cache; smaller
-# ones cost calls, and many short parallel regions, which suffer most where other processes want the same cores.
-BLOCK_ELEMENTS = 2**19
-# The most threads that a block grows with: more would leave the cache that they share.
-BLOCK_THREADS = 4
-# A GPU has no such cache, but much memory and costly calls.
-BLOCK_ELEMENTS_GPU = 2**24
 # Sums of float32 squares serve as long as what is wanted of them is not much smaller than they are, and sums of values
 # as long as they vary; otherwise differences between repeats are taken, which costs about three times as much.
 DIGITS_KEPT = 1 / 16
@@ -286,31 +280,6 @@ def sum_repeats(responses: Float[Tensor, "S N R T"]) -> Float[Tensor, "S N T"]:
     return responses.sum(2)
 
 
-def block_elements(device: torch.device) -> int:
-    """Elements of a block on a device, for the number of threads that torch may use now."""
-    if device.type != "cpu":
-        return BLOCK_ELEMENTS_GPU
-    return BLOCK_ELEMENTS * min(torch.get_num_threads(), BLOCK_THREADS)
-
-
-def slices(shape: tuple[int, int, int, int], elements: int) -> Iterator[tuple[slice, list[slice]]]:
-    """Cut ``(B, N, R, T)`` into pieces of about ``elements``: stimuli first, then neurons.
-
-    Examples
-    --------
-    >>> [(s.start, s.stop, len(neurons)) for s, neurons in slices((3, 494, 20, 511), 2**19)]
-    [(0, 1, 10), (1, 2, 10), (2, 3, 10)]
-    """
-    batch, neurons, repeats, bins = shape
-    stimuli = max(1, elements // (neurons * repeats * bins))
-    step = neurons if stimuli > 1 else max(1, elements // (repeats * bins))
-    for start in range(0, batch, stimuli):
-        yield (
-            slice(start, min(start + stimuli, batch)),
-            [slice(first, min(first + step, neurons)) for first in range(0, neurons, step)],
-        )
-
-
 def blocks(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
@@ -342,7 +311,7 @@ def blocks(
         responses = torch.full((1, neurons, 1, 1), torch.nan, device=responses.device)
         pred, mask, psth, batch, repeats, bins = None, None, None, 1, 1, 1
         if neurons == 0:
-            raise ValueError("a population needs at least one neuron; got N = 0")
+            raise ValueError("a population needs at least one neuron, got N = 0")
     for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
         here = responses[stimuli]
         rates, marks, means = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask, psth))

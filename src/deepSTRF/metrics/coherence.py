@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, Num
 from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_positive
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons, result_dtype
+from deepSTRF.metrics._arguments import REDUCTIONS, Pred, Score, check_pair, reduce_neurons, result_dtype
 
 SEGMENT_BINS = 256
 
 
 @torch.no_grad()
-def coherence(
-    pred: Num[Tensor, "B N 1 T"], gt: Num[Tensor, "B N 1 T"], dt_ms: float, reduction: str = "mean"
-) -> Float[Tensor, ...]:
+def coherence(pred: Pred, gt: Pred, dt_ms: float, reduction: str = "mean") -> Score:
     r"""Magnitude-squared coherence, averaged over frequencies and stimuli.
 
     .. math:: C(f) = \frac{|P_{\hat y y}(f)|^2}{P_{\hat y}(f)\,P_y(f)}
@@ -61,7 +58,7 @@ def coherence(
     check_positive("dt_ms", dt_ms)
     check_pair(pred, gt, None, "gt")
     if gt.shape[2] != 1:
-        raise ValueError(f"gt must have the shape (B, N, 1, T): average its repeats first; got {tuple(gt.shape)}")
+        raise ValueError(f"gt must have the shape (B, N, 1, T): average its repeats first, got {tuple(gt.shape)}")
     for name, values in (("pred", pred), ("gt", gt)):
         if not values.isfinite().all():
             raise ValueError(
@@ -69,7 +66,7 @@ def coherence(
             )
     dtype = result_dtype(pred, gt)
     if pred.numel() == 0:
-        raise ValueError(f"coherence needs at least one stimulus, neuron and bin; got pred {tuple(pred.shape)}")
+        raise ValueError(f"coherence needs at least one stimulus, neuron and bin, got pred {tuple(pred.shape)}")
     stimuli = [_of_stimulus(pred[b, :, 0], gt[b, :, 0], dt_ms) for b in range(pred.shape[0])]
     return reduce_neurons(torch.as_tensor(np.mean(stimuli, axis=0), device=pred.device), reduction).to(dtype)
 

@@ -5,22 +5,15 @@ from __future__ import annotations
 import functools
 
 import torch
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_integer
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, check_responses, reduce_neurons, result_dtype
+from deepSTRF.metrics._arguments import Mask, Pred, Responses, Score
+from deepSTRF.metrics.comoments import power_of_repeats
 from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
-from deepSTRF.metrics.statistics import (
-    HalfSplits,
-    Measure,
-    Moments,
-    Powers,
-    RepeatMoments,
-    collect,
-    power_of_repeats,
-)
+from deepSTRF.metrics.statistics import HalfSplits, Measure, Moments, Powers, RepeatMoments, score
 
 METHODS = ("schoppe", "hsu")
 SIGNAL_POWERS = ("per_stimulus", "concatenated")
@@ -142,23 +135,11 @@ def noise_ceiling_measure(signal_power: str = "per_stimulus") -> Measure:
     """
     check_choice("signal_power", signal_power, SIGNAL_POWERS)
     if signal_power == "concatenated":
-        return Measure((Moments.of, RepeatMoments.of), _ceiling_concatenated)
-    return Measure((Moments.of, Powers.of), _ceiling_per_stimulus)
+        return Measure((Moments.of, RepeatMoments.of), _ceiling_concatenated, of_responses=True)
+    return Measure((Moments.of, Powers.of), _ceiling_per_stimulus, of_responses=True)
 
 
-def _score(measure: Measure, pred: Tensor, responses: Tensor, mask: Tensor | None, reduction: str, name: str) -> Tensor:
-    mask = check_pair(pred, responses, mask, name)
-    values = measure.compute(*collect(measure.parts, responses, pred, mask))
-    return reduce_neurons(values, reduction).to(result_dtype(pred, responses))
-
-
-@torch.no_grad()
-def corrcoef(
-    pred: Num[Tensor, "B N 1 T"],
-    gt: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
-    reduction: str = "mean",
-) -> Float[Tensor, ...]:
+def corrcoef(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Pearson correlation between prediction and PSTH, over all valid bins of all stimuli.
 
     .. math:: CC = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,\mathrm{var}(\bar y)}}
@@ -197,17 +178,10 @@ def corrcoef(
     >>> corrcoef(pred, responses)
     tensor(1.)
     """
-    check_choice("reduction", reduction, REDUCTIONS)
-    return _score(CORRCOEF, pred, gt, mask, reduction, "gt")
+    return score(CORRCOEF, gt, pred, mask=mask, reduction=reduction, name="gt")
 
 
-@torch.no_grad()
-def fve(
-    pred: Num[Tensor, "B N 1 T"],
-    gt: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
-    reduction: str = "mean",
-) -> Float[Tensor, ...]:
+def fve(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Fraction of the PSTH's variance that the prediction explains; negative if it is worse than the mean.
 
     .. math:: FVE = 1 - \frac{\sum_t (\bar y_t - \hat y_t)^2}{\sum_t (\bar y_t - \langle\bar y\rangle)^2}
@@ -234,20 +208,18 @@ def fve(
     >>> fve(responses, responses), fve(torch.zeros(1, 1, 1, 3), responses)
     (tensor(1.), tensor(-1.5000))
     """
-    check_choice("reduction", reduction, REDUCTIONS)
-    return _score(FVE, pred, gt, mask, reduction, "gt")
+    return score(FVE, gt, pred, mask=mask, reduction=reduction, name="gt")
 
 
-@torch.no_grad()
 def normalized_corrcoef(
-    pred: Num[Tensor, "B N 1 T"],
-    responses: Num[Tensor, "B N R T"],
+    pred: Pred,
+    responses: Responses,
     method: str = "schoppe",
-    mask: Bool[Tensor, ...] | None = None,
+    mask: Mask | None = None,
     reduction: str = "mean",
     ccmax_iters: int = 126,
     signal_power: str = "per_stimulus",
-) -> Float[Tensor, ...]:
+) -> Score:
     r"""Correlation relative to the best that any model could reach on responses of this reliability.
 
     .. math:: CC_{norm} = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,SP}}
@@ -305,18 +277,16 @@ def normalized_corrcoef(
     >>> normalized_corrcoef(rate, responses, method="hsu").round(decimals=1)
     tensor(1.)
     """
-    check_choice("reduction", reduction, REDUCTIONS)
     measure = normalized_corrcoef_measure(method, signal_power, ccmax_iters)
-    return _score(measure, pred, responses, mask, reduction, "responses")
+    return score(measure, responses, pred, mask=mask, reduction=reduction)
 
 
-@torch.no_grad()
 def noise_ceiling(
-    responses: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
+    responses: Responses,
+    mask: Mask | None = None,
     reduction: str = "mean",
     signal_power: str = "per_stimulus",
-) -> Float[Tensor, ...]:
+) -> Score:
     r"""Correlation with the PSTH that a perfect model would reach: ``corrcoef = normalized_corrcoef × noise_ceiling``.
 
     .. math:: \sqrt{SP / \mathrm{var}(\bar y)}
@@ -344,8 +314,4 @@ def noise_ceiling(
     >>> noise_ceiling(torch.tensor([[[[0.0, 1.0, 4.0], [0.0, 1.0, 4.0]]]]))
     tensor(1.)
     """
-    check_choice("reduction", reduction, REDUCTIONS)
-    measure = noise_ceiling_measure(signal_power)
-    mask = check_responses(responses, mask)
-    values = measure.compute(*collect(measure.parts, responses, None, mask))
-    return reduce_neurons(values, reduction).to(result_dtype(responses))
+    return score(noise_ceiling_measure(signal_power), responses, mask=mask, reduction=reduction)

@@ -10,13 +10,12 @@ import functools
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_positive
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons
+from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score, check_pair, reduce_neurons
 from deepSTRF.metrics.blocks import Block, average_repeats
-from deepSTRF.metrics.statistics import Measure, _stack
+from deepSTRF.metrics.statistics import Measure
 
 
 def _prepare(pred: Tensor, gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,12 +48,7 @@ def _mean_over_valid(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
     return reduce_neurons(torch.where(count > 0, mean, torch.nan), reduction)
 
 
-def mse_loss(
-    pred: Num[Tensor, "B N 1 T"],
-    gt: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
-    reduction: str = "mean",
-) -> Float[Tensor, ...]:
+def mse_loss(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Mean squared error between prediction and PSTH over the valid bins of each neuron.
 
     Parameters
@@ -96,14 +90,14 @@ def mse_loss(
 
 
 def poisson_loss(
-    pred: Num[Tensor, "B N 1 T"],
-    gt: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
+    pred: Pred,
+    gt: Responses,
+    mask: Mask | None = None,
     reduction: str = "mean",
     log_input: bool = False,
     validate_input: bool = False,
     eps: float = 1e-8,
-) -> Float[Tensor, ...]:
+) -> Score:
     r"""Negative log-likelihood of Poisson counts, without the term that does not depend on the prediction.
 
     .. math:: \hat y - y \log \hat y \qquad\text{or, with log\_input,}\qquad e^{\hat y} - y\,\hat y
@@ -196,10 +190,6 @@ class PoissonSums(NamedTuple):
     def pool(self) -> PoissonSums:
         """Join the leading axis."""
         return PoissonSums(self.total.sum(0), self.bins.sum(0))
-
-    def merge(self, *others: PoissonSums) -> PoissonSums:
-        """Join pooled statistics of different stimuli."""
-        return PoissonSums(*map(_stack, self, *others)).pool()
 
 
 def _poisson_mean(sums: PoissonSums) -> Tensor:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import functools
 
 import torch
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Float, Num
 from torch import Tensor
 
-from deepSTRF.checks import check_choice, check_integer
-from deepSTRF.metrics._arguments import REDUCTIONS, check_real, check_responses, reduce_neurons, result_dtype
-from deepSTRF.metrics.statistics import HalfSplits, Measure, Powers, collect
+from deepSTRF.checks import check_integer
+from deepSTRF.metrics._arguments import Mask, Responses, Score, check_real, result_dtype
+from deepSTRF.metrics.statistics import HalfSplits, Measure, Powers, score
 
 
 def pooled_power(powers: Powers) -> Float[Tensor, " N"]:
@@ -48,9 +48,9 @@ def ceiling_of(halves: HalfSplits) -> Float[Tensor, " N"]:
     return torch.where(halves.repeats == 1, 1.0, value)
 
 
-SIGNAL_POWER = Measure((Powers.of,), pooled_power)
-NOISE_POWER = Measure((Powers.of,), pooled_noise)
-SNR = Measure((Powers.of,), ratio_of)
+SIGNAL_POWER = Measure((Powers.of,), pooled_power, of_responses=True)
+NOISE_POWER = Measure((Powers.of,), pooled_noise, of_responses=True)
+SNR = Measure((Powers.of,), ratio_of, of_responses=True)
 
 
 def ccmax_measure(ccmax_iters: int = 126) -> Measure:
@@ -62,20 +62,10 @@ def ccmax_measure(ccmax_iters: int = 126) -> Measure:
     'ceiling_of'
     """
     ccmax_iters = check_integer("ccmax_iters", ccmax_iters)
-    return Measure((functools.partial(HalfSplits.of, max_splits=ccmax_iters),), ceiling_of)
+    return Measure((functools.partial(HalfSplits.of, max_splits=ccmax_iters),), ceiling_of, of_responses=True)
 
 
-def _score(measure: Measure, responses: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    check_choice("reduction", reduction, REDUCTIONS)
-    mask = check_responses(responses, mask)
-    values = measure.compute(*collect(measure.parts, responses, None, mask))
-    return reduce_neurons(values, reduction).to(result_dtype(responses))
-
-
-@torch.no_grad()
-def signal_power(
-    responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
-) -> Float[Tensor, ...]:
+def signal_power(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Variance over time of the part of the response that repeats, averaged over stimuli by their length.
 
     For each stimulus, with :math:`TP` the mean variance of single repeats and :math:`\bar y` the PSTH,
@@ -115,13 +105,10 @@ def signal_power(
     >>> signal_power(responses), noise_power(responses), snr(responses)
     (tensor(1.), tensor(0.), tensor(inf))
     """
-    return _score(SIGNAL_POWER, responses, mask, reduction)
+    return score(SIGNAL_POWER, responses, mask=mask, reduction=reduction)
 
 
-@torch.no_grad()
-def noise_power(
-    responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
-) -> Float[Tensor, ...]:
+def noise_power(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Variance over time of the part that differs between repeats: total power minus signal power.
 
     Parameters
@@ -145,13 +132,10 @@ def noise_power(
     >>> noise_power(torch.tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
     tensor(4.)
     """
-    return _score(NOISE_POWER, responses, mask, reduction)
+    return score(NOISE_POWER, responses, mask=mask, reduction=reduction)
 
 
-@torch.no_grad()
-def snr(
-    responses: Num[Tensor, "B N R T"], mask: Bool[Tensor, ...] | None = None, reduction: str = "mean"
-) -> Float[Tensor, ...]:
+def snr(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Signal power over noise power.
 
     Parameters
@@ -176,16 +160,10 @@ def snr(
     >>> snr(torch.tensor([[[[0.0, 2.0, 4.0], [1.0, 2.0, 6.0]], [[3.0, 3.0, 3.0], [3.0, 3.0, 3.0]]]]), reduction="none")
     tensor([10., nan])
     """
-    return _score(SNR, responses, mask, reduction)
+    return score(SNR, responses, mask=mask, reduction=reduction)
 
 
-@torch.no_grad()
-def ccmax(
-    responses: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, ...] | None = None,
-    reduction: str = "mean",
-    ccmax_iters: int = 126,
-) -> Float[Tensor, ...]:
+def ccmax(responses: Responses, mask: Mask | None = None, reduction: str = "mean", ccmax_iters: int = 126) -> Score:
     r"""Highest correlation with the PSTH that any model could reach, from correlating halves of the repeats.
 
     Per stimulus, with :math:`\rho` the mean correlation between the PSTHs of two halves of the repeats,
@@ -217,10 +195,9 @@ def ccmax(
     >>> ccmax(torch.tensor([[[[0.0, 2.0, 1.0], [1.0, 3.0, 2.0]]]]))
     tensor(1.)
     """
-    return _score(ccmax_measure(ccmax_iters), responses, mask, reduction)
+    return score(ccmax_measure(ccmax_iters), responses, mask=mask, reduction=reduction)
 
 
-@torch.no_grad()
 def compute_CCmax(responses: Num[Tensor, "B R T"], max_iters: int = 126) -> Float[Tensor, " B"]:
     """Half-split ceiling of each ``(R, T)`` response by itself, as :func:`ccmax` for one stimulus.
 
@@ -248,7 +225,7 @@ def compute_CCmax(responses: Num[Tensor, "B R T"], max_iters: int = 126) -> Floa
     tensor([1., 1.])
     """
     _check_repeats(responses)
-    return _score(ccmax_measure(max_iters), responses[None], None, "none")
+    return score(ccmax_measure(max_iters), responses[None], mask=None, reduction="none")
 
 
 @torch.no_grad()
@@ -303,4 +280,4 @@ def compute_TTRC(responses: Num[Tensor, "B R T"]) -> Float[Tensor, " B"]:
 def _check_repeats(responses: Tensor) -> None:
     check_real("responses", responses)
     if responses.ndim != 3:
-        raise ValueError(f"responses must have the shape (B, R, T); got {tuple(responses.shape)}")
+        raise ValueError(f"responses must have the shape (B, R, T), got {tuple(responses.shape)}")

@@ -1,12 +1,15 @@
-"""Recognise the library's own metrics and losses, and compute several of them in one pass over many batches."""
+"""Several metrics over many batches, as if these were one: running statistics where they suffice, else the data."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,12 +25,12 @@ from deepSTRF.metrics.correlation import (
     normalized_corrcoef_measure,
 )
 from deepSTRF.metrics.losses import mse_loss, poisson_loss, poisson_measure
-from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect, merge
+from deepSTRF.metrics.statistics import Measure, Statistic, collect, merge
 
-__all__ = ["Recognised", "RunningScores", "recognise"]
+__all__ = ["Recognised", "RunningScores", "as_score", "pad_and_cat", "recognise"]
 
-# So many batches' numbers per neuron wait to be merged at once, which costs hardly more than merging two.
-KEPT = 16
+# Statistics of so many batches are merged at once, which costs hardly more than merging two.
+MERGED_AT_ONCE = 16
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 
@@ -91,59 +94,144 @@ def recognise(metric: Metric) -> Recognised | None:
 
 
 class RunningScores:
-    """Several recognised metrics over all batches of a pass: what they give for the concatenated data.
+    """Every metric of a pass over batches: what it gives for the concatenated data.
 
-    Metrics share the statistics that they have in common, so each batch is read once. Nothing of a batch is kept but
-    numbers per neuron, and nothing waits for the device before :meth:`compute`.
+    The library's metrics and losses, also through ``functools.partial``, are computed from the statistics of the
+    batches. Those that they have in common are computed once, and nothing of a batch is kept but numbers per neuron;
+    nothing waits for the device before :meth:`compute`. For any other callable, predictions and responses are kept on
+    the CPU and concatenated at the end, padded with NaN.
 
     Parameters
     ----------
-    metrics : dict of str to Recognised
-        At least one.
+    metrics : dict of str to callable
+        ``(pred, responses) -> tensor``, NumPy array or number.
 
     Examples
     --------
     >>> import torch
     >>> from deepSTRF.metrics import corrcoef, mse_loss
-    >>> scores = RunningScores({"loss": recognise(mse_loss), "cc": recognise(corrcoef)})
+    >>> scores = RunningScores({"loss": mse_loss, "cc": corrcoef, "stimuli": lambda pred, responses: len(pred)})
     >>> pred, responses = torch.rand(4, 3, 1, 50), torch.rand(4, 3, 2, 50)
     >>> for i in range(4):
     ...     scores.update(pred[i : i + 1], responses[i : i + 1])
-    >>> torch.allclose(scores.compute()["cc"], corrcoef(pred, responses))
-    True
+    >>> values = scores.compute()
+    >>> torch.allclose(values["cc"], corrcoef(pred, responses)), values["stimuli"]
+    (True, 4)
     """
 
-    def __init__(self, metrics: Mapping[str, Recognised]) -> None:
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = dict(metrics)
-        parts = [part for metric in self.metrics.values() for part in metric.measure.parts]
-        self.parts: tuple[Part, ...] = tuple(part for i, part in enumerate(parts) if part not in parts[:i])
-        self.batches: list[tuple[Statistic, ...]] = []
+        recognised = {name: recognise(metric) for name, metric in metrics.items()}
+        self.recognised = {name: metric for name, metric in recognised.items() if metric is not None}
+        self.parts = tuple(dict.fromkeys(part for metric in self.recognised.values() for part in metric.measure.parts))
+        self.statistics: list[tuple[Statistic, ...]] = []
+        self.data: list[tuple[Tensor, Tensor]] = []
         self.dtype = torch.float32
 
+    @torch.no_grad()
     def update(self, pred: Tensor, responses: Tensor, psth: Tensor | None = None) -> None:
-        """Add a batch: ``pred`` (B, N, 1, T) and ``responses`` (B, N, R, T) with NaN where missing.
+        """Add a batch.
 
-        `psth` (B, N, 1, T) is the average of the responses over repeats, where that is at hand.
+        Parameters
+        ----------
+        pred : Tensor
+            ``(B, N, 1, T)`` predictions.
+        responses : Tensor
+            ``(B, N, R, T)`` responses, NaN where missing.
+        psth : Tensor, optional
+            ``(B, N, 1, T)``, the average of the responses over repeats, where that is at hand.
         """
-        check_pair(pred, responses, None, "responses")
-        self.dtype = result_dtype(pred, responses)
-        self.batches.append(collect(self.parts, responses, pred.detach(), psth=psth))
-        if len(self.batches) == KEPT:
-            self.batches = [merge(*self.batches)]
+        if self.recognised:
+            check_pair(pred, responses, None, "responses")
+            self.dtype = result_dtype(pred, responses)
+            self.statistics.append(collect(self.parts, responses, pred.detach(), psth=psth))
+            if len(self.statistics) == MERGED_AT_ONCE:
+                self.statistics = [merge(*self.statistics)]
+        if len(self.recognised) < len(self.metrics):
+            self.data.append((pred.detach().cpu(), responses.cpu()))
 
-    def compute(self) -> dict[str, Tensor]:
-        """Return every metric of the batches so far, on the CPU.
+    @torch.no_grad()
+    def compute(self) -> dict[str, Any]:
+        """Return the value of every metric over the batches so far, on the CPU, in the order of the metrics.
 
         Raises
         ------
         ValueError
             If there was no batch.
+        TypeError
+            If a metric gave something else than a tensor, an array or a number.
         """
-        if not self.batches:
-            raise ValueError("there is nothing to score: the loader gave no batch (an empty list of batches)")
-        statistics = merge(*self.batches)
+        if self.metrics and not (self.statistics or self.data):
+            raise ValueError("cannot compute metrics of an empty list of batches: the loader gave none")
+        statistics = dict(zip(self.parts, merge(*self.statistics), strict=True)) if self.statistics else {}
+        data = [pad_and_cat(list(tensors)) for tensors in zip(*self.data, strict=True)]
         values: dict[str, Any] = {}
-        for name, (measure, reduction) in self.metrics.items():
-            own = [statistics[self.parts.index(part)] for part in measure.parts]
-            values[name] = reduce_neurons(measure.compute(*own), reduction).to(self.dtype).cpu()
+        for name, metric in self.metrics.items():
+            if name in self.recognised:
+                measure, reduction = self.recognised[name]
+                per_neuron = measure.compute(*(statistics[part] for part in measure.parts))
+                values[name] = reduce_neurons(per_neuron, reduction).to(self.dtype).cpu()
+            else:
+                values[name] = as_score(f"the value of metric {name!r}", metric(*data))
         return values
+
+
+def as_score(what: str, value: Any) -> Tensor | float:
+    """Return a score as a number or a tensor on the CPU; NumPy's arrays become tensors.
+
+    Raises
+    ------
+    TypeError
+        If it is neither; the message begins with `what`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_score("the monitor", np.array([0.25, 0.5]))
+    tensor([0.2500, 0.5000], dtype=torch.float64)
+    >>> as_score("the monitor", "high")
+    Traceback (most recent call last):
+        ...
+    TypeError: the monitor must be a number, or a tensor or array with one number per neuron, got 'high'
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.as_tensor(np.array(value))
+    if isinstance(value, Tensor) and not value.is_complex():
+        return value.detach().cpu()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, numbers.Real):
+        return value  # type: ignore[return-value]
+    raise TypeError(f"{what} must be a number, or a tensor or array with one number per neuron, got {value!r:.60}")
+
+
+def pad_and_cat(tensors: list[Tensor]) -> Tensor:
+    """Concatenate ``(B, N, R, T)`` tensors along B, padding R and T with NaN to the largest.
+
+    Padded predictions meet padded responses, which are missing, so they count nowhere.
+
+    Raises
+    ------
+    ValueError
+        For an empty list.
+
+    Examples
+    --------
+    >>> import torch
+    >>> pad_and_cat([torch.zeros(1, 2, 3, 4), torch.zeros(2, 2, 1, 6)]).shape
+    torch.Size([3, 2, 3, 6])
+    """
+    if not tensors:
+        raise ValueError("cannot concatenate an empty list of batches: the loader gave none")
+    if len({tensor.shape[1:] for tensor in tensors}) == 1:
+        return torch.cat(tensors)
+    n_repeats = max(tensor.shape[2] for tensor in tensors)
+    n_bins = max(tensor.shape[3] for tensor in tensors)
+    n_stims = sum(tensor.shape[0] for tensor in tensors)
+    padded = tensors[0].new_full((n_stims, tensors[0].shape[1], n_repeats, n_bins), math.nan)
+    start = 0
+    for tensor in tensors:
+        stop = start + tensor.shape[0]
+        padded[start:stop, :, : tensor.shape[2], : tensor.shape[3]] = tensor
+        start = stop
+    return padded

@@ -1,11 +1,11 @@
 """Sufficient statistics of a recording: computed per batch, merged exactly, small.
 
 Every metric is a formula on one or two of these. Each is a ``NamedTuple`` of float64 tensors whose last axes are
-given below; ``of(block)`` computes it for the stimuli and neurons of a :class:`~deepSTRF.metrics.blocks.Block` (shape
-``(S, N, ...)``), ``pool()`` joins the leading axis, and ``merge(other)`` joins two pooled ones. Means and centred
-second moments are combined by the formula of Chan, Golub & LeVeque [1]_, so neither the order of the stimuli nor the
-way in which they are cut into batches changes the result beyond float64 rounding, and a large offset of the data
-costs no digits.
+given below. ``of(block)`` computes it for the stimuli and neurons of a :class:`~deepSTRF.metrics.blocks.Block` (shape
+``(S, N, ...)``), and ``pool()`` joins the leading axis, be it of stimuli or (in :func:`merge`) of batches. Means and
+centred second moments are combined by the formula of Chan, Golub & LeVeque [1]_, so neither the order of the stimuli
+nor the way in which they are cut into batches changes the result beyond float64 rounding, and a large offset of the
+data costs no digits.
 
 References
 ----------
@@ -25,7 +25,20 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from deepSTRF.metrics.blocks import Block, block_elements, blocks, centre, slices
+from deepSTRF.checks import check_choice
+from deepSTRF.metrics._arguments import (
+    REDUCTIONS,
+    Mask,
+    Pred,
+    Responses,
+    Score,
+    check_pair,
+    check_responses,
+    reduce_neurons,
+    result_dtype,
+)
+from deepSTRF.metrics.blocks import Block, blocks, centre
+from deepSTRF.metrics.comoments import between_repeats, comoments, fill_unshared, power_of_repeats, valid_first
 from deepSTRF.metrics.halves import ROUNDING, half_correlation
 
 
@@ -78,10 +91,6 @@ class Moments(NamedTuple):
             (self.cross + self.bins * shift_pred * shift_resp).sum(0),
             self.resolution.amax(0),
         )
-
-    def merge(self, *others: Moments) -> Moments:
-        """Join pooled statistics of different stimuli."""
-        return Moments(*map(_stack, self, *others)).pool()
 
 
 class Powers(NamedTuple):
@@ -138,10 +147,6 @@ class Powers(NamedTuple):
             self.resolution.amax(0),
         )
 
-    def merge(self, *others: Powers) -> Powers:
-        """Join pooled statistics of different stimuli."""
-        return Powers(*map(_stack, self, *others)).pool()
-
 
 class RepeatMoments(NamedTuple):
     """Pairwise-complete moments between repeats, as if all stimuli were one long one, each ``(N, R, R)``.
@@ -162,9 +167,9 @@ class RepeatMoments(NamedTuple):
     def of(cls, block: Block) -> RepeatMoments:
         """Moments between the repeats of each stimulus and neuron of a block, ``(S, N, R, R)``."""
         repeats = block.repeats
-        count, mean, cross = _comoments(block)
+        count, mean, cross = comoments(block)
         if block.valid is not None:
-            count, mean, cross = _valid_first(block.bins_of_repeat > 0, count, mean, cross)
+            count, mean, cross = valid_first(block.bins_of_repeat > 0, count, mean, cross)
         return cls(count, mean, cross, torch.where(repeats > 0, repeats, torch.inf), repeats)
 
     def pool(self) -> RepeatMoments:
@@ -174,10 +179,6 @@ class RepeatMoments(NamedTuple):
         shift = self.mean - mean
         cross = (self.cross + self.shared * shift * shift.transpose(-1, -2)).sum(0)
         return RepeatMoments(shared, mean, cross, self.fewest.amin(0), self.most.amax(0))
-
-    def merge(self, *others: RepeatMoments) -> RepeatMoments:
-        """Join pooled statistics of different stimuli, also with different numbers of repeats."""
-        return RepeatMoments(*map(_stack, self, *others)).pool()
 
 
 class HalfSplits(NamedTuple):
@@ -200,11 +201,11 @@ class HalfSplits(NamedTuple):
         bins = block.bins
         if block.responses.shape[2] == 1:
             return cls(torch.zeros_like(bins), torch.zeros_like(bins), block.repeats)
-        count, mean, cross = _comoments(block)
+        count, mean, cross = comoments(block)
         usable = count.diagonal(dim1=-2, dim2=-1) >= 2
         if block.valid is not None:
-            count, mean, cross = _valid_first(usable, count, mean, cross)
-        covariance = _fill_unshared(cross, count)
+            count, mean, cross = valid_first(usable, count, mean, cross)
+        covariance = fill_unshared(cross, count)
         level = mean.diagonal(dim1=-2, dim2=-1)
         rho = torch.full_like(bins, torch.nan)
         available = usable.sum(-1)
@@ -226,12 +227,8 @@ class HalfSplits(NamedTuple):
         """Join the leading axis."""
         return HalfSplits(self.ceiling.sum(0), self.weight.sum(0), self.repeats.amax(0))
 
-    def merge(self, *others: HalfSplits) -> HalfSplits:
-        """Join pooled statistics of different stimuli."""
-        return HalfSplits(*map(_stack, self, *others)).pool()
 
-
-# Any of the classes above, or a user's own with of, pool and merge.
+# Any of the classes above, or a user's own NamedTuple with of and pool.
 Statistic = Any
 Part = Callable[[Block], Statistic]
 
@@ -245,6 +242,8 @@ class Measure(NamedTuple):
         ``block -> statistic``, e.g. ``Moments.of``.
     compute : callable
         ``(*statistics) -> (N,)`` float64 tensor; undefined neurons are NaN.
+    of_responses : bool
+        Whether it is a measure of the responses alone, without a prediction.
 
     Examples
     --------
@@ -252,16 +251,21 @@ class Measure(NamedTuple):
     >>> from deepSTRF.metrics import corrcoef
     >>> from deepSTRF.metrics.correlation import CORRCOEF
     >>> pred, responses = torch.rand(6, 3, 1, 50), torch.rand(6, 3, 4, 50)
-    >>> statistics = None
-    >>> for batch in (slice(0, 4), slice(4, 6)):
-    ...     statistics = update(statistics, CORRCOEF.parts, pred[batch], responses[batch])
+    >>> first, second = (collect(CORRCOEF.parts, responses[b], pred[b]) for b in (slice(0, 4), slice(4, 6)))
     >>> whole = corrcoef(pred, responses, reduction="none")
-    >>> torch.allclose(CORRCOEF.compute(*statistics).float(), whole)
+    >>> torch.allclose(CORRCOEF.compute(*merge(first, second)).float(), whole)
     True
     """
 
     parts: tuple[Part, ...]
     compute: Callable[..., Tensor]
+    of_responses: bool = False
+
+    def check(self, pred: Any, responses: Tensor, mask: Tensor | None, name: str) -> Tensor | None:
+        """Check the data of a batch, whose responses are called `name` in messages; return the expanded mask."""
+        if self.of_responses:
+            return check_responses(responses, mask, name)
+        return check_pair(pred, responses, mask, name)
 
 
 @torch.no_grad()
@@ -319,82 +323,45 @@ def merge(*batches: tuple[Statistic, ...]) -> tuple[Statistic, ...]:
     >>> merge(a, b)[0].mean_resp
     tensor([2.], dtype=torch.float64)
     """
-    return tuple(own[0].merge(*own[1:]) for own in zip(*batches, strict=True))
+    return tuple(type(own[0])(*map(_stack, *own)).pool() for own in zip(*batches, strict=True))
 
 
-def update(
-    statistics: tuple[Statistic, ...] | None,
-    parts: tuple[Part, ...],
-    pred: Num[Tensor, "B N 1 T"] | None,
-    responses: Num[Tensor, "B N R T"],
-    mask: Bool[Tensor, "B N R T"] | None = None,
-) -> tuple[Statistic, ...]:
-    """Add a batch to running statistics; ``None`` starts them. See :func:`collect` and :class:`Measure`."""
-    fresh = collect(parts, responses, pred, mask)
-    return fresh if statistics is None else merge(statistics, fresh)
+def score(
+    measure: Measure,
+    responses: Responses,
+    pred: Pred | None = None,
+    *,
+    mask: Mask | None,
+    reduction: str,
+    name: str = "responses",
+) -> Score:
+    """Value of a measure for a batch, after a check of the arguments: the body of every metric without gradients.
 
+    Parameters
+    ----------
+    measure : Measure
+        What to compute.
+    responses, pred, mask, reduction
+        As in :func:`~deepSTRF.metrics.corrcoef`.
+    name : str
+        Name of the responses in error messages.
 
-def power_of_repeats(
-    count: Float[Tensor, "*n R R"], cross: Float[Tensor, "*n R R"]
-) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
-    """Signal and total power from pairwise-complete comoments between repeats; NaN where no two repeats meet.
-
-    The signal power is the covariance between different repeats, the total power the variance of single ones, both
-    averaged with degrees of freedom as weights. Without missing data that is the estimator of Sahani & Linden [2]_.
+    Returns
+    -------
+    Tensor
+        ``(N,)`` or a scalar, in the dtype of the data (at least float32).
 
     Examples
     --------
     >>> import torch
-    >>> count = torch.full((2, 2), 5.0, dtype=torch.float64)
-    >>> cross = torch.tensor([[8.0, 4.0], [4.0, 12.0]], dtype=torch.float64)
-    >>> power_of_repeats(count, cross)
-    (tensor(1., dtype=torch.float64), tensor(2.5000, dtype=torch.float64))
+    >>> from deepSTRF.metrics.reliability import SIGNAL_POWER
+    >>> score(SIGNAL_POWER, torch.tensor([[[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]]]]), mask=None, reduction="none")
+    tensor([1.])
     """
-    enough = count >= 2
-    freedom = torch.where(enough, count - 1, 0.0)
-    cross = torch.where(enough, cross, 0.0)
-    own, own_freedom = (matrix.diagonal(dim1=-2, dim2=-1).sum(-1) for matrix in (cross, freedom))
-    between = torch.eye(count.shape[-1], dtype=torch.bool, device=count.device).logical_not()
-    signal = (cross * between).sum((-2, -1)) / (freedom * between).sum((-2, -1))
-    return signal, own / own_freedom
-
-
-def _comoments(block: Block) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
-    """Count, mean and comoment of the repeats of a block; a block of complete data is taken in pieces."""
-    if block.valid is not None:
-        return _between_repeats(block.responses, block.valid, block.psth, block.columns)
-    batch, neurons, repeats, bins = block.responses.shape
-    elements = block_elements(block.responses.device)
-    pieces = [
-        _between_repeats(block.responses[stimuli, group], None, block.psth[stimuli, group], None)
-        for stimuli, groups in slices((batch, neurons, repeats, bins), elements)
-        for group in groups
-    ]
-    count, mean, cross = (torch.cat(fields, dim=1) for fields in zip(*pieces, strict=True))
-    return count, mean, cross
-
-
-def _between_repeats(
-    responses: Float[Tensor, "S N R T"],
-    valid: Float[Tensor, "S N R T"] | None,
-    psth: Float[Tensor, "S N T"],
-    columns: Float[Tensor, "S N T"] | None,
-) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
-    """Count, mean of the row's repeat and comoment over the bins that two repeats share."""
-    bins = psth.shape[-1] if columns is None else columns.sum(-1, keepdim=True).clamp(min=1)
-    origin = (psth.sum(-1, keepdim=True) / bins)[..., None]
-    shifted = responses - origin
-    if valid is None:
-        sums = shifted.sum(-1, keepdim=True).expand(*shifted.shape[:3], shifted.shape[2])
-        count = torch.full_like(sums, shifted.shape[-1])
-    else:
-        valid = valid.to(shifted.dtype)
-        shifted.mul_(valid)
-        count = valid @ valid.transpose(-1, -2)
-        sums = shifted @ valid.transpose(-1, -2)
-    mean = sums / count.clamp(min=1)
-    cross = shifted @ shifted.transpose(-1, -2) - mean * sums.transpose(-1, -2)
-    return count, mean + origin, cross
+    check_choice("reduction", reduction, REDUCTIONS)
+    mask = measure.check(pred, responses, mask, name)
+    values = measure.compute(*collect(measure.parts, responses, pred, mask))
+    return reduce_neurons(values, reduction).to(result_dtype(responses, *([] if pred is None else [pred])))
 
 
 def _patch_irregular(
@@ -416,29 +383,13 @@ def _patch_irregular(
     pick = [tensor[here] for tensor in (block.responses, block.valid, block.psth, block.columns)]
     if signal.device.type == "cpu":
         pick = [tensor[None] for tensor in pick]  # the pairs as one stimulus
-    count, _, cross = _between_repeats(*pick)
+    count, _, cross = between_repeats(*pick)
     paired, total = power_of_repeats(count, cross)
     met = ((count >= 2).sum((-2, -1)) - (count.diagonal(dim1=-2, dim2=-1) >= 2).sum(-1)) > 0
     signal[here] = paired
     noise[here] = total - paired
     qualifies[here] = met
     return signal, noise, qualifies
-
-
-def _fill_unshared(cross: Float[Tensor, "S N R R"], count: Float[Tensor, "S N R R"]) -> Float[Tensor, "S N R R"]:
-    """Covariances; two repeats without a common bin get the signal power, their expected covariance."""
-    covariance = cross / (count - 1).clamp(min=1)
-    shared = count >= 2
-    signal = power_of_repeats(count, cross)[0].nan_to_num(nan=0.0)
-    return torch.where(shared, covariance, signal[..., None, None])
-
-
-def _valid_first(first: Bool[Tensor, "S N R"], *matrices: Float[Tensor, "S N R R"]) -> list[Tensor]:
-    """Permute rows and columns so that the marked repeats lead, in their own order."""
-    order = torch.argsort(first.logical_not().to(torch.uint8), dim=-1, stable=True)
-    rows = order[..., None].expand_as(matrices[0])
-    columns = order[..., None, :].expand_as(matrices[0])
-    return [matrix.gather(-2, rows).gather(-1, columns) for matrix in matrices]
 
 
 def _stack(*fields: Tensor) -> Tensor:

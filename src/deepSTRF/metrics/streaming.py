@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import Any
 
 from deepSTRF.metrics import correlation, losses, reliability
-from deepSTRF.metrics._streaming import ReliabilityMetric, StreamingMetric
+from deepSTRF.metrics._streaming import FixedMetric, StreamingMetric
 
 __all__ = [
     "FVE",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-class Corrcoef(StreamingMetric):
+class Corrcoef(FixedMetric):
     r"""Pearson correlation between prediction and PSTH; streaming :func:`~deepSTRF.metrics.corrcoef`.
 
     .. math:: CC = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,\mathrm{var}(\bar y)}}
@@ -74,27 +74,15 @@ class Corrcoef(StreamingMetric):
     """
 
     higher_is_better = True
-
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(correlation.CORRCOEF, reduction, **torchmetrics)
+    fixed = correlation.CORRCOEF
 
 
-class FVE(StreamingMetric):
+class FVE(FixedMetric):
     r"""Fraction of the PSTH's variance that the prediction explains; streaming :func:`~deepSTRF.metrics.fve`.
 
     .. math:: FVE = 1 - \frac{\sum_t (\bar y_t - \hat y_t)^2}{\sum_t (\bar y_t - \langle\bar y\rangle)^2}
 
-    Shapes and state as :class:`Corrcoef`.
-
-    Parameters
-    ----------
-    reduction, **torchmetrics
-        As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        As in :class:`Corrcoef`.
+    Shapes, parameters, errors and state as :class:`Corrcoef`.
 
     Examples
     --------
@@ -107,16 +95,14 @@ class FVE(StreamingMetric):
     """
 
     higher_is_better = True
-
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(correlation.FVE, reduction, **torchmetrics)
+    fixed = correlation.FVE
 
 
 class NormalizedCorrcoef(StreamingMetric):
     r"""Correlation relative to what is explainable; streaming :func:`~deepSTRF.metrics.normalized_corrcoef`.
 
     .. math:: CC_{norm} = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,SP}}
-       \quad\text{('schoppe' [1]_)}, \qquad CC_{norm} = CC / CC_{max} \quad\text{('hsu' [2]_)}
+       \quad\text{('schoppe')}, \qquad CC_{norm} = CC / CC_{max} \quad\text{('hsu')}
 
     Shapes as :class:`Corrcoef`. State: 10 to 13 numbers per neuron, with ``'concatenated'`` 7 + 5 R².
 
@@ -133,13 +119,6 @@ class NormalizedCorrcoef(StreamingMetric):
         For an unknown method, signal power, reduction or option.
     TypeError
         For ``ccmax_iters`` that is not an integer.
-
-    References
-    ----------
-    .. [1] Schoppe, O., Harper, N. S., Willmore, B. D. B., King, A. J. & Schnupp, J. W. H. (2016). Measuring the
-       performance of neural models. Frontiers in Computational Neuroscience 10, 10. doi:10.3389/fncom.2016.00010
-    .. [2] Hsu, A., Borst, A. & Theunissen, F. E. (2004). Quantifying variability in neural responses and its
-       application for the validation of model predictions. Network 15, 91–109. doi:10.1088/0954-898X_15_2_002
 
     Examples
     --------
@@ -168,12 +147,12 @@ class NormalizedCorrcoef(StreamingMetric):
         super().__init__(measure, reduction, **torchmetrics)
 
 
-class NoiseCeiling(ReliabilityMetric):
+class NoiseCeiling(StreamingMetric):
     r"""Correlation with the PSTH that a perfect model would reach; streaming :func:`~deepSTRF.metrics.noise_ceiling`.
 
     .. math:: \sqrt{SP / \mathrm{var}(\bar y)}
 
-    with :math:`SP` the signal power [1]_.
+    with :math:`SP` the signal power.
 
     Shapes as :class:`Corrcoef`, but ``pred`` is not used. State: 13 numbers per neuron, or 7 + 5 R².
 
@@ -188,11 +167,6 @@ class NoiseCeiling(ReliabilityMetric):
     ------
     ValueError
         For an unknown signal power, reduction or option.
-
-    References
-    ----------
-    .. [1] Schoppe, O., Harper, N. S., Willmore, B. D. B., King, A. J. & Schnupp, J. W. H. (2016). Measuring the
-       performance of neural models. Frontiers in Computational Neuroscience 10, 10. doi:10.3389/fncom.2016.00010
 
     Examples
     --------
@@ -209,29 +183,14 @@ class NoiseCeiling(ReliabilityMetric):
         super().__init__(correlation.noise_ceiling_measure(signal_power), reduction, **torchmetrics)
 
 
-class SignalPower(ReliabilityMetric):
+class SignalPower(FixedMetric):
     r"""Variance over time of what repeats; streaming :func:`~deepSTRF.metrics.signal_power`.
 
     .. math:: SP = \frac{R\,\mathrm{var}(\bar y) - TP}{R - 1}
 
-    with :math:`TP` the mean variance of single repeats [1]_.
+    with :math:`TP` the mean variance of single repeats.
 
-    Shapes as :class:`Corrcoef`, but ``pred`` is not used. State: 6 numbers per neuron.
-
-    Parameters
-    ----------
-    reduction, **torchmetrics
-        As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        As in :class:`Corrcoef`.
-
-    References
-    ----------
-    .. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural
-       Information Processing Systems 15, 125–132.
+    Shapes, parameters and errors as :class:`Corrcoef`, but ``pred`` is not used. State: 6 numbers per neuron.
 
     Examples
     --------
@@ -242,33 +201,17 @@ class SignalPower(ReliabilityMetric):
     tensor([1.])
     """
 
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(reliability.SIGNAL_POWER, reduction, **torchmetrics)
+    fixed = reliability.SIGNAL_POWER
 
 
-class NoisePower(ReliabilityMetric):
+class NoisePower(FixedMetric):
     """Variance over time of what differs between repeats; streaming :func:`~deepSTRF.metrics.noise_power`.
 
     .. math:: NP = TP - SP
 
-    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power [1]_.
+    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power.
 
-    Shapes and state as :class:`SignalPower`.
-
-    Parameters
-    ----------
-    reduction, **torchmetrics
-        As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        As in :class:`Corrcoef`.
-
-    References
-    ----------
-    .. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural
-       Information Processing Systems 15, 125–132.
+    Shapes, parameters, errors and state as :class:`SignalPower`.
 
     Examples
     --------
@@ -279,33 +222,17 @@ class NoisePower(ReliabilityMetric):
     tensor([4.])
     """
 
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(reliability.NOISE_POWER, reduction, **torchmetrics)
+    fixed = reliability.NOISE_POWER
 
 
-class SNR(ReliabilityMetric):
+class SNR(FixedMetric):
     r"""Signal power over noise power; streaming :func:`~deepSTRF.metrics.snr`.
 
     .. math:: SNR = \frac{SP}{TP - SP}
 
-    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power [1]_.
+    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power.
 
-    Shapes and state as :class:`SignalPower`.
-
-    Parameters
-    ----------
-    reduction, **torchmetrics
-        As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        As in :class:`Corrcoef`.
-
-    References
-    ----------
-    .. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural
-       Information Processing Systems 15, 125–132.
+    Shapes, parameters, errors and state as :class:`SignalPower`.
 
     Examples
     --------
@@ -317,28 +244,16 @@ class SNR(ReliabilityMetric):
     """
 
     higher_is_better = True
-
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(reliability.SNR, reduction, **torchmetrics)
+    fixed = reliability.SNR
 
 
-class MSELoss(StreamingMetric):
+class MSELoss(FixedMetric):
     r"""Mean squared error between prediction and PSTH; streaming :func:`~deepSTRF.metrics.mse_loss`.
 
     .. math:: \frac{1}{T} \sum_t (\hat y_t - \bar y_t)^2
 
-    over the :math:`T` valid bins. It has no gradient: train on the function, report this. Shapes and state as
-    :class:`Corrcoef`.
-
-    Parameters
-    ----------
-    reduction, **torchmetrics
-        As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        As in :class:`Corrcoef`.
+    over the :math:`T` valid bins. It has no gradient: train on the function, report this.
+    Shapes, parameters, errors and state as :class:`Corrcoef`.
 
     Examples
     --------
@@ -350,9 +265,7 @@ class MSELoss(StreamingMetric):
     """
 
     higher_is_better = False
-
-    def __init__(self, reduction: str = "none", **torchmetrics: Any) -> None:
-        super().__init__(correlation.MEAN_SQUARE, reduction, **torchmetrics)
+    fixed = correlation.MEAN_SQUARE
 
 
 class PoissonLoss(StreamingMetric):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from deepSTRF.metrics.statistics import Measure, update
+from deepSTRF.metrics.statistics import Measure, collect, merge
 from deepSTRF.testing.errors import ContractError
 
 Metric = Callable[..., Tensor]
@@ -65,11 +65,11 @@ def check_metric(
     >>> check_metric(corrcoef, scale_free=("pred", "responses"))
     >>> check_metric(lambda pred, responses, reduction="mean": corrcoef(pred, responses).nan_to_num())
     Traceback (most recent call last):
-    deepSTRF.testing.errors.ContractError: shape: reduction='none' must give (5,); got ()
+    deepSTRF.testing.errors.ContractError: shape: reduction='none' must give (5,), got ()
     """
     unknown = set(scale_free) - {"pred", "responses"}
     if unknown:
-        raise ValueError(f"scale_free may name 'pred' and 'responses'; got {sorted(unknown)}")
+        raise ValueError(f"scale_free may name 'pred' and 'responses', got {sorted(unknown)}")
     pred, responses = make_population(seed)
     values = _call(metric, pred, responses)
     _check_shape_and_missing(metric, values, pred, responses)
@@ -120,24 +120,24 @@ def _call(metric: Metric, pred: Tensor, responses: Tensor, reduction: str = "non
         if not torch.equal(now.nan_to_num(), then.nan_to_num()):
             raise ContractError(f"inputs: the metric must not change its arguments; it changed {name}")
     if not isinstance(values, Tensor):
-        raise ContractError(f"shape: the metric must return a tensor; got {type(values).__name__}")
+        raise ContractError(f"shape: the metric must return a tensor, got {type(values).__name__}")
     return values
 
 
 def _compare(rule: str, message: str, got: Tensor, expected: Tensor, tolerance: float) -> None:
     got, expected = got.detach().double(), expected.detach().double()
     if got.shape != expected.shape or not torch.allclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
-        raise ContractError(f"{rule}: {message}; expected {expected.tolist()}, got {got.tolist()}")
+        raise ContractError(f"{rule}: {message}: expected {expected.tolist()}, got {got.tolist()}")
 
 
 def _check_shape_and_missing(metric: Metric, values: Tensor, pred: Tensor, responses: Tensor) -> None:
     if values.shape != (NEURONS,):
-        raise ContractError(f"shape: reduction='none' must give ({NEURONS},); got {tuple(values.shape)}")
+        raise ContractError(f"shape: reduction='none' must give ({NEURONS},), got {tuple(values.shape)}")
     if not values[4].isnan():
-        raise ContractError(f"undefined: a neuron without data must be NaN; got {values[4].item()}")
+        raise ContractError(f"undefined: a neuron without data must be NaN, got {values[4].item()}")
     if not values[:4].isfinite().all():
         raise ContractError(
-            f"missing data: NaN marks missing positions and must not spread to neurons with data; got {values.tolist()}"
+            f"missing data: NaN marks missing positions and must not spread to neurons with data, got {values.tolist()}"
         )
     for reduction, expected in (("mean", values.nanmean()), ("sum", values.nansum())):
         reduced = _call(metric, pred, responses, reduction)
@@ -147,7 +147,7 @@ def _check_shape_and_missing(metric: Metric, values: Tensor, pred: Tensor, respo
         empty = _call(metric, pred, torch.full_like(responses, torch.nan), reduction)
         if not empty.isnan().all():
             raise ContractError(
-                f"undefined: without any data reduction={reduction!r} must be NaN; got {empty.tolist()}"
+                f"undefined: without any data reduction={reduction!r} must be NaN, got {empty.tolist()}"
             )
     try:
         metric(pred, responses, reduction="median")
@@ -184,16 +184,15 @@ def _check_independence(metric: Metric, values: Tensor, pred: Tensor, responses:
 
 def _check_splitting(measure: Measure, values: Tensor, pred: Tensor, responses: Tensor, tolerance: float) -> None:
     for cuts in ((0, 8), (0, 1, 8), (0, 3, 6, 8), tuple(range(9))):
-        statistics = None
+        statistics = []
         for start, stop in itertools.pairwise(cuts):
             # batches of a loader are padded to their own longest response and number of repeats
             there = responses[start:stop].isnan().logical_not().any(0).any(0)
             bins, repeats = max(int(there.any(0).sum()), 1), max(int(there.any(1).sum()), 1)
             batch = responses[start:stop, :, :repeats, :bins]
-            statistics = update(statistics, measure.parts, pred[start:stop, :, :, :bins], batch)
-        if statistics is not None:
-            got = measure.compute(*statistics)
-            _compare("splitting", f"batches cut at {cuts} must give the same number", got, values, tolerance)
+            statistics.append(collect(measure.parts, batch, pred[start:stop, :, :, :bins]))
+        got = measure.compute(*merge(*statistics))
+        _compare("splitting", f"batches cut at {cuts} must give the same number", got, values, tolerance)
 
 
 def _check_scale(metric: Metric, name: str, values: Tensor, pred: Tensor, responses: Tensor, tolerance: float) -> None:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
+from deepSTRF.metrics.running import RunningScores
 from deepSTRF.training.epochs import to_scalar
 from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.prediction import detach_state
 from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, fit_once, make_template
-from deepSTRF.training.scoring import PassScores
 from deepSTRF.training.seed import check_seed, set_random_seed
 
 if TYPE_CHECKING:  # a Fitter needs no data sets
@@ -200,7 +200,7 @@ def _pooled_scores(
 
     known = [(s, prediction) for s, prediction in enumerate(predictions) if prediction is not None]
     recorded = recording.subset([s for s, _ in known])
-    scores = PassScores(metrics)
+    scores = RunningScores(metrics)
     for i, (_, prediction) in enumerate(known):
         scores.update(prediction[None, :, None], neural_collate([recorded[i]])["responses"].cpu())
     values = scores.compute()

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from deepSTRF.metrics import corrcoef, normalized_corrcoef
+from deepSTRF.metrics.running import as_score
 from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
-from deepSTRF.training.scoring import as_score
 
 __all__ = [
     "Epoch",

@@ -18,7 +18,7 @@ from deepSTRF.checks import check_choice, check_device, check_integer, check_pos
 from deepSTRF.files import expand_path, prepare_file
 from deepSTRF.metrics import mse_loss
 from deepSTRF.metrics.blocks import average_repeats
-from deepSTRF.metrics.running import recognise
+from deepSTRF.metrics.running import RunningScores, pad_and_cat, recognise
 from deepSTRF.modes import evaluating
 from deepSTRF.training import arguments, epochs
 from deepSTRF.training.checkpoint import load_state, save_state
@@ -27,7 +27,6 @@ from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.prediction import detach_state, predict_batch
 from deepSTRF.training.resume import SavedTraining
-from deepSTRF.training.scoring import PassScores, pad_and_cat
 
 __all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
 
@@ -256,7 +255,7 @@ class Fitter:
     def _train_one_epoch(self) -> Epoch:
         """Take a gradient step on every training batch; return the mean loss and the training metrics, unprefixed."""
         self.model.train()
-        losses, scores = [], PassScores(self.val_metrics if self.track_train_metrics else {})
+        losses, scores = [], RunningScores(self.val_metrics if self.track_train_metrics else {})
         for batch in self.train_loader:
             losses.append(self.train_step(batch, scores))
             del batch  # gone before the loader makes the next one
@@ -264,7 +263,7 @@ class Fitter:
 
     def _evaluate(self, loader: Iterable[Batch]) -> Epoch:
         """What :meth:`evaluate` returns."""
-        scores = PassScores({"loss": self._loss_to_score(), **self.val_metrics})
+        scores = RunningScores({"loss": self._loss_to_score(), **self.val_metrics})
         with evaluating(self.model), torch.no_grad():
             for batch in loader:
                 scores.update(*self.forward(batch))
@@ -273,7 +272,7 @@ class Fitter:
             values = scores.compute()
         return {**values, "loss": to_scalar(values["loss"])}
 
-    def train_step(self, batch: Batch, scores: PassScores) -> Tensor:
+    def train_step(self, batch: Batch, scores: RunningScores) -> Tensor:
         """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss."""
         self.optimizer.zero_grad()
         pred, responses = self.forward(batch)

@@ -1,0 +1,95 @@
+"""Counts, means and products of deviations between the repeats of a response, and the powers that follow from them.
+
+References
+----------
+.. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural Information
+   Processing Systems 15, 125–132.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deepSTRF.metrics.blocks import Block
+from deepSTRF.metrics.pieces import block_elements, slices
+
+
+def power_of_repeats(
+    count: Float[Tensor, "*n R R"], cross: Float[Tensor, "*n R R"]
+) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+    """Signal and total power from pairwise-complete comoments between repeats; NaN where no two repeats meet.
+
+    The signal power is the covariance between different repeats, the total power the variance of single ones, both
+    averaged with degrees of freedom as weights. Without missing data that is the estimator of Sahani & Linden [1]_.
+
+    Examples
+    --------
+    >>> import torch
+    >>> count = torch.full((2, 2), 5.0, dtype=torch.float64)
+    >>> cross = torch.tensor([[8.0, 4.0], [4.0, 12.0]], dtype=torch.float64)
+    >>> power_of_repeats(count, cross)
+    (tensor(1., dtype=torch.float64), tensor(2.5000, dtype=torch.float64))
+    """
+    enough = count >= 2
+    freedom = torch.where(enough, count - 1, 0.0)
+    cross = torch.where(enough, cross, 0.0)
+    own, own_freedom = (matrix.diagonal(dim1=-2, dim2=-1).sum(-1) for matrix in (cross, freedom))
+    between = torch.eye(count.shape[-1], dtype=torch.bool, device=count.device).logical_not()
+    signal = (cross * between).sum((-2, -1)) / (freedom * between).sum((-2, -1))
+    return signal, own / own_freedom
+
+
+def comoments(block: Block) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
+    """Count, mean and comoment of the repeats of a block; a block of complete data is taken in pieces."""
+    if block.valid is not None:
+        return between_repeats(block.responses, block.valid, block.psth, block.columns)
+    batch, neurons, repeats, bins = block.responses.shape
+    elements = block_elements(block.responses.device)
+    pieces = [
+        between_repeats(block.responses[stimuli, group], None, block.psth[stimuli, group], None)
+        for stimuli, groups in slices((batch, neurons, repeats, bins), elements)
+        for group in groups
+    ]
+    count, mean, cross = (torch.cat(fields, dim=1) for fields in zip(*pieces, strict=True))
+    return count, mean, cross
+
+
+def between_repeats(
+    responses: Float[Tensor, "S N R T"],
+    valid: Float[Tensor, "S N R T"] | None,
+    psth: Float[Tensor, "S N T"],
+    columns: Float[Tensor, "S N T"] | None,
+) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
+    """Count, mean of the row's repeat and comoment over the bins that two repeats share."""
+    bins = psth.shape[-1] if columns is None else columns.sum(-1, keepdim=True).clamp(min=1)
+    origin = (psth.sum(-1, keepdim=True) / bins)[..., None]
+    shifted = responses - origin
+    if valid is None:
+        sums = shifted.sum(-1, keepdim=True).expand(*shifted.shape[:3], shifted.shape[2])
+        count = torch.full_like(sums, shifted.shape[-1])
+    else:
+        valid = valid.to(shifted.dtype)
+        shifted.mul_(valid)
+        count = valid @ valid.transpose(-1, -2)
+        sums = shifted @ valid.transpose(-1, -2)
+    mean = sums / count.clamp(min=1)
+    cross = shifted @ shifted.transpose(-1, -2) - mean * sums.transpose(-1, -2)
+    return count, mean + origin, cross
+
+
+def fill_unshared(cross: Float[Tensor, "S N R R"], count: Float[Tensor, "S N R R"]) -> Float[Tensor, "S N R R"]:
+    """Covariances; two repeats without a common bin get the signal power, their expected covariance."""
+    covariance = cross / (count - 1).clamp(min=1)
+    shared = count >= 2
+    signal = power_of_repeats(count, cross)[0].nan_to_num(nan=0.0)
+    return torch.where(shared, covariance, signal[..., None, None])
+
+
+def valid_first(first: Bool[Tensor, "S N R"], *matrices: Float[Tensor, "S N R R"]) -> list[Tensor]:
+    """Permute rows and columns so that the marked repeats lead, in their own order."""
+    order = torch.argsort(first.logical_not().to(torch.uint8), dim=-1, stable=True)
+    rows = order[..., None].expand_as(matrices[0])
+    columns = order[..., None, :].expand_as(matrices[0])
+    return [matrix.gather(-2, rows).gather(-1, columns) for matrix in matrices]
