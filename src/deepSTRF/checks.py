@@ -257,7 +257,7 @@ def describe_type(value: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def unknown_name(kind: str, name: str, available: Iterable[str]) -> str:
+def unknown_name(kind: str, name: object, available: Iterable[str]) -> str:
     """Message for a name that does not exist, with the available ones and the closest of them.
 
     Examples
@@ -266,6 +266,6 @@ def unknown_name(kind: str, name: str, available: Iterable[str]) -> str:
     "unknown model 'linaer'; available: linear, ridge. Did you mean 'linear'?"
     """
     available = list(available)
-    close = difflib.get_close_matches(name, available, n=1)
+    close = difflib.get_close_matches(str(name), available, n=1)
     hint = f". Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}; available: {', '.join(available)}{hint}"

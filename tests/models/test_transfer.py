@@ -13,7 +13,7 @@ from deepSTRF.models.activations import ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet
 from deepSTRF.models.layers import LowRankSTRF
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 from deepSTRF.models.transfer import transfer
 from deepSTRF.testing import check_model
 from deepSTRF.training import Fitter, ResumeError, set_random_seed

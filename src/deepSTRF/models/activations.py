@@ -5,13 +5,15 @@ They act on tensors whose last axis runs over the N neurons. All parameters have
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.checks import check_integer
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 
 __all__ = ["ParametricDoubleExponential", "ParametricSigmoid", "ParametricSoftplus"]
 
@@ -40,12 +42,12 @@ class _PerNeuronActivation(Rebuildable):
         # one set of parameters may serve all neurons
         if self.num_features not in (1, x.shape[-1]):
             raise ValueError(
-                f"{type(self).__name__} is for {self.num_features} neurons on the last axis, got a tensor of shape "
+                f"{type(self).__name__} expected {self.num_features} neurons on the last axis, got a tensor of shape "
                 f"{tuple(x.shape)}"
             )
 
     def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters that belong to single neurons, with the axis that runs over the neurons."""
+        """Return the names of the parameters that belong to single neurons, with the axis over neurons."""
         return {name: 0 for name, _ in self.named_parameters()}
 
     def extra_repr(self) -> str:
@@ -54,7 +56,50 @@ class _PerNeuronActivation(Rebuildable):
         return f"{self.num_features}{bias}, non_negative_output={self.non_negative_output}"
 
 
-class ParametricSigmoid(_PerNeuronActivation):
+class _Saturating(_PerNeuronActivation):
+    """A curve between an offset and the offset plus an amplitude, with two more parameters for its place and slope."""
+
+    _shape: ClassVar[tuple[str, str]]  # names of the parameters that start in ±0.5, and around 1
+    _amplitude: ClassVar[str]
+    _offset: ClassVar[str]
+
+    def __init__(self, num_features: int, bias: bool = True, non_negative_output: bool = True) -> None:
+        super().__init__(num_features, non_negative_output)
+        self.has_bias = bias
+        centred, around_one = self._shape
+        setattr(self, centred, self._uniform(-0.5, 0.5))
+        setattr(self, around_one, self._uniform(0.5, 1.5))
+        setattr(self, f"_raw_{self._amplitude}", self._uniform(*(_RAW_GAIN if non_negative_output else _GAIN)))
+        offset = self._uniform(*(_RAW_OFFSET if non_negative_output else _OFFSET)) if bias else None
+        setattr(self, f"_raw_{self._offset}", offset)
+
+    def _value(self, name: str) -> Tensor | None:
+        raw: Tensor | None = getattr(self, f"_raw_{name}")
+        return None if raw is None else self._positive_if_asked(raw)
+
+    @property
+    def a(self) -> Tensor | None:
+        """The parameter a, ``(N,)``; None if it is the offset and there is none."""
+        return self._value("a")
+
+    @property
+    def b(self) -> Tensor | None:
+        """The parameter b, ``(N,)``; None if it is the offset and there is none."""
+        return self._value("b")
+
+    def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
+        """Apply the function along the last axis."""
+        self._check(x)
+        amplitude, offset = self._positive_if_asked(getattr(self, f"_raw_{self._amplitude}")), self._value(self._offset)
+        y = amplitude * self._curve(x)
+        return y if offset is None else y + offset
+
+    def _curve(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
+        """Return the curve between 0 and 1."""
+        raise NotImplementedError
+
+
+class ParametricSigmoid(_Saturating):
     r"""A logistic function per neuron: :math:`f(x) = b\,\sigma((x - c) / d) + a`.
 
     Parameters
@@ -75,8 +120,7 @@ class ParametricSigmoid(_PerNeuronActivation):
 
     References
     ----------
-    Willmore, Schoppe, King, Schnupp & Harper (2016), Incorporating midbrain adaptation to mean sound level improves
-    models of auditory cortical processing, https://doi.org/10.1523/JNEUROSCI.2441-15.2016
+    Willmore et al. (2016), https://doi.org/10.1523/JNEUROSCI.2441-15.2016
 
     Examples
     --------
@@ -85,44 +129,23 @@ class ParametricSigmoid(_PerNeuronActivation):
     torch.Size([2, 10, 3])
     """
 
-    def __init__(self, num_features: int, bias: bool = True, non_negative_output: bool = True) -> None:
-        super().__init__(num_features, non_negative_output)
-        self.c = self._uniform(-0.5, 0.5)
-        self.d = self._uniform(0.5, 1.5)
-        self._raw_b = self._uniform(*(_RAW_GAIN if non_negative_output else _GAIN))
-        self.has_bias = bias
-        self._raw_a = self._uniform(*(_RAW_OFFSET if non_negative_output else _OFFSET)) if bias else None
+    c: nn.Parameter
+    d: nn.Parameter
+    _shape, _amplitude, _offset = ("c", "d"), "b", "a"
 
-    @property
-    def a(self) -> Tensor | None:
-        """Offset, ``(N,)``, or None."""
-        return None if self._raw_a is None else self._positive_if_asked(self._raw_a)
-
-    @property
-    def b(self) -> Tensor:
-        """Amplitude, ``(N,)``."""
-        return self._positive_if_asked(self._raw_b)
-
-    def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
-        """Apply the function along the last axis."""
-        self._check(x)
-        y = self.b * torch.sigmoid((x - self.c) / self.d)
-        return y if self.a is None else y + self.a
+    def _curve(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
+        return torch.sigmoid((x - self.c) / self.d)
 
 
-class ParametricDoubleExponential(_PerNeuronActivation):
+class ParametricDoubleExponential(_Saturating):
     r"""A Gompertz function per neuron: :math:`f(x) = a\,\exp(-\exp(k x - s)) + b`.
 
     It rises with x where k is negative, and saturates more slowly on one side than on the other.
 
     Parameters
     ----------
-    num_features : int
-        Number of neurons N, the length of the last axis of the input.
-    bias : bool
-        Learn the offset b; without it b is 0.
-    non_negative_output : bool
-        Keep a and b positive (softplus of the learnt values), so that the output is too.
+    num_features, bias, non_negative_output
+        Of :class:`ParametricSigmoid`; here b is the offset.
 
     Attributes
     ----------
@@ -143,29 +166,12 @@ class ParametricDoubleExponential(_PerNeuronActivation):
     torch.Size([2, 10, 3])
     """
 
-    def __init__(self, num_features: int, bias: bool = True, non_negative_output: bool = True) -> None:
-        super().__init__(num_features, non_negative_output)
-        self.k = self._uniform(-0.5, 0.5)
-        self.s = self._uniform(0.5, 1.5)
-        self._raw_a = self._uniform(*(_RAW_GAIN if non_negative_output else _GAIN))
-        self.has_bias = bias
-        self._raw_b = self._uniform(*(_RAW_OFFSET if non_negative_output else _OFFSET)) if bias else None
+    k: nn.Parameter
+    s: nn.Parameter
+    _shape, _amplitude, _offset = ("k", "s"), "a", "b"
 
-    @property
-    def a(self) -> Tensor:
-        """Amplitude, ``(N,)``."""
-        return self._positive_if_asked(self._raw_a)
-
-    @property
-    def b(self) -> Tensor | None:
-        """Offset, ``(N,)``, or None."""
-        return None if self._raw_b is None else self._positive_if_asked(self._raw_b)
-
-    def forward(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
-        """Apply the function along the last axis."""
-        self._check(x)
-        y = self.a * torch.exp(-torch.exp(self.k * x - self.s))
-        return y if self.b is None else y + self.b
+    def _curve(self, x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:
+        return torch.exp(-torch.exp(self.k * x - self.s))
 
 
 class ParametricSoftplus(_PerNeuronActivation):

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.bin_by_bin import State, step
 from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.modes import evaluating
 
 __all__ = ["FrameModel"]
 
@@ -34,6 +35,7 @@ class FrameModel(NeuralModel):
 
     T: int
     _stimuli: ClassVar[str]  # what to call them in messages
+    _sizes: ClassVar[tuple[str, ...]] = ()  # attributes that must be positive integers
 
     @property
     @abstractmethod
@@ -47,9 +49,9 @@ class FrameModel(NeuralModel):
         ----------
         stims : Tensor
             Spectrograms ``(B, 1, F, T)``, waveforms ``(B, 1, T_audio)`` for a model with ``wav2spec``, or movies
-            ``(B, C, H, W, T)``, in the dtype and on the device of the parameters. Values are not looked at, which would
+            ``(B, C, H, W, T)``, in the dtype and on the device of the parameters. Values are not checked, which would
             wait for the device: a NaN makes the responses NaN that depend on it (in train mode all of them, by the
-            batch normalisation). Data sets refuse it, and the Fitter stops at the loss that comes of it.
+            batch normalisation). Data sets raise an error for it, and the Fitter stops at a loss of NaN.
 
         Returns
         -------
@@ -61,7 +63,7 @@ class FrameModel(NeuralModel):
         ValueError
             If a stimulus has another shape, or is on another device.
         TypeError
-            If it is no tensor, or of another dtype.
+            If it is not a tensor, or of another dtype.
         """
         return self._from_frames(self.wav2spec(stims))
 
@@ -96,6 +98,60 @@ class FrameModel(NeuralModel):
             raise
         return self._in_units(prediction), (front, pre, core, out)
 
+    def validate(self) -> None:
+        """Check the slots and sizes; runs by itself at the end of every construction.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See :meth:`NeuralModel.validate`; also if a size is not a positive integer.
+        """
+        super().validate()
+        for name in self._sizes:
+            check_integer(name, getattr(self, name, None))
+
+    def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N ... T"]:
+        """Gradient of *minus* the response at the last bin, at silence: a stimulus of zeros.
+
+        The sign is that of deepSTRF 0.1.0: **positive values are suppressive**, so that the map of a
+        :class:`~deepSTRF.models.audio.Linear` is minus its effective kernel.
+        :func:`deepSTRF.analysis.receptive_fields` has the other sign. The model is left exactly as found: mode,
+        gradients, statistics.
+
+        Parameters
+        ----------
+        T : int, optional
+            Length of the stimulus in bins; the model's window by default.
+
+        Returns
+        -------
+        Tensor
+            ``(N, 1, F, T)``, for movies ``(N, C, H, W, T)``; the last time index is the current bin.
+
+        Raises
+        ------
+        TypeError
+            If `T` is not an integer.
+        ValueError
+            If `T` is not positive.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.audio import Linear
+        >>> Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).STRF_gradmap().shape
+        torch.Size([3, 1, 8, 5])
+        >>> from deepSTRF.models.video import VideoLinearNonlinear
+        >>> VideoLinearNonlinear((10, 12), temporal_window_size=8, out_neurons=3).STRF_gradmap().shape
+        torch.Size([3, 1, 10, 12, 8])
+        """
+        n_bins = self.T if T is None else check_integer("T", T)
+        with self._eval_with_gradients():
+            silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
+            last = self._from_frames(silence)[:, :, 0, -1]
+            # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
+            (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
+        return gradient
+
     def _features(self, filtered: Float[Tensor, "B ... T"]) -> Tensor:
         """Run the core; a model whose core is several modules overrides this."""
         return self.core(filtered)
@@ -118,7 +174,7 @@ class FrameModel(NeuralModel):
         expected = f"(B, {', '.join(map(str, self._frame))}, T)"
         if not isinstance(frames, Tensor):
             raise TypeError(
-                f"expected a tensor of {self._stimuli} {expected}, got {type(frames).__name__}: convert it with "
+                f"expected a tensor of {self._stimuli} {expected}, got {describe_type(frames)}: convert it with "
                 "torch.as_tensor"
             )
         shape = tuple(frames.shape)
@@ -126,7 +182,7 @@ class FrameModel(NeuralModel):
             raise ValueError(f"expected {self._stimuli} of shape {expected} with T >= 1, got {shape}")
 
     def _explain(self, frames: Tensor, error: RuntimeError) -> None:
-        """Raise what the user can understand where torch failed for a dtype or a device."""
+        """Raise an error with a plain message where torch failed because of a dtype or a device."""
         parameter = self._reference(frames)
         if frames.dtype != parameter.dtype and not torch.is_autocast_enabled(frames.device.type):
             raise TypeError(
@@ -159,25 +215,10 @@ class FrameModel(NeuralModel):
         grid = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
         return torch.sin(grid * 12.9898 + grid.square() * 1e-4).to(self._reference())
 
-    def _gradient_at_silence(self, T: int | None) -> Float[Tensor, "N ... T"]:
-        """Gradient of minus every neuron's last bin at a stimulus of zeros; the model is left exactly as found."""
-        n_bins = self.T if T is None else check_integer("T", T)
-        with self._eval_with_gradients():
-            silence = self._reference().new_zeros(self.O, *self._frame, n_bins).requires_grad_()
-            last = self._from_frames(silence)[:, :, 0, -1]
-            # Neuron n reads stimulus n; stimuli do not see each other in eval mode.
-            (gradient,) = torch.autograd.grad(-last.diagonal().sum(), silence)
-        return gradient
-
     @contextlib.contextmanager
     def _eval_with_gradients(self) -> Iterator[None]:
         """Eval mode and recorded gradients, whatever is set outside; then every part is back in the mode it had."""
-        modes = {module: module.training for module in self.modules()}
-        # cuDNN refuses the backward pass of a recurrent layer in eval mode.
-        with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            try:
-                self.eval()
-                yield
-            finally:
-                for module, mode in modes.items():
-                    module.training = mode
+        # cuDNN has no backward pass of a recurrent layer in eval mode.
+        cudnn_off = torch.backends.cudnn.flags(enabled=False)
+        with evaluating(self), torch.inference_mode(False), torch.enable_grad(), cudnn_off:
+            yield

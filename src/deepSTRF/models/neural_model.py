@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from abc import ABC
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any
 
 import torch
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, Stream, map_state, step
+from deepSTRF.models.freezing import FreezableModel
 from deepSTRF.models.optional_buffer import load_optional_buffer
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.output_stage import calibrate
+from deepSTRF.models.saving.savable import SavableModel
 
 __all__ = ["NeuralModel"]
 
-M = TypeVar("M", bound="NeuralModel")
 
-
-class NeuralModel(Rebuildable, ABC):
+class NeuralModel(FreezableModel, SavableModel, ABC):
     """Base class of the encoding models: ``readout(core(prefiltering(wav2spec(stimulus))))``.
 
     A subclass fills the slots in its ``__init__``; three of them are the identity until then, ``readout`` is
@@ -78,8 +76,6 @@ class NeuralModel(Rebuildable, ABC):
         self.register_buffer("response_scale", None)
         self._carried: State = None
         self._n_carried = 0  # number of stimuli of which it is the state
-        # Names of the modules that freeze() holds, with those of their parameters that it switched off.
-        self._frozen: dict[str, list[str]] = {}
 
     def _after_init(self) -> None:
         self.validate()
@@ -238,8 +234,6 @@ class NeuralModel(Rebuildable, ABC):
         >>> torch.allclose(model(stims).mean((0, 2, 3)), mean, rtol=0.1)
         True
         """
-        from deepSTRF.models.output_stage import calibrate
-
         calibrate(self, batches)
 
     def set_response_scale(self, scale: Float[Tensor, " N"]) -> None:
@@ -262,66 +256,6 @@ class NeuralModel(Rebuildable, ABC):
     def detach(self) -> None:
         """Cut the state that :meth:`forward_chunk` carries off the graph. Nothing to do without one."""
         self._carried = map_state(Tensor.detach, self._carried)
-
-    def freeze(self, *slots: str) -> None:
-        """Stop training parts of the model: their parameters, and in train mode too their statistics and dropout.
-
-        Parameters
-        ----------
-        *slots : str
-            ``"wav2spec"``, ``"prefiltering"``, ``"core"`` (all that is in none of the other slots, such as the ``rnn``
-            of StateNet), ``"readout"``, or the name of any module in them. By default everything but the readout.
-
-        Raises
-        ------
-        ValueError
-            If there is no such part; the message lists those there are.
-
-        Notes
-        -----
-        Freeze before the optimizer is made: the Fitter gives it the parameters that train. A saved model does not
-        remember that it was frozen.
-
-        Examples
-        --------
-        >>> from deepSTRF.models.audio import StateNet
-        >>> model = StateNet(n_frequency_bands=34, out_neurons=1)
-        >>> model.freeze()
-        >>> model.count_trainable_params()  # the readout: 70 weights, a bias, 2 of the activation
-        73
-        >>> model.unfreeze("rnn")
-        >>> model.count_trainable_params()
-        29893
-        """
-        from deepSTRF.models.transfer import freeze
-
-        freeze(self, slots)
-
-    def unfreeze(self, *slots: str) -> None:
-        """Train parts again that :meth:`freeze` has stopped; by default all of them.
-
-        Parameters
-        ----------
-        *slots : str
-            As for :meth:`freeze`. Parameters that did not train before they were frozen stay so.
-
-        Raises
-        ------
-        ValueError
-            If there is no such part.
-        """
-        from deepSTRF.models.transfer import unfreeze
-
-        unfreeze(self, slots)
-
-    def train(self: M, mode: bool = True) -> M:
-        """Set the mode of all parts but the frozen ones, which stay in eval mode."""
-        super().train(mode)
-        if self._frozen:
-            from deepSTRF.models.transfer import hold_frozen
-
-            hold_frozen(self)
-        return self
 
     def count_trainable_params(self) -> int:
         """Count the parameters that receive gradients.
@@ -356,167 +290,5 @@ class NeuralModel(Rebuildable, ABC):
         """Return the shape of `n_stims` stimuli of `n_bins` bins; None where it is not known."""
         return None
 
-    def _probe(self) -> Tensor | None:
-        """Return a stimulus on which a reloaded copy is compared with the original; None: no comparison."""
-        return None
-
-    def save_pretrained(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        model_card: str | None = None,
-    ) -> Path:
-        """Save weights and configuration to a folder; see :func:`deepSTRF.models.pretrained.save_pretrained_to_dir`.
-
-        Parameters
-        ----------
-        directory : path
-            Folder, made if needed.
-        metadata : mapping, optional
-            Anything JSON can hold, for instance scores.
-        model_card : str, optional
-            Text of ``README.md``; a short one is written otherwise.
-
-        Returns
-        -------
-        Path
-            The folder.
-
-        Examples
-        --------
-        >>> import tempfile, torch
-        >>> from deepSTRF.models.audio import Linear
-        >>> model = Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).eval()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     again = Linear.from_pretrained(model.save_pretrained(folder))
-        >>> x = torch.randn(1, 1, 8, 20)
-        >>> torch.equal(model(x), again(x))
-        True
-        """
-        from deepSTRF.models.pretrained import save_pretrained_to_dir
-
-        return save_pretrained_to_dir(self, directory, metadata=metadata, model_card=model_card)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        model_card: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Save the model to the Hugging Face Hub (extra ``hub``).
-
-        Parameters
-        ----------
-        repo_id : str
-            ``"user/model"``; it is made if needed.
-        metadata, model_card
-            See :meth:`save_pretrained`.
-        private, token, commit_message
-            See :func:`deepSTRF.models.hub.upload_pretrained`.
-
-        Returns
-        -------
-        str
-            Address of the model's page.
-
-        Raises
-        ------
-        ImportError
-            If huggingface_hub is missing; the message says how to install it.
-        ValueError
-            If the model cannot be saved so that it reloads the same.
-        OSError
-            If the Hub refuses.
-        """
-        from deepSTRF.models.hub import upload_pretrained
-        from deepSTRF.models.pretrained import default_card
-
-        card = default_card(self, repo_id) if model_card is None else model_card
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, metadata=metadata, model_card=card)
-            return upload_pretrained(folder, repo_id, private=private, token=token, commit_message=commit_message)
-
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls: type[M],
-        repo_or_path: str | os.PathLike[str],
-        *,
-        extra_kwargs: Mapping[str, Any] | None = ...,
-        strict: bool = ...,
-        map_location: str | torch.device = ...,
-        cache_dir: str | os.PathLike[str] | None = ...,
-        revision: str | None = ...,
-        token: str | None = ...,
-        return_metadata: Literal[False] = ...,
-    ) -> M: ...
-
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls: type[M],
-        repo_or_path: str | os.PathLike[str],
-        *,
-        extra_kwargs: Mapping[str, Any] | None = ...,
-        strict: bool = ...,
-        map_location: str | torch.device = ...,
-        cache_dir: str | os.PathLike[str] | None = ...,
-        revision: str | None = ...,
-        token: str | None = ...,
-        return_metadata: Literal[True],
-    ) -> tuple[M, dict[str, Any] | None]: ...
-
-    @classmethod
-    def from_pretrained(
-        cls: type[M],
-        repo_or_path: str | os.PathLike[str],
-        *,
-        extra_kwargs: Mapping[str, Any] | None = None,
-        strict: bool = True,
-        map_location: str | torch.device = "cpu",
-        cache_dir: str | os.PathLike[str] | None = None,
-        revision: str | None = None,
-        token: str | None = None,
-        return_metadata: bool = False,
-    ) -> M | tuple[M, dict[str, Any] | None]:
-        """Load a saved model, in eval mode.
-
-        Called on :class:`NeuralModel` or another base class, it finds the class that was saved by its name.
-
-        Parameters
-        ----------
-        repo_or_path : path
-            The folder; or, where there is no such folder, ``"user/model"`` on the Hugging Face Hub (extra ``hub``).
-        extra_kwargs : mapping, optional
-            Constructor arguments that override the saved ones.
-        strict : bool
-            Whether every tensor must be in the file and in the model.
-        map_location : str or torch.device
-            Device that the model is moved to.
-        cache_dir, revision, token : optional
-            For a model on the Hub, see :func:`deepSTRF.models.hub.download_pretrained`.
-        return_metadata : bool
-            Return ``(model, metadata)``; metadata is None where none was saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such folder and no such model on the Hub, or a file is missing in it; the message names it.
-        ImportError
-            If it may be a model on the Hub, and huggingface_hub is missing.
-        ValueError
-            If a file is damaged, or config and weights do not fit together.
-        """
-        from deepSTRF.models.hub import find_pretrained
-        from deepSTRF.models.pretrained import load_pretrained_from_dir
-
-        folder = find_pretrained(repo_or_path, cache_dir=cache_dir, revision=revision, token=token)
-        model, metadata = load_pretrained_from_dir(
-            cls, folder, extra_kwargs=extra_kwargs, strict=strict, map_location=map_location
-        )
-        return (model, metadata) if return_metadata else model
+    def _summary(self) -> str:
+        return f"An encoding model of {self.O} neuron(s), {self.count_trainable_params()} trainable parameters."

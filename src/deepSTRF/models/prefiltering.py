@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_integer, check_positive, describe_type, unknown_name
 from deepSTRF.models.bin_by_bin import State, with_held_past
 from deepSTRF.models.layers.decay import exponential_sums
-from deepSTRF.models.rebuildable import Rebuildable
-from deepSTRF.models.scales import Greenwood, Hz_to_mel, inverse_Greenwood, mel_to_Hz
+from deepSTRF.models.saving.rebuildable import Rebuildable
+from deepSTRF.models.time_constants import a_to_tau, freq_to_tau, get_CFs, tau_to_a
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,96 +36,6 @@ __all__ = [
     "tau_to_a",
 ]
 
-V = TypeVar("V", float, np.ndarray, Tensor)
-
-
-# --- time constants --------------------------------------------------------------------------------------------------
-
-
-def get_CFs(min_freq: float, max_freq: float, n_bands: int, scale: str = "mel") -> Float[Tensor, " F"]:
-    """Best frequencies of bands that are evenly spaced on a scale, in Hz.
-
-    Parameters
-    ----------
-    min_freq, max_freq : float
-        Those of the first and the last band, in Hz.
-    n_bands : int
-        Number of bands F.
-    scale : {'mel', 'greenwood'}
-        Pitch in mel, or position on the human cochlea.
-
-    Raises
-    ------
-    ValueError
-        If the frequencies are not positive and rising, or `n_bands` is not a positive int.
-    NotImplementedError
-        If `scale` is unknown.
-
-    Examples
-    --------
-    >>> get_CFs(500, 20_000, 4).round()
-    tensor([  500.,  2401.,  7311., 20000.])
-    """
-    low, high = check_positive("min_freq", min_freq), check_positive("max_freq", max_freq)
-    if low >= high:
-        raise ValueError(f"min_freq must be below max_freq, got {min_freq} and {max_freq} Hz")
-    n_bands = check_integer("n_bands", n_bands)
-    if scale == "mel":
-        frequencies = mel_to_Hz(np.linspace(Hz_to_mel(low), Hz_to_mel(high), n_bands))
-    elif scale == "greenwood":
-        frequencies = Greenwood(np.linspace(inverse_Greenwood(low), inverse_Greenwood(high), n_bands))
-    else:
-        raise NotImplementedError(f"there is no scale {scale!r}; there are 'mel' and 'greenwood'")
-    return torch.tensor(frequencies.tolist())
-
-
-def freq_to_tau(frequency: V) -> V:
-    """Time constant of adaptation at a best frequency in Hz, in ms: 500 − 105 · log10(f).
-
-    References
-    ----------
-    Willmore, Schoppe, King, Schnupp & Harper (2016), Incorporating midbrain adaptation to mean sound level improves
-    models of auditory cortical processing, https://doi.org/10.1523/JNEUROSCI.2441-15.2016
-
-    Examples
-    --------
-    >>> freq_to_tau(1000.0)
-    185.0
-    """
-    return 500 - 105 * (torch.log10(frequency) if isinstance(frequency, Tensor) else _like(frequency, np.log10))
-
-
-def tau_to_a(tau: V, dt: float = 1) -> V:
-    """Decay per bin of a time constant, exp(−dt / τ); both in ms.
-
-    Examples
-    --------
-    >>> import torch
-    >>> tau_to_a(torch.tensor([5.0, 50.0]), dt=5)
-    tensor([0.3679, 0.9048])
-    """
-    return torch.exp(-dt / tau) if isinstance(tau, Tensor) else _like(tau, lambda value: np.exp(-dt / value))
-
-
-def a_to_tau(a: V, dt: float = 1) -> V:
-    """Time constant in ms of a decay per bin of `dt` ms, −dt / ln a; the inverse of :func:`tau_to_a`.
-
-    Examples
-    --------
-    >>> round(a_to_tau(tau_to_a(50.0, dt=5), dt=5), 9)
-    50.0
-    """
-    return -dt / (torch.log(a) if isinstance(a, Tensor) else _like(a, np.log))
-
-
-def _like(value: Any, function: Any) -> Any:
-    """Apply a function of NumPy; numbers stay Python's."""
-    result = function(np.asarray(value, dtype=np.float64))
-    return result if np.ndim(result) else float(result)
-
-
-# --- filters ---------------------------------------------------------------------------------------------------------
-
 
 class _Adaptation(Rebuildable):
     """What the prefilters share: a bin is compared with the weighted mean of those before it in its band."""
@@ -136,9 +46,7 @@ class _Adaptation(Rebuildable):
         super().__init__()
         (self.F,) = {len(values) for values in initial_values.values()}
         self._initial_values: dict[str, list[float]] = initial_values
-        self.kernel_size = check_integer("kernel_size", kernel_size)
-        if self.kernel_size < 2:
-            raise ValueError("kernel_size must be 2 bins or more, the present one and at least one before it; got 1")
+        self.kernel_size = check_integer("kernel_size", kernel_size, least=2)  # the present bin and one before it
 
     def _after_init(self) -> None:
         # The values may have come as tensors, which are written down as lists.
@@ -175,7 +83,7 @@ class _Adaptation(Rebuildable):
         """Filter the next bins; the state is the K - 1 bins before, and whether there were any."""
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.F:
             raise ValueError(
-                f"{type(self).__name__} is for spectrograms (B, 1, {self.F}, T), got a tensor of shape {tuple(x.shape)}"
+                f"{type(self).__name__} expected a spectrogram (B, 1, {self.F}, T), got shape {tuple(x.shape)}"
             )
         longer, state = with_held_past(x, state, self.kernel_size - 1)
         decay, present, past = self._decay_and_weights()
@@ -400,6 +308,8 @@ def make_prefiltering(
 
     Raises
     ------
+    TypeError
+        If `kind` is not a name.
     ValueError
         If `kind` is unknown, a number is out of range, or `max_freq` so high that there is no time constant.
     NotImplementedError
@@ -417,9 +327,11 @@ def make_prefiltering(
     torch.Size([2, 1, 1, 100])
     """
     kinds = ("adaptrans", "icadaptation", "willmore")
-    name = kind.lower() if isinstance(kind, str) else kind
-    if name not in list(kinds):
-        raise ValueError(f"there is no prefilter {kind!r}; there are {', '.join(map(repr, kinds))}")
+    if not isinstance(kind, str):
+        raise TypeError(f"kind must be the name of a prefilter, got {describe_type(kind)}: {kind!r}")
+    name = kind.lower()
+    if name not in kinds:
+        raise ValueError(unknown_name("prefilter", kind, kinds))
     dt = check_positive("dt", dt)
     tau = [freq_to_tau(frequency) for frequency in get_CFs(min_freq, max_freq, n_frequency_bands, scale).tolist()]
     if min(tau) <= 0:
@@ -435,7 +347,7 @@ def make_prefiltering(
 
 
 def _per_band(name: str, values: Iterable[float] | Tensor, may_be_one: bool = False) -> list[float]:
-    """One number per band as a list, checked to lie between 0 and 1."""
+    """Return one number per band as a list, checked to lie between 0 and 1."""
     array = np.asarray(values.tolist() if isinstance(values, Tensor) else list(values), dtype=np.float64)
     if array.ndim != 1 or not len(array):
         raise ValueError(f"{name} must be a sequence of one number per band, got an array of shape {array.shape}")

@@ -17,12 +17,42 @@ from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
-__all__ = ["FactorizedReadout", "LinearReadout", "STRFReadout"]
+__all__ = ["FactorizedReadout", "LinearReadout", "Readout", "STRFReadout"]
 
 R = TypeVar("R", bound="STRFReadout")
 
 
-class STRFReadout(nn.Module):
+class Readout(nn.Module):
+    """What the readouts share: an activation behind the drive of every neuron.
+
+    A subclass sets ``self.activation = checked_activation(...)`` behind its own parameters.
+    """
+
+    activation: nn.Module
+
+    def _respond(self, drive: Float[Tensor, "B T N"]) -> Float[Tensor, "B N 1 T"]:
+        """Apply the activation, and bring the axes into the order of responses."""
+        return self.activation(drive).transpose(1, 2).unsqueeze(2)
+
+    @property
+    def _last(self) -> nn.Module:
+        """The module whose ``bias`` is added in front of the activation."""
+        return self
+
+    def offset(self) -> nn.Parameter | None:
+        """Return the parameter, one number per neuron, that is added in front of the activation; None without one."""
+        return self._last.bias  # type: ignore[return-value]
+
+    def _own_per_neuron_tensors(self) -> dict[str, int]:
+        """Return :meth:`per_neuron_tensors` without those of the activation."""
+        raise NotImplementedError
+
+    def per_neuron_tensors(self) -> dict[str, int]:
+        """Return the names of the tensors that belong to single neurons, with the axis over neurons."""
+        return self._own_per_neuron_tensors() | _per_neuron_tensors_of(self.activation, "activation")
+
+
+class STRFReadout(Readout):
     """One spectro-temporal receptive field per neuron, batch normalisation, activation.
 
     ``y = activation(BatchNorm(strf * x))``. The normalisation gives every neuron the same scale before the activation,
@@ -66,7 +96,7 @@ class STRFReadout(nn.Module):
         self._normalization_is_frozen = False
         self.strf = CausalSTRFConv(F, T, C_in, out_neurons, kernel=kernel, bias=bias)
         self.bn = PaddedBatchNorm1d(out_neurons)
-        self.activation = _checked_activation(activation, out_neurons)
+        self.activation = checked_activation(activation, out_neurons)
         self._own_kernel = kernel is None
 
     def forward(self, x: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B N 1 T"]:
@@ -78,7 +108,7 @@ class STRFReadout(nn.Module):
         drive, state = self.strf.step(x, state)
         drive = drive.squeeze(2)
         drive = self.bn(drive, _not_padding(x)) if self.bn.training else self.bn(drive)
-        return self.activation(drive.transpose(1, 2)).transpose(1, 2).unsqueeze(2), state
+        return self._respond(drive.transpose(1, 2)), state
 
     def freeze_normalization(self) -> None:
         """Keep the normalisation as it is from now on, in train mode too; its gain and offset can still be learned.
@@ -156,25 +186,24 @@ class STRFReadout(nn.Module):
         offset = bn["bias"] + gain * (bias - bn["running_mean"])
         return gain[:, None, None, None] * weight, offset
 
-    def offset(self) -> nn.Parameter | None:
-        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
-        return self.bn.bias
-
     def gain(self) -> nn.Parameter:
-        """The standard deviation per neuron that the normalisation gives to the input of the activation."""
+        """Return the standard deviation per neuron that the normalisation gives to the input of the activation."""
         return self.bn.weight
 
-    def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
+    @property
+    def _last(self) -> nn.Module:
+        return self.bn
+
+    def _own_per_neuron_tensors(self) -> dict[str, int]:
         tensors = dict.fromkeys(("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"), 0)
         if self._own_kernel:
             tensors |= {f"strf.kernel.{name}": 0 for name, _ in self.strf.kernel.named_parameters()}
         else:
-            tensors |= _offered_by(self.strf.kernel, "strf.kernel")
-        return tensors | _offered_by(self.activation, "activation")
+            tensors |= _per_neuron_tensors_of(self.strf.kernel, "strf.kernel")
+        return tensors
 
 
-class LinearReadout(nn.Module):
+class LinearReadout(Readout):
     """A linear layer from features to neurons, bin by bin, then the activation.
 
     Parameters
@@ -223,7 +252,7 @@ class LinearReadout(nn.Module):
                 nn.LeakyReLU(0.1),
                 nn.Linear(hidden, out_neurons, bias=bias),
             )
-        self.activation = _checked_activation(activation, out_neurons)
+        self.activation = checked_activation(activation, out_neurons)
 
     def forward(self, x: Float[Tensor, "B C *one T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``.
@@ -240,25 +269,18 @@ class LinearReadout(nn.Module):
                 f"expected features of shape (B, C, T) or (B, C, 1, T) with C = {self.in_features}, got "
                 f"{tuple(x.shape)}"
             )
-        return self.activation(self.fc(x.transpose(1, 2))).transpose(1, 2).unsqueeze(2)
+        return self._respond(self.fc(x.transpose(1, 2)))
 
-    def offset(self) -> nn.Parameter | None:
-        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
-        return self._last.bias
-
-    def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters that belong to single neurons, with the axis over neurons."""
+    def _own_per_neuron_tensors(self) -> dict[str, int]:
         last = "fc" if self.hidden is None else "fc.2"
-        return {f"{last}.{name}": 0 for name, _ in self._last.named_parameters()} | _offered_by(
-            self.activation, "activation"
-        )
+        return {f"{last}.{name}": 0 for name, _ in self._last.named_parameters()}
 
     @property
     def _last(self) -> nn.Linear:
         return self.get_submodule("fc" if self.hidden is None else "fc.2")  # type: ignore[return-value]
 
 
-class FactorizedReadout(nn.Module):
+class FactorizedReadout(Readout):
     """What a neuron responds to, times where: weights over channels and weights over positions.
 
     ``y[n, t] = activation(bias[n] + sum_{c, p} feature_weight[n, c] · position_weight[n, p] · x[c, p, t])``. Features
@@ -303,15 +325,11 @@ class FactorizedReadout(nn.Module):
     memoryless = True
 
     def __init__(
-        self,
-        channels: int,
-        positions: int,
-        out_neurons: int,
-        activation: nn.Module | None = None,
-        bias: bool = True,
+        self, channels: int, positions: int, out_neurons: int, activation: nn.Module | None = None, bias: bool = True
     ) -> None:
         super().__init__()
-        self.channels, self.positions = check_integer("channels", channels), check_integer("positions", positions)
+        self.channels = check_integer("channels", channels)
+        self.positions = check_integer("positions", positions)
         check_integer("out_neurons", out_neurons)
         self.feature_weight = nn.Parameter(torch.empty(out_neurons, self.channels))
         self.position_weight = nn.Parameter(torch.empty(out_neurons, self.positions))
@@ -323,7 +341,7 @@ class FactorizedReadout(nn.Module):
         if self.bias is not None:
             bound = (self.channels * self.positions) ** -0.5
             nn.init.uniform_(self.bias, -bound, bound)
-        self.activation = _checked_activation(activation, out_neurons)
+        self.activation = checked_activation(activation, out_neurons)
 
     def forward(self, x: Float[Tensor, "B C *positions T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses from ``(B, C, P, T)``, or ``(B, C, H, W, T)`` with P = H · W.
@@ -341,24 +359,18 @@ class FactorizedReadout(nn.Module):
         # One matrix product with the outer products: the sums over positions first would be as many operations.
         weight = (self.feature_weight[:, :, None] * self.position_weight[:, None]).flatten(1)
         drive = nn.functional.linear(x.flatten(1, -2).transpose(1, 2), weight, self.bias)
-        return self.activation(drive).transpose(1, 2).unsqueeze(2)
+        return self._respond(drive)
 
-    def offset(self) -> nn.Parameter | None:
-        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
-        return self.bias
-
-    def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters that belong to single neurons, with the axis over neurons."""
-        own = {name: 0 for name, _ in self.named_parameters(recurse=False)}
-        return own | _offered_by(self.activation, "activation")
+    def _own_per_neuron_tensors(self) -> dict[str, int]:
+        return {name: 0 for name, _ in self.named_parameters(recurse=False)}
 
     def extra_repr(self) -> str:
         """Name the sizes."""
         return f"channels={self.channels}, positions={self.positions}, bias={self.bias is not None}"
 
 
-def _checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Module:
-    """The activation, the identity by default; refuse one that has parameters for another number of neurons."""
+def checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Module:
+    """Return the activation, by default the identity; raises ValueError if it is for another number of neurons."""
     activation = check_module("activation", activation, nn.Identity)
     n_features = getattr(activation, "num_features", 1)  # one set of parameters may serve all neurons
     if n_features not in (1, out_neurons):
@@ -383,7 +395,7 @@ def _not_padding(x: Float[Tensor, "B C F T"]) -> Bool[Tensor, "B T"]:
     return ~padding
 
 
-def _offered_by(module: nn.Module, prefix: str) -> dict[str, int]:
-    """Per-neuron tensors that a part says it has; nothing is assumed about foreign modules."""
-    offer = getattr(module, "per_neuron_tensors", None)
-    return {} if offer is None else {f"{prefix}.{name}": axis for name, axis in offer().items()}
+def _per_neuron_tensors_of(module: nn.Module, prefix: str) -> dict[str, int]:
+    """Return the per-neuron tensors that a part names; nothing is assumed about modules without the method."""
+    method = getattr(module, "per_neuron_tensors", None)
+    return {} if method is None else {f"{prefix}.{name}": axis for name, axis in method().items()}

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepSTRF.checks import unknown_name
+
 __all__ = [
     "ERB_bandwidth",
     "ERB_to_Hz",
@@ -88,10 +90,7 @@ def ERB_to_Hz(rate: V) -> V:
 def ERB_bandwidth(frequency: V) -> V:
     """Equivalent rectangular bandwidth in Hz of the auditory filter at a frequency in Hz: 24.7 · (1 + 0.00437 f).
 
-    References
-    ----------
-    Glasberg & Moore (1990), Derivation of auditory filter shapes from notched-noise data,
-    https://doi.org/10.1016/0378-5955(90)90170-T
+    The reference is that of :func:`Hz_to_ERB`.
 
     Examples
     --------
@@ -143,8 +142,8 @@ def inverse_Greenwood(frequency: V, species: str = "human") -> V:
 
 
 def _cochlea(species: str) -> tuple[float, float]:
-    if species not in list(_COCHLEAE):  # a list, for values that cannot be hashed
-        raise NotImplementedError(f"there is no cochlea of species {species!r}; there are 'human' and 'mouse'")
+    if species not in tuple(_COCHLEAE):  # a tuple, for values that cannot be hashed
+        raise NotImplementedError(unknown_name("species", species, _COCHLEAE))
     return _COCHLEAE[species]
 
 

@@ -1,4 +1,4 @@
-"""Parts of a model that no longer train, and a trained core that reads out another population."""
+"""A trained core that reads out another population."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 
 __all__ = ["transfer"]
 
@@ -159,62 +159,3 @@ def _check_per_neuron(model: NeuralModel, new: NeuralModel) -> None:
                 f"the readout's {name} is still for {tensors[name].shape[axis]} neurons, not {new.O}: pass the "
                 f"argument that it comes from, one of {sorted(model._init_modules)}"
             )
-
-
-# --- freezing, for NeuralModel ---------------------------------------------------------------------------------------
-
-
-def freeze(model: NeuralModel, slots: tuple[str, ...]) -> None:
-    """Do what :meth:`NeuralModel.freeze` says."""
-    chosen = _modules_of(model, slots or ("wav2spec", "prefiltering", "core"))
-    for name, module in model.named_modules():
-        if module in chosen and name not in model._frozen:
-            trained = [own for own, parameter in module.named_parameters(recurse=False) if parameter.requires_grad]
-            model._frozen[name] = trained
-            for own in trained:
-                parameter = getattr(module, own)
-                parameter.requires_grad_(False)
-                parameter.grad = None  # an optimizer would go on with an old one
-    hold_frozen(model)
-
-
-def unfreeze(model: NeuralModel, slots: tuple[str, ...]) -> None:
-    """Do what :meth:`NeuralModel.unfreeze` says."""
-    chosen = _modules_of(model, slots or ("wav2spec", "prefiltering", "core", "readout"))
-    for name, module in model.named_modules():
-        if module in chosen and name in model._frozen:
-            for own in model._frozen.pop(name):
-                getattr(module, own).requires_grad_(True)
-            module.training = model.training
-
-
-def hold_frozen(model: NeuralModel) -> None:
-    """Keep frozen parts in eval mode: statistics of normalisations stay, nothing is dropped."""
-    for name, module in model.named_modules():
-        # cuDNN has no gradient through a recurrent layer in eval mode, which differs in dropout only.
-        if name and name in model._frozen and not (isinstance(module, nn.RNNBase) and not module.dropout):
-            module.training = False
-
-
-def _modules_of(model: NeuralModel, slots: tuple[str, ...]) -> set[nn.Module]:
-    found: set[nn.Module] = set()
-    for slot in slots:
-        if slot == "core":  # also what models keep beside it, as StateNet its rnn
-            others = {part for name in ("wav2spec", "prefiltering", "readout") for part in _part(model, name).modules()}
-            found |= set(model.modules()) - others
-        else:
-            found |= set(_part(model, slot).modules())
-    return found
-
-
-def _part(model: NeuralModel, name: str) -> nn.Module:
-    try:
-        if name:
-            return model.get_submodule(name)
-    except AttributeError:
-        pass
-    parts = ", ".join(part for part, _ in model.named_children())
-    raise ValueError(
-        f"{type(model).__name__} has no part {name!r}; there are {parts}, and what is inside them, as "
-        "'readout.activation'"
-    )

@@ -1,10 +1,10 @@
-"""Saved models under the names of deepSTRF 0.1.0; the code is in :mod:`deepSTRF.models.pretrained` and
-:mod:`deepSTRF.models.hub`.
+"""Saved models under the names of deepSTRF 0.1.0; the code is in :mod:`deepSTRF.models.saving.pretrained` and
+:mod:`deepSTRF.models.saving.hub`.
 """
 
-from deepSTRF.models.configuration import CONFIG_FILE
-from deepSTRF.models.hub import download_pretrained, upload_pretrained
-from deepSTRF.models.pretrained import (
+from deepSTRF.models.saving.configuration import CONFIG_FILE
+from deepSTRF.models.saving.hub import download_pretrained, upload_pretrained
+from deepSTRF.models.saving.pretrained import (
     METADATA_FILE,
     MODEL_CARD_FILE,
     WEIGHTS_FILE,

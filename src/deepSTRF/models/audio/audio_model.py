@@ -59,6 +59,7 @@ class AudioEncodingModel(FrameModel):
     """
 
     _stimuli: ClassVar[str] = "spectrograms"
+    _sizes: ClassVar[tuple[str, ...]] = ("F", "T", "C_in")
 
     def __init__(
         self,
@@ -88,47 +89,6 @@ class AudioEncodingModel(FrameModel):
     @property
     def _frame(self) -> tuple[int, ...]:
         return 1, self.F
-
-    def validate(self) -> None:
-        """Check the slots and sizes; runs by itself at the end of every construction.
-
-        Raises
-        ------
-        ValueError, TypeError
-            See :meth:`NeuralModel.validate`; also if F, T or C_in is not a positive int.
-        """
-        super().validate()
-        for name in ("F", "T", "C_in"):
-            check_integer(name, getattr(self, name, None))
-
-    def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N 1 F T"]:
-        """Gradient of *minus* the response at the last bin, at silence (a zero spectrogram).
-
-        The sign is that of deepSTRF 0.1.0: **positive values are suppressive**. For :class:`Linear` the map equals
-        minus the effective kernel. The model is left exactly as found: mode, gradients, statistics.
-
-        Parameters
-        ----------
-        T : int, optional
-            Length of the zero spectrogram in bins; the model's window by default.
-
-        Returns
-        -------
-        Tensor
-            ``(N, 1, F, T)``; the last time index is the current bin.
-
-        Raises
-        ------
-        ValueError
-            If `T` is not a positive int.
-
-        Examples
-        --------
-        >>> from deepSTRF.models.audio import Linear
-        >>> Linear(n_frequency_bands=8, temporal_window_size=5, out_neurons=3).STRF_gradmap().shape
-        torch.Size([3, 1, 8, 5])
-        """
-        return self._gradient_at_silence(T)
 
     def waveform_gradmap(
         self, stimulus: Float[Tensor, "*one_one samples"], neuron: int | None = None, reduce: str = "last"

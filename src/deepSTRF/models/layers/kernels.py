@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.checks import check_integer, check_positive
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 
 __all__ = ["LowRankSTRF", "ParametricSTRF", "RaisedCosineSTRF", "SeparableSTRF"]
 

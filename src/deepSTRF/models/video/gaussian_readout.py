@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.checks import check_integer, check_positive
-from deepSTRF.models.readouts import _checked_activation, _offered_by
+from deepSTRF.models.readouts import Readout, checked_activation
 
 __all__ = ["GaussianReadout"]
 
 
-class GaussianReadout(nn.Module):
+class GaussianReadout(Readout):
     r"""Every neuron reads all channels of a feature map at one position, which it learns.
 
     .. math:: y_n(t) = f_n\Big(\sum_c w_{nc}\, \phi_c(\mathbf{p}_n, t) + b_n\Big)
@@ -104,7 +104,7 @@ class GaussianReadout(nn.Module):
         # Small: the gradient of the mean points to the neuron's place only once the weights have the right sign.
         self.features = nn.Parameter(0.1 * torch.randn(n_neurons, in_features) / math.sqrt(in_features))
         self.bias = nn.Parameter(torch.zeros(n_neurons))
-        self.activation = _checked_activation(activation, n_neurons)
+        self.activation = checked_activation(activation, n_neurons)
 
     def forward(self, x: Float[Tensor, "B C H W T"]) -> Float[Tensor, "B N 1 T"]:
         """Predict the responses.
@@ -127,7 +127,7 @@ class GaussianReadout(nn.Module):
             maps, position.flip(-1).unsqueeze(2), padding_mode="border", align_corners=True
         ).squeeze(3)
         drive = torch.einsum("bcn,nc->bn", sampled, self.features).unflatten(0, (n_stims, n_bins)) + self.bias
-        return self.activation(drive).transpose(1, 2).unsqueeze(2)
+        return self._respond(drive)
 
     def positions(self) -> Float[Tensor, "N 2"]:
         """Mean positions (row, column) in pixels of the feature map, 0 to H − 1 and 0 to W − 1; a copy."""
@@ -170,14 +170,8 @@ class GaussianReadout(nn.Module):
             # The outermost pixels themselves are infinitely far; a hundredth of the way to them is left.
             self.raw_mean.copy_(torch.atanh((2 * places / size.clamp(min=1) - 1).clamp(-0.99, 0.99)))
 
-    def offset(self) -> nn.Parameter | None:
-        """The parameter, one number per neuron, that is added in front of the activation; None without one."""
-        return self.bias
-
-    def per_neuron_tensors(self) -> dict[str, int]:
-        """Names of the parameters and buffers that belong to single neurons, with the axis over neurons."""
-        tensors = dict.fromkeys(("raw_mean", "log_sigma", "features", "bias"), 0)
-        return tensors | _offered_by(self.activation, "activation")
+    def _own_per_neuron_tensors(self) -> dict[str, int]:
+        return dict.fromkeys(("raw_mean", "log_sigma", "features", "bias"), 0)
 
     def extra_repr(self) -> str:
         """Name the sizes."""

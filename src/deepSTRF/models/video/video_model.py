@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from deepSTRF.checks import check_integer, check_module
 from deepSTRF.models.frame_model import FrameModel
@@ -59,6 +58,7 @@ class VideoEncodingModel(FrameModel):
     """
 
     _stimuli: ClassVar[str] = "movies"
+    _sizes: ClassVar[tuple[str, ...]] = ("H", "W", "T", "C_in")
     output_activation: nn.Module | None
 
     def __init__(
@@ -91,42 +91,10 @@ class VideoEncodingModel(FrameModel):
         Raises
         ------
         ValueError, TypeError
-            See :meth:`NeuralModel.validate`; also if H, W, T or C_in is not a positive int, or no module uses the
-            output activation.
+            See :meth:`FrameModel.validate`; also if no module uses the output activation.
         """
         super().validate()
-        for name in ("H", "W", "T", "C_in"):
-            check_integer(name, getattr(self, name, None))
         if self.output_activation is not None and self.output_activation not in set(self.modules()):
             raise ValueError(
                 f"{type(self).__name__} does not use its output_activation: give self.output_activation to the readout"
             )
-
-    def STRF_gradmap(self, T: int | None = None) -> Float[Tensor, "N C_in H W T"]:
-        """Gradient of *minus* the response at the last bin, at grey (a movie of zeros).
-
-        The sign is that of deepSTRF 0.1.0: **positive values are suppressive**. The model is left exactly as found:
-        mode, gradients, statistics. :func:`deepSTRF.analysis.receptive_fields` has the other sign.
-
-        Parameters
-        ----------
-        T : int, optional
-            Length of the movie in bins; the model's window by default.
-
-        Returns
-        -------
-        Tensor
-            ``(N, 1, H, W, T)``; the last time index is the current bin.
-
-        Raises
-        ------
-        ValueError
-            If `T` is not a positive int.
-
-        Examples
-        --------
-        >>> from deepSTRF.models.video import VideoLinearNonlinear
-        >>> VideoLinearNonlinear((10, 12), temporal_window_size=8, out_neurons=3).STRF_gradmap().shape
-        torch.Size([3, 1, 10, 12, 8])
-        """
-        return self._gradient_at_silence(T)

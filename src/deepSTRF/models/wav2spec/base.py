@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 
 __all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "floored_log", "nth_root"]
 

@@ -11,15 +11,18 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from deepSTRF.files import write_files
-from deepSTRF.models.configuration import CONFIG_FILE, class_to_build, config_of, make, rebuilt
-from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.checks import describe_type
+from deepSTRF.files import expand_path, write_files
+from deepSTRF.models.saving.configuration import CONFIG_FILE, class_to_build, config_of, make, rebuilt
 from deepSTRF.modes import evaluating
+
+if TYPE_CHECKING:
+    from deepSTRF.models.saving.savable import SavableModel
 
 __all__ = [
     "CONFIG_FILE",
@@ -34,17 +37,17 @@ WEIGHTS_FILE = "model.safetensors"
 METADATA_FILE = "metadata.json"
 MODEL_CARD_FILE = "README.md"
 
-M = TypeVar("M", bound=NeuralModel)
+M = TypeVar("M", bound="SavableModel")
 
 
 def save_pretrained_to_dir(
-    model: NeuralModel,
+    model: SavableModel,
     directory: str | os.PathLike[str],
     *,
     metadata: Mapping[str, Any] | None = None,
     model_card: str | None = None,
 ) -> Path:
-    """Save a model so that it reloads to identical outputs, or refuse with the reason.
+    """Save a model so that it reloads to identical outputs.
 
     Before anything is written, a copy is made from the configuration and the weights and compared with the model:
     its structure and, bit by bit, its output on a probe stimulus. (Only where a front end does not say how many samples
@@ -72,10 +75,10 @@ def save_pretrained_to_dir(
     AttributeError
         If `model` has no ``_init_kwargs``, as a plain torch module.
     TypeError
-        If `metadata` is no mapping or `model_card` no text.
+        If `metadata` is not a mapping, `model_card` not a text, or `directory` not a path.
     ValueError
-        If an argument of the constructor cannot be written down, the copy differs, `metadata` does not fit in JSON, or
-        `directory` is no folder or has a folder in the place of a file.
+        If an argument of the constructor cannot be written to JSON, the copy differs from the model, `metadata` cannot
+        be written to JSON, or `directory` is a file or has a folder in the place of a file.
     OSError
         If the folder cannot be written; an earlier model in it is as it was.
     """
@@ -83,13 +86,13 @@ def save_pretrained_to_dir(
 
     folder = _folder(directory)
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise TypeError(f"metadata must be a dict, got {type(metadata).__name__}")
+        raise TypeError(f"metadata must be a dict, got {describe_type(metadata)}")
     if model_card is not None and not isinstance(model_card, str):
-        raise TypeError(f"model_card must be text, got {type(model_card).__name__}")
+        raise TypeError(f"model_card must be a str, got {describe_type(model_card)}")
     config = config_of(model)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise ValueError("cannot save a model on the meta device: it has no weights")
-    # Copies, because safetensors refuses tensors that share memory.
+    # Copies, because safetensors raises an error for tensors that share memory.
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     _check_reloads(model, config, weights)
     contents: dict[str, bytes] = {
@@ -148,15 +151,13 @@ def load_pretrained_from_dir(
     FileNotFoundError
         If there is no such folder, or a file is missing in it; the message names it.
     ValueError
-        If a file is damaged, names an unknown class, or config and weights do not fit together, or `map_location` is
-        no device of this machine.
+        If a file is damaged or names an unknown class, config and weights do not fit together, or this machine has no
+        device `map_location`.
     """
     folder = _folder(directory)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r} with a saved model")
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{name} is missing in {folder}: is this a folder that save_pretrained wrote?")
+    check_complete(folder, f"in {folder}: is this a folder that save_pretrained wrote?")
     config = _read_json(folder / CONFIG_FILE)
     weights = _read_weights(folder / WEIGHTS_FILE)
     metadata = _read_json(folder / METADATA_FILE) if (folder / METADATA_FILE).is_file() else None
@@ -186,9 +187,17 @@ def load_pretrained_from_dir(
 
 
 def _folder(directory: str | os.PathLike[str]) -> Path:
+    folder = expand_path(directory, "the folder of a model")
     if not os.fspath(directory):
         raise ValueError("the folder of a model must have a name, got an empty string; '.' is the current folder")
-    return Path(directory)
+    return folder
+
+
+def check_complete(folder: Path, where: str) -> None:
+    """Raise a FileNotFoundError if the configuration or the weights are missing."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{name} is missing {where}")
 
 
 # --- weights ---------------------------------------------------------------------------------------------------------
@@ -231,7 +240,7 @@ def _set_precision_of_unsaved(model: nn.Module) -> None:
 # --- the check before saving -----------------------------------------------------------------------------------------
 
 
-def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+def _check_reloads(model: SavableModel, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Raise a ValueError unless a copy made from `config` and `weights` is the same model."""
     reason = (
         "A model is saved as its constructor arguments and its weights; what was changed after construction is lost"
@@ -260,27 +269,22 @@ def _check_reloads(model: NeuralModel, config: Mapping[str, Any], weights: Mappi
 
 
 def _same(expected: Tensor, got: Tensor) -> bool:
-    """Equal to the last bit; NaN is equal to NaN."""
+    """Whether two outputs are equal to the last bit; NaN is equal to NaN."""
     if expected.shape != got.shape or expected.dtype != got.dtype:
         return False
     return bool(((expected == got) | (expected.isnan() & got.isnan())).all())
 
 
 def _check_same_settings(model: nn.Module, copy: nn.Module, reason: str) -> None:
-    """Where no stimulus is known to compare outputs: refuse hooks, and numbers and texts that differ."""
+    """Raise a ValueError for hooks, and for numbers and texts that differ; for models without a probe stimulus."""
     for (name, module), (_, remade) in zip(model.named_modules(), copy.named_modules(), strict=True):
         part = f"its {name}" if name else "it"
         if module._forward_hooks or module._forward_pre_hooks:
             raise ValueError(f"cannot save this {type(model).__name__}: {part} has hooks. {reason}")
         for setting, value in vars(remade).items():
             own = getattr(module, setting, None)
-            if (
-                setting.startswith("_")
-                or setting == "training"
-                or not isinstance(value, (bool, int, float, str, tuple))
-            ):
-                continue
-            if own != value:
+            is_setting = not setting.startswith("_") and setting != "training"
+            if is_setting and isinstance(value, bool | int | float | str | tuple) and own != value:
                 raise ValueError(
                     f"cannot save this {type(model).__name__}: {part} has {setting}={own!r}, a copy {value!r}. {reason}"
                 )
@@ -304,10 +308,10 @@ def _json(value: Any, what: str) -> bytes:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also bytes that are no text, and brackets without end
+    except (ValueError, RecursionError) as error:  # also bytes that are not text, and endless brackets
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path} is damaged: expected a JSON object, got {type(value).__name__}")
+        raise ValueError(f"{path} is damaged: expected a JSON object, got {describe_type(value)}")
     return value
 
 
@@ -318,17 +322,16 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
 
 
-def default_card(model: NeuralModel, name_or_path: str = "path/to/this/folder") -> str:
-    """The ``README.md`` of a model without one of its own, with front matter for the Hub."""
+def default_card(model: SavableModel, name_or_path: str = "path/to/this/folder") -> str:
+    """Return the ``README.md`` of a model without one of its own, with front matter for the Hub."""
     name = type(model).__name__
     return (
         "---\nlibrary_name: deepSTRF\ntags:\n- neuroscience\n- encoding-model\n---\n\n"
         f"# {name}\n\n"
-        f"An encoding model of {model.O} neuron(s), {model.count_trainable_params()} trainable parameters, saved by "
-        "[deepSTRF](https://deepstrf.readthedocs.io).\n\n"
+        f"{model._summary()} Saved by [deepSTRF](https://deepstrf.readthedocs.io).\n\n"
         "```python\nfrom deepSTRF.models import NeuralModel\n\n"
         f'model = NeuralModel.from_pretrained("{name_or_path}")\n```\n'
     )

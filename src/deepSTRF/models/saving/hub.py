@@ -6,13 +6,23 @@ import os
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import TypedDict, Unpack
 
-from deepSTRF.models.configuration import CONFIG_FILE
-from deepSTRF.models.pretrained import METADATA_FILE, MODEL_CARD_FILE, WEIGHTS_FILE
+from deepSTRF.files import expand_path
+from deepSTRF.models.saving.configuration import CONFIG_FILE
+from deepSTRF.models.saving.pretrained import METADATA_FILE, MODEL_CARD_FILE, WEIGHTS_FILE, check_complete
 
 __all__ = ["download_pretrained", "find_pretrained", "upload_pretrained"]
 
 _FILES = (CONFIG_FILE, WEIGHTS_FILE, METADATA_FILE, MODEL_CARD_FILE)
+
+
+class DownloadOptions(TypedDict, total=False):
+    """Keywords of :func:`download_pretrained`, for the type checker."""
+
+    cache_dir: str | os.PathLike[str] | None
+    revision: str | None
+    token: str | None
 
 
 def download_pretrained(
@@ -38,7 +48,7 @@ def download_pretrained(
     Returns
     -------
     Path
-        A folder for :func:`~deepSTRF.models.pretrained.load_pretrained_from_dir`. Its files belong to the cache.
+        A folder for :func:`~deepSTRF.models.saving.pretrained.load_pretrained_from_dir`. Its files belong to the cache.
 
     Raises
     ------
@@ -65,9 +75,7 @@ def download_pretrained(
         raise FileNotFoundError(
             f"the Hub cannot be reached, and {repo_id!r} was not downloaded before: {reason}"
         ) from error
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (Path(folder) / name).is_file():
-            raise FileNotFoundError(f"{name} is missing in {repo_id!r} on the Hub: it is no saved model of deepSTRF")
+    check_complete(Path(folder), f"in {repo_id!r} on the Hub: it is not a saved model of deepSTRF")
     return Path(folder)
 
 
@@ -84,7 +92,7 @@ def upload_pretrained(
     Parameters
     ----------
     local_dir : path
-        What :func:`~deepSTRF.models.pretrained.save_pretrained_to_dir` wrote. Other files in it stay here.
+        What :func:`~deepSTRF.models.saving.pretrained.save_pretrained_to_dir` wrote. Other files in it stay here.
     repo_id : str
         ``"user/model"``; it is made if needed. ``"model"`` is one of the user's own.
     private : bool
@@ -106,12 +114,10 @@ def upload_pretrained(
     ImportError
         If huggingface_hub is missing; the message says how to install it.
     OSError
-        If the Hub refuses, for instance the token.
+        If the upload fails, for instance because of the token.
     """
-    folder = Path(local_dir)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{name} is missing in {folder}: is this a folder that save_pretrained wrote?")
+    folder = expand_path(local_dir, "local_dir")
+    check_complete(folder, f"in {folder}: is this a folder that save_pretrained wrote?")
     api = _huggingface_hub().HfApi(token=token)
     page = api.create_repo(repo_id, private=private, exist_ok=True)
     api.upload_folder(
@@ -125,13 +131,7 @@ def upload_pretrained(
     return str(page)
 
 
-def find_pretrained(
-    repo_or_path: str | os.PathLike[str],
-    *,
-    cache_dir: str | os.PathLike[str] | None = None,
-    revision: str | None = None,
-    token: str | None = None,
-) -> str | os.PathLike[str]:
+def find_pretrained(repo_or_path: str | os.PathLike[str], **options: Unpack[DownloadOptions]) -> str | os.PathLike[str]:
     """Return the folder of a model: the one of that name on this machine, or else the model of that name on the Hub.
 
     Raises
@@ -146,7 +146,7 @@ def find_pretrained(
         return repo_or_path
     missing = f"there is no folder {repo_or_path!r}"
     try:
-        return download_pretrained(str(repo_or_path), cache_dir=cache_dir, revision=revision, token=token)
+        return download_pretrained(str(repo_or_path), **options)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{missing}, and {error}") from error
     except ImportError as error:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from deepSTRF.models.neural_model import NeuralModel
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.checks import unknown_name
+from deepSTRF.models.saving.rebuildable import Rebuildable
 from deepSTRF.registry import model_cards
 
 __all__ = ["CONFIG_FILE", "class_to_build", "config_of", "make", "rebuilt"]
@@ -42,11 +42,11 @@ _TORCH_MODULES: dict[str, tuple[str, ...]] = {
     "Tanh": (),
 }
 
-M = TypeVar("M", bound=NeuralModel)
+M = TypeVar("M", bound=Rebuildable)
 
 
 def config_of(model: nn.Module) -> dict[str, Any]:
-    """Name of the class and all arguments of the constructor, for JSON."""
+    """Return the name of the class and all arguments of the constructor, for JSON."""
     if not isinstance(model, Rebuildable):
         raise AttributeError(
             f"{type(model).__name__} has no _init_kwargs: only subclasses of deepSTRF.models.NeuralModel can be saved"
@@ -55,7 +55,7 @@ def config_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _described_arguments(module: Rebuildable, owner: str) -> dict[str, Any]:
-    """All constructor arguments of a recorded module in a form for JSON; ValueError for one that has none."""
+    """Return all constructor arguments in a form for JSON; raises ValueError for one that has none."""
     for name, kind in module._init_unsaved.items():
         raise ValueError(f"{owner} cannot be saved: its argument {name} ({kind}) cannot be written to {CONFIG_FILE}")
     arguments = dict(module._init_kwargs)
@@ -72,8 +72,8 @@ def _described(module: nn.Module, where: str) -> dict[str, Any]:
     if isinstance(module, Rebuildable):
         return {"_module": _path(kind), "kwargs": _described_arguments(module, where)}
     raise ValueError(
-        f"cannot save {where} is a {kind.__module__}.{kind.__qualname__}, which cannot be made again from a file. "
-        f"Can be: torch.nn's {', '.join(_TORCH_MODULES)}, and subclasses of deepSTRF.models.rebuildable.Rebuildable"
+        f"cannot save {where} is a {kind.__module__}.{kind.__qualname__}, which cannot be made again from a file; "
+        f"available: torch.nn's {', '.join(_TORCH_MODULES)}, and subclasses of {Rebuildable.__module__}.Rebuildable"
     )
 
 
@@ -95,7 +95,7 @@ def rebuilt(value: Any) -> Any:
         kind = next((cls for cls in _subclasses(Rebuildable) if _path(cls) == path), None)
     if kind is None:
         raise ValueError(
-            f"{CONFIG_FILE} names the module {path!r}, which is not known here: import it before loading, or pass the "
+            f"{CONFIG_FILE} names the module {path!r}, which is unknown: import it before loading, or pass the "
             "argument in extra_kwargs"
         )
     return kind(**{key: rebuilt(argument) for key, argument in kwargs.items()})
@@ -120,7 +120,7 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 
 def class_to_build(cls: type[M], saved_as: str) -> type[M]:
-    """The class that :meth:`NeuralModel.from_pretrained`, called on `cls`, makes of a model saved as `saved_as`."""
+    """Return the class of a model that was saved as `saved_as`, where ``from_pretrained`` is called on `cls`."""
     model_cards()  # imports all models of the library, so that they can be found by name
     if cls.__name__ == saved_as:
         return cls
@@ -134,14 +134,14 @@ def class_to_build(cls: type[M], saved_as: str) -> type[M]:
         known.setdefault(candidate.__name__, candidate)
     if saved_as not in known:
         raise ValueError(
-            f"the model was saved as {saved_as!r}, a class that is not known here; there are: "
-            f"{', '.join(sorted(known))}. Import the module that defines it first"
+            f"the model was saved as {saved_as!r}: {unknown_name('class', saved_as, sorted(known))}. Import the module "
+            "that defines it first"
         )
     return known[saved_as]
 
 
 def make(model_class: type[M], config: Mapping[str, Any], overrides: Mapping[str, Any], folder: Path) -> M:
-    """Make a model from a configuration without ``_model_class``; ValueError where that is not possible."""
+    """Make a model from a configuration without ``_model_class``; raises ValueError where that is not possible."""
     try:
         # Overridden modules are not even looked up: they may be the reason for overriding.
         kwargs = {name: rebuilt(value) for name, value in config.items() if name not in overrides}

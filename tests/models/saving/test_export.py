@@ -11,9 +11,9 @@ from torch import nn
 from deepSTRF.models import NeuralModel
 from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet, Transformer
 from deepSTRF.models.bin_by_bin import NotStreamableError
-from deepSTRF.models.export import NotExportableError, export_onnx, export_step
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.models.saving.export import NotExportableError, export_onnx, export_step
 from deepSTRF.models.wav2spec import make_wav2spec
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'deepSTRF[export]'")

@@ -16,7 +16,7 @@ from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, S
 from deepSTRF.models.layers import LowRankSTRF, ParametricSTRF, RaisedCosineSTRF, SeparableSTRF
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.models.rebuildable import Rebuildable
+from deepSTRF.models.saving.rebuildable import Rebuildable
 from deepSTRF.models.wav2spec import make_wav2spec
 from deepSTRF.utils import hub
 
@@ -390,7 +390,7 @@ def test_another_class_warns_and_goes_on(tmp_path):
         "os.system",
         "torch.nn.Linear",
         "subprocess.Popen",
-        "deepSTRF.models.pretrained.os",
+        "deepSTRF.models.saving.pretrained.os",
         "deepSTRF.models.nothing.X",
         "torch.nn.ReLU.x",
     ],
