@@ -89,7 +89,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes | memoryview | str]) 
     except BaseException as error:
         for path in temporary.values():
             Path(path).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(folder / next(iter(contents), ""))  # a full disk does not say where
         raise
     if hasattr(os, "O_DIRECTORY"):  # makes the renames durable, where the system can

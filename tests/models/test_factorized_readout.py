@@ -51,8 +51,11 @@ def test_a_wrong_shape_is_named(shape):
 
 @pytest.mark.parametrize("sizes", [(0, 4, 5), (3, 4.5, 5), (3, 4, 0)])
 def test_sizes_are_checked(sizes):
-    with pytest.raises(ValueError, match="must be a positive int"):
+    with pytest.raises((ValueError, TypeError), match=r"must be (a positive|an) integer"):
         FactorizedReadout(*sizes)
+
+
+def test_the_activation_must_be_for_the_number_of_neurons():
     with pytest.raises(ValueError, match="for 4 neurons, but there are 5"):
         FactorizedReadout(3, 4, 5, activation=ParametricSoftplus(4))
 

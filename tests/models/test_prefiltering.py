@@ -111,7 +111,7 @@ def test_prefilters_go_on_from_piece_to_piece(make):
 
 @pytest.mark.parametrize("shape", [(1, 3, 20), (1, 2, 3, 20), (1, 1, 4, 20)])
 def test_prefilters_name_a_wrong_shape(shape):
-    with pytest.raises(ValueError, match=r"\(B, 1, 3, T\), got a tensor of shape"):
+    with pytest.raises(ValueError, match=r"\(B, 1, 3, T\), got shape"):
         AdapTrans(A, W)(torch.zeros(shape))
 
 
@@ -123,16 +123,18 @@ def test_prefilters_name_a_wrong_shape(shape):
         (lambda: ICAdaptation([math.nan]), r"above 0 and below 1, got nan"),
         (lambda: ICAdaptation([]), r"one number per band"),
         (lambda: ICAdaptation(torch.ones(2, 2) / 2), r"one number per band, got an array of shape \(2, 2\)"),
-        (lambda: ICAdaptation(A, 1), r"kernel_size must be 2 bins or more"),
-        (lambda: ICAdaptation(A, 2.5), r"kernel_size must be a positive int"),
+        (lambda: ICAdaptation(A, 1), r"kernel_size must be at least 2, got 1"),
         (lambda: AdapTrans(A, [0.5, 0.5, 1.5]), r"init_w_vals must be above 0 and up to 1, got 1.5 in band 2"),
         (lambda: AdapTrans(A, [0.5, 0.5]), r"one value per band, got 3 and 2"),
-        (lambda: make_prefiltering("ic", 4, 5), r"no prefilter 'ic'; there are 'adaptrans'"),
+        (
+            lambda: make_prefiltering("ic", 4, 5),
+            r"unknown prefilter 'ic'; available: adaptrans, icadaptation, willmore",
+        ),
         (lambda: make_prefiltering("willmore", 4, 0), r"dt must be positive"),
         (lambda: make_prefiltering("willmore", 4, 5, max_freq=60_000), r"max_freq=60000 Hz is too high"),
         (lambda: get_CFs(500, 500, 4), r"min_freq must be below max_freq"),
         (lambda: get_CFs(-1, 500, 4), r"min_freq must be positive"),
-        (lambda: get_CFs(500, 5000, 0), r"n_bands must be a positive int"),
+        (lambda: get_CFs(500, 5000, 0), r"n_bands must be a positive integer"),
     ],
 )
 def test_bad_arguments_are_named(make, message):
@@ -140,7 +142,21 @@ def test_bad_arguments_are_named(make, message):
         make()
 
 
-def test_a_prefilter_for_other_bands_is_refused_when_a_model_is_made():
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ICAdaptation(A, 2.5), "kernel_size must be an integer, got a float: 2.5"),
+        (lambda: make_prefiltering(None, 4, 5), "kind must be the name of a prefilter, got None"),
+        (lambda: make_prefiltering("willmore", 4, "5"), "dt must be a number, got a str: '5'"),
+        (lambda: get_CFs(500, 5000, 4.0), "n_bands must be an integer"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_prefilter_for_other_bands_is_an_error_when_a_model_is_made():
     with pytest.raises(ValueError, match=r"prefiltering is for 20 bands, but n_frequency_bands is 34"):
         Linear(34, prefiltering=make_prefiltering("adaptrans", 20, dt=5))
 
@@ -167,7 +183,7 @@ def test_best_frequencies_are_evenly_spaced():
     torch.testing.assert_close(steps, steps.mean().expand(33), rtol=1e-4, atol=0)
     for frequencies in (mel, place):
         torch.testing.assert_close(frequencies[[0, -1]], torch.tensor([500.0, 20_000.0]))
-    with pytest.raises(NotImplementedError, match="'bark'; there are 'mel' and 'greenwood'"):
+    with pytest.raises(NotImplementedError, match="unknown scale 'bark'; available: mel, greenwood"):
         get_CFs(500, 20_000, 34, "bark")
 
 

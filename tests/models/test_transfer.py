@@ -129,7 +129,7 @@ def test_old_gradients_do_not_move_what_was_frozen():
 def test_unknown_parts_are_named():
     model = small_statenet()
     for name in ("decoder", "", "rnn.nothing"):
-        with pytest.raises(ValueError, match=rf"no part '{name}'; there are .*encoder_layers, rnn, .*readout"):
+        with pytest.raises(ValueError, match=rf"no part '{name}'; available: .*encoder_layers, rnn, .*readout"):
             model.freeze("core", name)
     assert model.count_trainable_params() == sum(p.numel() for p in model.parameters())
 
@@ -213,7 +213,7 @@ def test_a_kernel_in_the_readout_is_made_for_the_new_neurons():
 def test_what_cannot_be_transferred_is_refused():
     with pytest.raises(TypeError, match="must be a NeuralModel, got Linear"):
         transfer(nn.Linear(2, 2), 5)
-    with pytest.raises(ValueError, match="out_neurons must be a positive int"):
+    with pytest.raises(ValueError, match="out_neurons must be a positive integer"):
         transfer(small_statenet(), 0)
     with pytest.raises(ValueError, match="nothing to transfer"):
         transfer(Linear(N_BANDS), 5)

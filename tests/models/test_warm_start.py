@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_models import SOUND, linear, nonlinear, statenet
 from torch import nn
 
 from deepSTRF.models.audio import Linear, LinearNonlinear
@@ -43,3 +44,32 @@ def test_models_that_do_not_fit_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             start_from_ridge(model, ridge, stims)
+
+
+def broken_ridge():
+    model = Linear(8, 5, 3).eval()
+    model.readout.strf.kernel.weight.data[0] = torch.nan
+    return model
+
+
+WARM_START_TABLE = [
+    pytest.param(nonlinear, linear, [], ValueError, "at least two bins.* got 0 stimuli", id="no-stimulus"),
+    pytest.param(nonlinear, linear, [SOUND[0, :, :, :1]], ValueError, "at least two bins", id="one-bin"),
+    pytest.param(nonlinear, linear, [SOUND[0] * torch.nan], ValueError, "not finite", id="nan-stimulus"),
+    pytest.param(nonlinear, broken_ridge, [SOUND[0]], ValueError, "not finite: look for NaN in its kernels", id="nan"),
+    pytest.param(nonlinear, linear, [SOUND[0, 0]], ValueError, r"\(B, 1, 8, T\)", id="rank"),
+    pytest.param(nonlinear, linear, [SOUND[0, :, :7]], ValueError, r"got \(1, 1, 7, 20\)", id="bands"),
+    pytest.param(nonlinear, linear, [SOUND[0].double()], TypeError, "torch.float64", id="float64"),
+    pytest.param(statenet, linear, [SOUND[0]], TypeError, "model must be a Linear.* got a StateNet", id="model"),
+    pytest.param(nonlinear, statenet, [SOUND[0]], TypeError, "ridge must be a Linear.* got a StateNet", id="ridge"),
+    pytest.param(lambda: None, linear, [SOUND[0]], TypeError, "model must be a Linear.* got None", id="None"),
+]
+
+
+@pytest.mark.parametrize(("model", "known", "stims", "error", "words"), WARM_START_TABLE)
+def test_warm_start_leaves_the_model_as_it_was(model, known, stims, error, words):
+    model, known = model(), known().eval() if known() is not None else None
+    before = {} if model is None else {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(error, match=words):
+        start_from_ridge(model, known, stims)
+    assert all(torch.equal(before[name], tensor) for name, tensor in (model.state_dict() if before else {}).items())

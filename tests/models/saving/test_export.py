@@ -213,7 +213,7 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(export):
 
 
 def test_bad_arguments_are_refused_before_the_work(tmp_path):
-    with pytest.raises(ValueError, match="batch_size must be a positive int"):
+    with pytest.raises(ValueError, match="batch_size must be a positive integer"):
         export_step(Linear(12), batch_size=0)
     with pytest.raises(ValueError, match="metadata cannot be written as JSON"):
         export_onnx(Linear(12), tmp_path / "model.onnx", metadata={"cc": torch.ones(2)})

@@ -380,7 +380,7 @@ def test_another_class_warns_and_goes_on(tmp_path):
     with pytest.warns(UserWarning, match="saved as 'Linear'"):
         _assert_same(model, Other.from_pretrained(tmp_path))
     _edit(tmp_path, _model_class="Missing")
-    with pytest.raises(ValueError, match="saved as 'Missing', a class that is not known here"):
+    with pytest.raises(ValueError, match="saved as 'Missing': unknown class 'Missing'"):
         AudioEncodingModel.from_pretrained(tmp_path)
 
 

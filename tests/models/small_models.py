@@ -1,0 +1,19 @@
+"""Models and a sound, small enough for tables of tests."""
+
+import functools
+
+import torch
+
+from deepSTRF.models.audio import Linear, LinearNonlinear, StateNet
+
+linear = functools.partial(Linear, n_frequency_bands=8, temporal_window_size=5, out_neurons=3)
+nonlinear = functools.partial(LinearNonlinear, n_frequency_bands=8, temporal_window_size=5, out_neurons=3)
+statenet = functools.partial(StateNet, n_frequency_bands=8, kernel_size=3, stride=2, hidden_channels=2, out_neurons=3)
+MODELS = {
+    "linear": linear,
+    "nonlinear": nonlinear,
+    "GRU": statenet,
+    "LSTM": functools.partial(statenet, rnn_type="LSTM", connectivity="FC"),
+    "RNN": functools.partial(statenet, rnn_type="RNN", connectivity="CONV"),
+}
+SOUND = torch.randn(2, 1, 8, 20, generator=torch.Generator().manual_seed(0))

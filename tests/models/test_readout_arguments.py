@@ -1,0 +1,48 @@
+"""What readouts and output activations say to arguments and inputs that they cannot use."""
+
+import functools
+import re
+
+import pytest
+import torch
+from small_models import linear
+
+from deepSTRF.models.activations import ParametricSigmoid, ParametricSoftplus
+from deepSTRF.models.readouts import LinearReadout, STRFReadout
+
+VALUES = [0, -1, 2.5, "8", None, True, [8]]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (functools.partial(LinearReadout, out_neurons=3), "in_features"),
+        (functools.partial(LinearReadout, 4), "out_neurons"),
+        (functools.partial(STRFReadout, 8, 5, 1), "out_neurons"),
+        (ParametricSoftplus, "num_features"),
+    ],
+)
+def test_sizes(make, argument, value):
+    error, words = (ValueError, "a positive integer") if type(value) is int else (TypeError, "an integer")
+    with pytest.raises(error, match=rf"({argument}|C_out) must be {words}, got .*{re.escape(str(value))}"):
+        make(**{argument: value})
+
+
+INPUT_TABLE = [
+    pytest.param(lambda: LinearReadout(4, 3)(torch.zeros(2, 5, 7)), r"with C = 4, got \(2, 5, 7\)", id="readout"),
+    pytest.param(lambda: LinearReadout(4, 3)(torch.zeros(4, 7)), r"\(B, C, T\) or .*, got \(4, 7\)", id="readout-rank"),
+    pytest.param(
+        lambda: ParametricSigmoid(3)(torch.zeros(2, 5, 4)),
+        r"expected 3 neurons on the last axis.*\(2, 5, 4\)",
+        id="act",
+    ),
+    pytest.param(lambda: linear().STRF_weight("on"), "polarity must be 'ON' or 'OFF', got 'on'", id="polarity"),
+    pytest.param(lambda: LinearReadout(4, 3, hidden=0), "hidden must be a positive integer", id="hidden"),
+]
+
+
+@pytest.mark.parametrize(("action", "words"), INPUT_TABLE)
+def test_inputs(action, words):
+    with pytest.raises(ValueError, match=words):
+        action()
