@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-
 from jaxtyping import Float
 from torch import Tensor, nn
 

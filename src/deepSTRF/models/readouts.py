@@ -29,19 +29,15 @@ class Readout(nn.Module):
     """
 
     activation: nn.Module
+    _last = ""  # name of the part whose bias is added in front of the activation; by default the readout itself
 
     def _respond(self, drive: Float[Tensor, "B T N"]) -> Float[Tensor, "B N 1 T"]:
         """Apply the activation, and bring the axes into the order of responses."""
         return self.activation(drive).transpose(1, 2).unsqueeze(2)
 
-    @property
-    def _last(self) -> nn.Module:
-        """The module whose ``bias`` is added in front of the activation."""
-        return self
-
     def offset(self) -> nn.Parameter | None:
         """Return the parameter, one number per neuron, that is added in front of the activation; None without one."""
-        return self._last.bias  # type: ignore[return-value]
+        return self.get_submodule(self._last).bias  # type: ignore[return-value]
 
     def _own_per_neuron_tensors(self) -> dict[str, int]:
         """Return :meth:`per_neuron_tensors` without those of the activation."""
@@ -82,6 +78,8 @@ class STRFReadout(Readout):
     0
     """
 
+    _last = "bn"
+
     def __init__(
         self,
         F: int,
@@ -111,10 +109,9 @@ class STRFReadout(Readout):
         return self._respond(drive.transpose(1, 2)), state
 
     def freeze_normalization(self) -> None:
-        """Keep the normalisation as it is from now on, in train mode too; its gain and offset can still be learned.
+        """Keep the statistics of the normalisation from now on, in train mode too; its gain and offset still learn.
 
-        For a readout that starts from known receptive fields, whose scale must not change from batch to batch. What is
-        saved is the same as without.
+        For a readout that starts from known receptive fields, whose scale must not change. What is saved is the same.
         """
         self._normalization_is_frozen = True
         self.bn.eval()
@@ -190,10 +187,6 @@ class STRFReadout(Readout):
         """Return the standard deviation per neuron that the normalisation gives to the input of the activation."""
         return self.bn.weight
 
-    @property
-    def _last(self) -> nn.Module:
-        return self.bn
-
     def _own_per_neuron_tensors(self) -> dict[str, int]:
         tensors = dict.fromkeys(("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"), 0)
         if self._own_kernel:
@@ -243,6 +236,7 @@ class LinearReadout(Readout):
         if hidden is not None:
             check_integer("hidden", hidden)
         self.in_features, self.hidden = in_features, hidden
+        self._last = "fc" if hidden is None else "fc.2"
         self.fc: nn.Module
         if hidden is None:
             self.fc = nn.Linear(in_features, out_neurons, bias=bias)
@@ -272,12 +266,7 @@ class LinearReadout(Readout):
         return self._respond(self.fc(x.transpose(1, 2)))
 
     def _own_per_neuron_tensors(self) -> dict[str, int]:
-        last = "fc" if self.hidden is None else "fc.2"
-        return {f"{last}.{name}": 0 for name, _ in self._last.named_parameters()}
-
-    @property
-    def _last(self) -> nn.Linear:
-        return self.get_submodule("fc" if self.hidden is None else "fc.2")  # type: ignore[return-value]
+        return {f"{self._last}.{name}": 0 for name, _ in self.get_submodule(self._last).named_parameters()}
 
 
 class FactorizedReadout(Readout):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.audio.ridge import fit_ridge
@@ -107,7 +107,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
         If the two models differ in shape, `model` has another activation or kernel, or the stimuli are fewer than two
         bins or give `ridge` predictions that are not finite. `model` is as it was then.
     TypeError
-        If one of the two is no linear model.
+        If one of the two is not a linear model.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     """
     for name, value in (("model", model), ("ridge", ridge)):
         if not isinstance(value, Linear):
-            raise TypeError(f"{name} must be a Linear or LinearNonlinear, got {type(value).__name__}")
+            raise TypeError(f"{name} must be a Linear or LinearNonlinear, got {describe_type(value)}")
     readout = model.readout
     shapes = [(m.F, m.T, m.O, m.C_in) for m in (model, ridge)]
     if shapes[0] != shapes[1]:
