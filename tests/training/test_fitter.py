@@ -71,7 +71,7 @@ def scripted(scores, **options):
 
 
 def same_state(first, second):
-    return all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def fit_and_record_states(fitter):

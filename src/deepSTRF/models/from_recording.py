@@ -6,6 +6,7 @@ A recording is known by its attributes only (F, dt, N_neurons, ...), never by it
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -18,10 +19,11 @@ from deepSTRF.registry import Settings
 __all__ = [
     "MOVIES",
     "REGULARISED",
+    "as_batches",
     "build_model",
+    "is_signed",
     "place_neurons",
     "shaped_model",
-    "start_at_mean_response",
     "stimulus_of",
     "window_bins",
 ]
@@ -47,11 +49,18 @@ def window_bins(window_ms: float, dt: float) -> int:
 
 def build_model(cls: type[M], train: Any, val: Any, window_ms: float) -> M:
     """Build the model of a class that has no recipe of its own, with the defaults of its constructor."""
-    return start_at_mean_response(shaped_model(cls, train, window_ms), train)
+    return shaped_model(cls, train, window_ms)
 
 
-def shaped_model(cls: type[M], train: Any, window_ms: float, **options: Any) -> M:
-    """Make a model with the shape that a recording asks for.
+def shaped_model(
+    cls: type[M],
+    train: Any,
+    window_ms: float,
+    *,
+    signed_output: Callable[[int], nn.Module] | None = None,
+    **options: Any,
+) -> M:
+    """Make a model with the shape that a recording asks for, and an output that can be negative if responses are.
 
     Parameters
     ----------
@@ -62,6 +71,8 @@ def shaped_model(cls: type[M], train: Any, window_ms: float, **options: Any) -> 
         The training part of the recording.
     window_ms : float
         Length of the receptive fields.
+    signed_output : callable, optional
+        ``n_neurons -> module``: the ``output_activation`` where responses are negative; by default the identity.
     **options : dict
         Further arguments; they take precedence.
 
@@ -70,7 +81,7 @@ def shaped_model(cls: type[M], train: Any, window_ms: float, **options: Any) -> 
     TypeError
         If the constructor needs other arguments.
     """
-    shape = {
+    shape: dict[str, Any] = {
         "out_neurons": train.N_neurons,
         "n_frequency_bands": getattr(train, "F", None),
         "temporal_window_size": window_bins(window_ms, train.dt),
@@ -80,6 +91,9 @@ def shaped_model(cls: type[M], train: Any, window_ms: float, **options: Any) -> 
         "dt_ms": train.dt,
     }
     parameters = inspect.signature(cls).parameters
+    if "output_activation" in parameters and is_signed(train):
+        shape["output_activation"] = signed_output(train.N_neurons) if signed_output else nn.Identity()
+        options.pop("output_activation", None)
     arguments = {name: value for name, value in shape.items() if name in parameters and value is not None} | options
     missing = [
         name
@@ -111,17 +125,15 @@ def stimulus_of(cls: type) -> str:
     return "movie" if takes_frames else "spectrogram"
 
 
-def start_at_mean_response(model: M, train: Any) -> M:
-    """Let a linear readout begin at each neuron's mean response, which the first epochs would be spent on."""
-    layers = [module for module in model.readout.modules() if isinstance(module, nn.Linear)]  # type: ignore[union-attr]
-    if layers and layers[-1].bias is not None:
-        averaged = train.averaged()
-        responses = [_psths(averaged[i]) for i in range(len(averaged))]
-        longest = max(psths.shape[1] for psths in responses)
-        padded = [functional.pad(psths, (0, longest - psths.shape[1]), value=torch.nan) for psths in responses]
-        with torch.no_grad():
-            layers[-1].bias.copy_(torch.stack(padded).nanmean((0, 2)).nan_to_num(0.0))
-    return model
+def is_signed(train: Any) -> bool:
+    """Whether any response is negative, as of a membrane potential, EEG or z-scores."""
+    return any(bool((response < 0).any()) for i in range(len(train)) for response in train[i]["responses"])
+
+
+def as_batches(train: Any) -> Iterator[dict[str, Tensor]]:
+    """Responses of each stimulus, averaged over repeats, as a batch of one: ``responses`` (1, N, 1, T)."""
+    averaged = train.averaged()
+    return ({"responses": _psths(averaged[i])[None, :, None]} for i in range(len(averaged)))
 
 
 def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:

@@ -115,8 +115,9 @@ def explains_nothing(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     errors, deviations, n_bins = [], [], 0
     with evaluating(model), torch.no_grad():
         for batch in batches:
-            psth = batch["responses"].nanmean(2)
-            pred = model(batch["stims"].to(reference))[:, :, 0].to(psth)
+            stims, responses = _first_bins(batch)
+            psth = responses.nanmean(2)
+            pred = model(stims.to(reference))[:, :, 0].to(psth)
             known = psth.isfinite()
             mean = psth.nanmean((0, 2), keepdim=True)
             errors.append((pred - psth).square().where(known, 0.0).sum((0, 2)))
@@ -127,6 +128,15 @@ def explains_nothing(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     error, deviation = torch.stack(errors).sum(0), torch.stack(deviations).sum(0)
     # not `error > deviation`: a prediction that is NaN explains nothing
     return bool((~(error < deviation)).double().mean() >= 0.5)
+
+
+def _first_bins(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Stimuli and responses of a batch, cut to the first bins where a recording is long."""
+    stims, responses = batch["stims"], batch["responses"]
+    n_bins = responses.shape[-1]
+    per_bin = max(1, stims.shape[-1] // max(1, n_bins))  # samples of a waveform
+    kept = min(n_bins, _MOST_BINS)
+    return stims[..., : kept * per_bin], responses[..., :kept]
 
 
 def _lower(activation: ParametricSoftplus, target: Float[Tensor, " N"]) -> None:
@@ -149,7 +159,7 @@ def _drive(model: Any, batches: Iterable[Mapping[str, Any]], reference: Tensor) 
     try:
         with _train_mode_for_a_look(model):
             for batch in batches:
-                model(batch["stims"].to(reference))
+                model(_first_bins(batch)[0].to(reference))
                 if sum(map(len, seen)) >= _MOST_BINS:
                     break
     finally:

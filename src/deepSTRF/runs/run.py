@@ -16,6 +16,7 @@ from torch import Tensor
 import deepSTRF
 from deepSTRF.checks import check_device
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.models.from_recording import is_signed
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions
@@ -123,12 +124,22 @@ def prepare_run(
     settings = resolve_settings(options)
     device = check_device(options.device)
     recording = load_recording(options)
+    settings = _settings_for_responses(settings, options, recording)
     config = _config(options, settings, recording)
     if resume:
         folder, is_new = files.open_run_folder(out, config)
     else:
         folder, is_new = files.create_run_folder(out, config["options"]), True
     return Run(options, recipe, settings, recording, device, config, folder, is_new, on_epoch)
+
+
+def _settings_for_responses(settings: Settings | None, options: FitOptions, recording: Recording) -> Settings | None:
+    """A recipe's Poisson loss is for counts and rates: responses that can be negative get the squared error."""
+    if settings is None or settings.loss != "poisson" or not is_signed(recording.parts["train"]):
+        return settings
+    if options.loss == "poisson":
+        raise RunError("some responses are negative, so `loss` cannot be poisson; choose mse or leave it out")
+    return dataclasses.replace(settings, loss="mse")
 
 
 def _with_absolute_paths(options: FitOptions) -> FitOptions:

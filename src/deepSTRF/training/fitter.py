@@ -27,19 +27,15 @@ from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.prediction import detach_state, predict_batch
 from deepSTRF.training.resume import SavedTraining
+from deepSTRF.training.units import calibrate_new_model, in_units_of_scale
 
 __all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
 
 Batch = Mapping[str, Any]
 Metric = Callable[[Tensor, Tensor], Tensor]
 
-# The names that 0.1.0 showed here.
-_default_val_metrics, _format_epoch, _pad_and_cat, _to_scalar = (
-    default_val_metrics,
-    format_epoch,
-    pad_and_cat,
-    to_scalar,
-)
+_default_val_metrics, _format_epoch = default_val_metrics, format_epoch  # the names that 0.1.0 showed here
+_pad_and_cat, _to_scalar = pad_and_cat, to_scalar
 
 
 class Fitter:
@@ -49,6 +45,9 @@ class Fitter:
     dicts of :func:`deepSTRF.utils.neural_collate`: ``stims`` go into the model, ``responses`` ``(B, N, R, T)`` with NaN
     for missing data go into the loss. Metrics are computed over all batches of a pass at once, never averaged over
     batches, so that the batch size does not change a score.
+
+    A :class:`~deepSTRF.models.NeuralModel` that explains nothing yet is calibrated first (see its ``calibrate``), and
+    losses are in units of its ``response_scale``, so that the units of the responses do not matter.
 
     Parameters
     ----------
@@ -73,10 +72,9 @@ class Fitter:
     device : str or torch.device
         Where the model and the batches go.
     max_epochs, patience : int
-        Train for at most `max_epochs`, and stop after `patience` epochs in a row without improvement.
+        Train for at most `max_epochs`, and stop after `patience` of them in a row without improvement.
     monitor : str
-        Key of the epoch dict that decides what "better" means; a per-neuron value counts by its mean over the neurons
-        where it is defined.
+        Key of the epoch dict that decides what is better; a per-neuron value counts by its mean where it is defined.
     mode : {"max", "min"}
         Whether a higher or a lower `monitor` is better. Only a strict improvement counts; NaN never does.
     ckpt_path : str or Path, optional
@@ -102,14 +100,10 @@ class Fitter:
         One dict per epoch: ``epoch`` (from 0), ``train_loss``, ``train_<metric>``, ``val_loss``, ``val_<metric>``. The
         training loss is the mean of the batch losses, the validation loss that of all batches together. Training
         metrics come from predictions made while the weights moved: they show overfitting and are not to be published.
-    best_epoch : int or None
-        The epoch that was kept, None as long as the monitor was never defined.
-    best_score : float
-        The monitor of that epoch; NaN as long as there is none.
-    start_epoch : int
-        The epoch with which the last :meth:`fit` began; above 0 where it was resumed.
-    stopped : bool
-        Whether :meth:`stop` ended it before `max_epochs` or `patience` did.
+    best_epoch, best_score : int or None, float
+        The epoch that was kept and its monitor; None and NaN as long as the monitor was never defined.
+    start_epoch, stopped : int, bool
+        The first epoch of the last :meth:`fit`, above 0 where it was resumed; whether :meth:`stop` ended it.
 
     Raises
     ------
@@ -263,23 +257,24 @@ class Fitter:
 
     def _evaluate(self, loader: Iterable[Batch]) -> Epoch:
         """What :meth:`evaluate` returns."""
-        scores = RunningScores({"loss": self._loss_to_score(), **self.val_metrics})
+        loss, scores = RunningScores({"loss": self._loss_to_score()}), RunningScores(self.val_metrics)
         with evaluating(self.model), torch.no_grad():
             for batch in loader:
-                scores.update(*self.forward(batch))
+                pred, responses = self.forward(batch)
+                psth = self._psth(responses)
+                scores.update(pred, responses, psth)
+                loss.update(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
                 detach_state(self.model)
-                del batch
-            values = scores.compute()
-        return {**values, "loss": to_scalar(values["loss"])}
+                del batch, pred, responses
+            return {"loss": to_scalar(loss.compute()["loss"]), **scores.compute()}
 
     def train_step(self, batch: Batch, scores: RunningScores) -> Tensor:
         """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss."""
         self.optimizer.zero_grad()
         pred, responses = self.forward(batch)
-        # The library's losses compare with the PSTH: where the metrics need it too, the repeats are averaged once.
-        psth = average_repeats(responses) if recognise(self._loss_to_score()) is not None else None
+        psth = self._psth(responses)
         scores.update(pred.detach(), responses, psth)
-        loss = self.compute_loss(pred, responses if psth is None else psth)
+        loss = self.compute_loss(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
         arguments.check_loss(loss)
         loss.backward()
         if self.max_grad_norm is not None:
@@ -335,6 +330,8 @@ class Fitter:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
         if self._saved_training is not None:
             self._saved_training.load()
+        if self.start_epoch == 0:
+            calibrate_new_model(self.model, self.train_loader, self.loss_fn)
 
     def _step_scheduler(self, value: Tensor | float) -> None:
         if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -346,3 +343,7 @@ class Fitter:
         """An overridden `compute_loss` sees all data at once, as any callable that is not the library's own."""
         overridden = getattr(self.compute_loss, "__func__", None) is not Fitter.compute_loss
         return self.compute_loss if overridden else self.loss_fn
+
+    def _psth(self, responses: Tensor) -> Tensor | None:
+        """The library's losses compare with the PSTH: where the metrics need it too, the repeats are averaged once."""
+        return average_repeats(responses) if recognise(self._loss_to_score()) is not None else None

@@ -12,7 +12,7 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
+from deepSTRF.models.from_recording import REGULARISED, shaped_model
 from deepSTRF.models.layers import CausalLayerNorm
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
@@ -25,7 +25,7 @@ N_CONVOLUTIONS = 3
 
 def _build(train: Any, val: Any, window_ms: float) -> ConvNet2D:
     prefiltering = make_prefiltering("adaptrans", train.F, train.dt)
-    return start_at_mean_response(shaped_model(ConvNet2D, train, window_ms, prefiltering=prefiltering), train)
+    return shaped_model(ConvNet2D, train, window_ms, prefiltering=prefiltering)
 
 
 @register_model(

@@ -11,7 +11,7 @@ from deepSTRF.checks import check_fraction, check_integer, check_positive
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.audio.nrf import hidden_receptive_field
-from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
+from deepSTRF.models.from_recording import REGULARISED, shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, Recipe, register_model
@@ -22,7 +22,7 @@ __all__ = ["DNet"]
 def _build(train: Any, val: Any, window_ms: float) -> DNet:
     activation = ParametricSoftplus(train.N_neurons)
     model = shaped_model(DNet, train, window_ms, n_hidden=50, output_activation=activation)
-    return start_at_mean_response(model, train)
+    return model
 
 
 @register_model(

@@ -14,17 +14,29 @@ from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.audio.ridge import fit_ridge
-from deepSTRF.models.from_recording import shaped_model
+from deepSTRF.models.from_recording import as_batches, shaped_model
+from deepSTRF.models.output_stage import ResponseStatistics
 from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["LinearNonlinear", "start_from_ridge"]
 
+_FAR = 2.0  # eight standard deviations of the responses
+
 
 def _build(train: Any, val: Any, window_ms: float) -> LinearNonlinear:
-    ridge = fit_ridge(train, val, window_ms=window_ms)
-    model = shaped_model(LinearNonlinear, train, window_ms)
+    ridge = fit_ridge(train, window_ms=window_ms)
+    model = shaped_model(LinearNonlinear, train, window_ms, signed_output=_signed_rectifier)
+    model.set_response_scale(ResponseStatistics(as_batches(train)).scale())
     start_from_ridge(model, ridge, train.stims)
     return model
+
+
+def _signed_rectifier(n_neurons: int) -> ParametricSoftplus:
+    """A soft rectifier whose lower end is far below the responses: it begins as a straight line."""
+    activation = ParametricSoftplus(n_neurons, non_negative_output=False)
+    with torch.no_grad():
+        activation._raw_b.fill_(-_FAR)
+    return activation
 
 
 @register_model(
@@ -90,7 +102,8 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     docs/recipes.md). Started here, it only has to learn the nonlinearity and to adjust.
 
     The kernels are scaled to unit variance of the drive over `stims`; the batch normalisation is frozen and holds mean
-    and scale, so that the input of the activation is the ridge prediction; the softplus gets its bend at that scale.
+    and scale, so that the input of the activation is the ridge prediction in units of the model's ``response_scale``;
+    the softplus gets its bend at the scale of the drive.
 
     Parameters
     ----------
@@ -133,8 +146,11 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     if not isinstance(readout.strf.kernel, torch.nn.Conv2d) or readout.strf.kernel.bias is None:
         raise ValueError("the model must have the default kernel, with a bias")
     kernel, offset = ridge.readout.effective_kernel()
+    unit = torch.ones(model.O) if model.response_scale is None else model.response_scale.cpu()
+    kernel, offset = kernel / unit[:, None, None, None], offset / unit
+    lowest = readout.activation.b.detach().cpu() if not readout.activation.non_negative_output else 0.0
     with torch.no_grad():
-        drives = [ridge(stim[None])[0, :, 0] for stim in stims]
+        drives = [ridge(stim[None])[0, :, 0] / unit[:, None] for stim in stims]
         if sum(drive.shape[1] for drive in drives) < 2:
             raise ValueError(f"stims must have at least two bins to scale the drive by, got {len(drives)} stimuli")
         drive = torch.cat(drives, dim=1)
@@ -149,7 +165,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
         readout.bn.running_mean.zero_()
         readout.bn.running_var.fill_(1 - readout.bn.eps)
         readout.bn.weight.copy_(scale)
-        readout.bn.bias.copy_(mean)
+        readout.bn.bias.copy_(mean - lowest)
         readout.activation._raw_beta.copy_(_inverse_softplus(1 / scale))
     readout.freeze_normalization()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.from_recording import REGULARISED, shaped_model, start_at_mean_response
+from deepSTRF.models.from_recording import REGULARISED, shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, Recipe, register_model
@@ -20,7 +20,7 @@ __all__ = ["NetworkReceptiveField"]
 
 def _build(train: Any, val: Any, window_ms: float) -> NetworkReceptiveField:
     model = shaped_model(NetworkReceptiveField, train, window_ms, n_hidden=50)
-    return start_at_mean_response(model, train)
+    return model
 
 
 @register_model(

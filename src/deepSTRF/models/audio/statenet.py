@@ -12,7 +12,7 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.from_recording import shaped_model, start_at_mean_response
+from deepSTRF.models.from_recording import shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.lmu import LMU
@@ -42,7 +42,7 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 def _recipe(rnn_type: str, epochs: int = 50, patience: int = 10, lr: float = 3e-3) -> Recipe:
     def build(train: Any, val: Any, window_ms: float) -> StateNet:
         model = shaped_model(StateNet, train, window_ms, temporal_window_size=1, rnn_type=rnn_type)
-        return start_at_mean_response(model, train)
+        return model
 
     return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
 

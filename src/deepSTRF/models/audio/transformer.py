@@ -11,7 +11,7 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, with_past
-from deepSTRF.models.from_recording import shaped_model, start_at_mean_response, window_bins
+from deepSTRF.models.from_recording import shaped_model, window_bins
 from deepSTRF.models.layers.attention_parts import SinusoidalPositionalEncoding
 from deepSTRF.models.layers.causal_transformer import CausalTransformerEncoder
 from deepSTRF.models.readouts import LinearReadout
@@ -33,7 +33,7 @@ def _build(train: Any, val: Any, window_ms: float) -> Transformer:
         norm_first=True,
         dropout=0.2,
     )
-    return start_at_mean_response(model, train)
+    return model
 
 
 @register_model(

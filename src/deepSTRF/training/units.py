@@ -1,0 +1,78 @@
+"""Losses in units of a model's ``response_scale``, so that the units of a recording do not matter to training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from deepSTRF.metrics import poisson_loss
+from deepSTRF.training.seed import random_state, set_random_state
+
+__all__ = ["calibrate_new_model", "in_units_of_scale"]
+
+
+def in_units_of_scale(model: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Divide predictions and responses ``(B, N, R, T)`` by the model's ``response_scale``; as they are without one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.audio import Linear
+    >>> model = Linear(n_frequency_bands=8, out_neurons=2)
+    >>> model.set_response_scale(torch.tensor([0.5, 4.0]))
+    >>> in_units_of_scale(model, torch.ones(1, 2, 1, 1))[0].flatten()
+    tensor([2.0000, 0.2500])
+    """
+    scale = getattr(model, "response_scale", None)
+    return tensors if scale is None else tuple(tensor / scale[:, None, None] for tensor in tensors)
+
+
+def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], loss_fn: Any) -> None:
+    """Calibrate a :class:`~deepSTRF.models.NeuralModel` that explains nothing of the training data yet.
+
+    A model with a ``response_scale`` has been calibrated. One that predicts more than half of the neurons better than
+    their mean, because it was loaded or started from known weights, stays as it is. So does every model whose loader is
+    neither a list of batches nor a DataLoader, since going through it might change it. Random numbers are put back.
+
+    Raises
+    ------
+    ValueError
+        If the loss is a Poisson loss, and responses are negative.
+    """
+    from deepSTRF.models import NeuralModel  # here, because importing the Fitter should cost little
+    from deepSTRF.models.output_stage import ResponseStatistics, explains_nothing
+
+    if not isinstance(model, NeuralModel) or model.response_scale is not None:
+        return
+    if isinstance(loader, Sequence):
+        batches: Any = loader
+    elif hasattr(loader, "dataset") and hasattr(loader, "collate_fn"):
+        batches = _Items(loader.dataset, loader.collate_fn)
+    else:
+        return
+    first = next(iter(batches), None)
+    if first is None or first["responses"].shape[1:2] != (model.O,):
+        return  # the first training step says what is wrong
+    before = random_state([loader])
+    try:
+        if getattr(loss_fn, "func", loss_fn) is poisson_loss and ResponseStatistics(batches).signed:
+            raise ValueError(
+                "some training responses are negative, and a Poisson loss is for counts and rates: use mse_loss, and "
+                "an output that can be negative, such as output_activation=torch.nn.Identity()"
+            )
+        if explains_nothing(model, batches):
+            model.calibrate(batches)
+    finally:
+        set_random_state(before, [loader])
+
+
+class _Items:
+    """The stimuli of a data set as batches of one, in their own order, as often as asked."""
+
+    def __init__(self, dataset: Any, collate: Any) -> None:
+        self._dataset, self._collate = dataset, collate
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._collate([self._dataset[i]]) for i in range(len(self._dataset)))
