@@ -96,7 +96,7 @@ class ModelCard:
         One line.
     paper : str
         Short citation with its DOI.
-    stimulus : {"spectrogram", "waveform", "movie"}
+    stimulus : {"spectrogram", "waveform", "movie", "spectrogram or movie"}
         What it takes.
     """
 

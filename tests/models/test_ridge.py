@@ -310,3 +310,22 @@ def test_wrong_data_are_named():
     once = Recording([good[0], *({**item, "responses": [torch.full((1, 1), torch.nan)] * 3} for item in good[1:])])
     with pytest.raises(ValueError, match="no neuron has held-out data"):
         fit_ridge(once, folds=4)
+
+
+def test_movies():
+    """Of two channels: the same numbers as of their pixels as bands, in the shape of a movie."""
+    generator = torch.Generator().manual_seed(0)
+    movies, bands = Recording(), Recording()
+    for _ in range(6):
+        movie = torch.randn(2, 3, 4, 60, generator=generator) + 1.0
+        response = movie[1, 2, 3].roll(2)[None] + torch.randn(2, 60, generator=generator)
+        movies.append({"stims": movie, "responses": [response]})
+        bands.append({"stims": movie.flatten(0, 2)[None], "responses": [response]})
+    model, flat = (fit_ridge(recording, window_ms=20, jackknife=True) for recording in (movies, bands))
+    assert model.STRF_weight().shape == model.ridge_standard_error.shape == (1, 2, 3, 4, 4)
+    torch.testing.assert_close(model.STRF_weight().flatten(1, 3), flat.STRF_weight())
+    assert int(model.STRF_weight().argmax()) == 23 * 4 + 1  # the last pixel, two bins ago
+    for movie, sound in zip(movies, bands, strict=True):
+        torch.testing.assert_close(model(movie["stims"][None]), flat(sound["stims"][None]), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="at most 8000"):
+        fit_ridge(Recording({"stims": torch.randn(1, 60, 60, 9), "responses": [torch.randn(1, 9)]} for _ in range(2)))

@@ -71,7 +71,7 @@ def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
     stimulus = get_model_card(options.model).stimulus
-    if (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
+    if stimulus != "spectrogram or movie" and (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
         takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
         raise RunError(f"{options.model} takes {takes}, and the data set {options.dataset!r} has {has}")
     if stimulus == "waveform":

@@ -19,7 +19,7 @@ from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.from_recording import is_signed
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.options import FitOptions
+from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.settings import resolve_settings
 

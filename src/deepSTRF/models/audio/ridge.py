@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.from_recording import window_bins
-from deepSTRF.models.regression.moments import Trial
 from deepSTRF.models.regression.ridge import RidgeFit, solve_ridge
 from deepSTRF.models.regression.trials import Recording, check_compatible, check_recording, means, read_trials
+from deepSTRF.models.video.linear import VideoLinearNonlinear
 from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["Ridge", "fit_ridge"]
@@ -24,7 +24,7 @@ _MOST_FEATURES = 8000  # a decomposition of more takes many minutes and gigabyte
 _NAMED = 5  # neurons that a warning lists
 
 
-def _build(train: Any, val: Any, window_ms: float) -> Ridge:
+def _build(train: Any, val: Any, window_ms: float) -> Any:
     return fit_ridge(train, window_ms=window_ms)  # its folds leave the validation stimuli for an honest score
 
 
@@ -33,6 +33,7 @@ def _build(train: Any, val: Any, window_ms: float) -> Ridge:
         name="ridge",
         summary="Linear STRF in closed form: one L2 penalty per neuron, chosen by held-out error",
         paper="Machens, Wehr & Zador (2004), https://doi.org/10.1523/JNEUROSCI.4445-03.2004",
+        stimulus="spectrogram or movie",
     ),
     Recipe(None, _build),
 )
@@ -48,7 +49,7 @@ def fit_ridge(
     alphas: float | Sequence[float] | None = None,
     folds: int = 5,
     jackknife: bool = False,
-) -> Ridge:
+) -> Any:
     r"""Fit receptive fields by ridge regression; each neuron's penalty is the one with the least held-out error.
 
     For every neuron, over the n training bins at which it has data,
@@ -70,8 +71,8 @@ def fit_ridge(
     Parameters
     ----------
     train, val : NeuralDataset
-        Items with ``'stims'`` (1, F, T) and ``'responses'``, a list of (R, T) tensors per neuron; selections of neurons
-        and stimuli are honoured.
+        Items with ``'stims'``, spectrograms (1, F, T) or movies (C, H, W, T), and ``'responses'``, a list of (R, T)
+        tensors per neuron; selections of neurons and stimuli are honoured.
     window_ms : float
         Length of the receptive field, rounded to whole bins.
     alphas : float or sequence of float, optional
@@ -84,11 +85,12 @@ def fit_ridge(
 
     Returns
     -------
-    Ridge
-        In eval mode; its batch normalisation is the identity, and before the onset it assumes the mean stimulus of
-        `train`. Plain attributes, not saved with the model: ``ridge_alpha``, the chosen penalties (float64, ``(N,)``);
-        ``ridge_at_edge``, True where the best candidate lay at an end of the grid (bool, ``(N,)``); with `jackknife`,
-        ``ridge_standard_error`` ``(N, F, T)``, as ``STRF_weight()``.
+    Ridge or VideoLinearNonlinear
+        The latter, with the identity as its activation, for movies. In eval mode; its batch normalisation is the
+        identity, and before the onset it assumes the mean stimulus of `train`. Plain attributes, not saved with the
+        model: ``ridge_alpha``, the chosen penalties (float64, ``(N,)``); ``ridge_at_edge``, True where the best
+        candidate lay at an end of the grid (bool, ``(N,)``); with `jackknife`, ``ridge_standard_error``, in the shape
+        of ``STRF_weight()``.
 
         A neuron without training data has zero kernel and offset, one with a constant response has a zero kernel;
         their ``ridge_alpha`` is NaN. A neuron without held-out data gets the median penalty of the others.
@@ -146,25 +148,33 @@ def fit_ridge(
         )
     fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife)
     _warn_of_edges(fit.at_edge, fit.alphas)
-    return _as_ridge(fit, trials, n_lags)
+    return _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
 
 
-def _as_ridge(fit: RidgeFit, trials: list[Trial], n_lags: int) -> Ridge:
-    n_bands, n_neurons = len(trials[0].stim), len(fit.offsets)
+def _as_model(
+    fit: RidgeFit, stim_mean: Float[Tensor, " F"], n_lags: int, frame: Sequence[int]
+) -> Ridge | VideoLinearNonlinear:
+    n_neurons, n_channels = len(fit.offsets), frame[0]
+    model: Ridge | VideoLinearNonlinear
+    if len(frame) == 3:
+        shape = tuple(frame[1:])
+        model = VideoLinearNonlinear(shape, n_lags, n_neurons, nn.Identity(), in_channels=n_channels).eval()
+    else:
+        model = Ridge(len(stim_mean), n_lags, n_neurons).eval()
 
-    def fields(columns: Tensor) -> Tensor:  # (d, N), lag first -> (N, F, T), current bin last
-        return columns.T.reshape(n_neurons, n_lags, n_bands).flip(1).transpose(1, 2)
+    def fields(columns: Tensor) -> Tensor:  # (d, N), lag first -> (N, C, F, T), current bin last
+        return columns.T.reshape(n_neurons, n_lags, n_channels, -1).flip(1).permute(0, 2, 3, 1)
 
-    model = Ridge(n_bands, n_lags, n_neurons).eval()
-    model.readout.strf.before_onset = means(trials)[0].float()[None]
-    conv, bn = model.readout.strf.kernel, model.readout.bn
+    strf, bn = model.readout.strf, model.readout.bn
+    strf.before_onset = stim_mean.float().reshape(n_channels, -1)
     with torch.no_grad():
-        conv.weight.copy_(fields(fit.kernels).unsqueeze(1))  # type: ignore[operator]
-        conv.bias.copy_(fit.offsets)  # type: ignore[operator]
+        strf.kernel.weight.copy_(fields(fit.kernels))  # type: ignore[operator]
+        strf.kernel.bias.copy_(fit.offsets)  # type: ignore[operator]
         bn.running_var.fill_(1 - bn.eps)
     model.ridge_alpha, model.ridge_at_edge = fit.alphas, fit.at_edge
     if fit.standard_errors is not None:
-        model.ridge_standard_error = fields(fit.standard_errors)
+        errors = fields(fit.standard_errors)
+        model.ridge_standard_error = errors[:, 0] if len(frame) == 2 else errors.unflatten(2, frame[1:])
     return model
 
 
