@@ -74,7 +74,7 @@ def test_a_stream_computes_in_eval_mode():
         stream.step(torch.zeros(1, 1, 6, 1))
 
 
-def test_a_batch_of_another_size_is_refused():
+def test_a_batch_of_another_size_raises_an_error():
     with pytest.raises(ValueError, match=r"2 stimuli side by side, got .*\(3, 1, 6, 1\).*batch_size="):
         Linear(6, 5).stream(batch_size=2).step(torch.zeros(3, 1, 6, 1))
     with pytest.raises(ValueError, match="first axis is the batch"):
@@ -86,12 +86,12 @@ def test_a_batch_of_another_size_is_refused():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 7, 1), (1, 1, 6), (1, 1, 6, 0), (1, 2, 6, 1)])
-def test_frames_of_another_shape_are_refused(shape):
+def test_frames_of_another_shape_raise_an_error(shape):
     with pytest.raises(ValueError, match=r"\(B, 1, 6, T\)"):
         Linear(6, 5).stream().step(torch.zeros(shape))
 
 
-# --- parts that are not known ----------------------------------------------------------------------------------------
+# --- parts that cannot run bin by bin ----------------------------------------------------------------------------------------
 
 
 class Doubled(nn.Module):
@@ -117,12 +117,12 @@ def test_an_unknown_part_is_named_and_what_it_needs():
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.LayerNorm(4), nn.Softmax(-1), nn.Conv1d(1, 1, 3)])
-def test_layers_of_torch_that_mix_bins_are_refused(layer):
+def test_layers_of_torch_that_mix_bins_raise_an_error(layer):
     with pytest.raises(NotStreamableError, match=type(layer).__name__):
         step(layer, torch.zeros(1, 1, 4))
 
 
-def test_a_subclass_that_computes_something_else_is_refused():
+def test_a_subclass_that_computes_something_else_raises_an_error():
     class Twice(Linear):
         def _features(self, filtered):
             return 2 * filtered

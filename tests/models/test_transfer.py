@@ -210,8 +210,8 @@ def test_a_kernel_in_the_readout_is_made_for_the_new_neurons():
     assert same(tensors(new, False), tensors(model, False))
 
 
-def test_what_cannot_be_transferred_is_refused():
-    with pytest.raises(TypeError, match="must be a NeuralModel, got Linear"):
+def test_what_cannot_be_transferred_raises_an_error():
+    with pytest.raises(TypeError, match="must be a NeuralModel, got a Linear"):
         transfer(nn.Linear(2, 2), 5)
     with pytest.raises(ValueError, match="out_neurons must be a positive integer"):
         transfer(small_statenet(), 0)
@@ -249,7 +249,7 @@ def test_an_activation_of_the_users_own_must_follow_the_number_of_neurons():
     assert transfer(model, 5, output_activation=Offset(5)).readout.activation.offset.shape == (5,)
 
 
-def test_a_fixed_population_and_unknown_arguments_are_refused():
+def test_a_fixed_population_and_unknown_arguments_raise_an_error():
     class Fixed(AudioEncodingModel):
         def __init__(self, call=None):
             super().__init__(N_BANDS, 1, 3)
@@ -262,7 +262,7 @@ def test_a_fixed_population_and_unknown_arguments_are_refused():
 
     with pytest.raises(ValueError, match="no argument out_neurons"):
         transfer(Fixed(), 5)
-    with pytest.raises(ValueError, match=r"argument call \(function\) .* is not known any more: pass it as call=..."):
+    with pytest.raises(ValueError, match=r"argument call \(function\) .* was not recorded: pass it as call=..."):
         transfer(Callback(lambda: None), 3)
     assert transfer(Callback(lambda: None), 3, call=print).O == 3
 
@@ -323,6 +323,7 @@ def recurrent(out_neurons):
     )
 
 
+@pytest.mark.slow
 def test_a_trained_core_predicts_new_neurons_better_than_an_untrained_one(tmp_path):
     first, second = population_pair()
     set_random_seed(0)
@@ -368,7 +369,7 @@ def test_a_killed_transfer_goes_on(tmp_path):
         run(tmp_path / "killed.pt", frozen=False, track_per_cell_best=True)
 
 
-def test_a_fitter_refuses_a_model_of_which_nothing_trains():
+def test_a_fitter_raises_an_error_if_nothing_trains():
     _, second = population_pair()
     model = recurrent(6)
     model.freeze("core", "readout")

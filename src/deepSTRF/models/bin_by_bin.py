@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 
 if TYPE_CHECKING:
     from deepSTRF.models.neural_model import NeuralModel
@@ -178,7 +178,7 @@ class Stream:
     >>> model = StateNet(n_frequency_bands=34, out_neurons=5).eval()
     >>> sound = torch.randn(1, 1, 34, 20)
     >>> stream = model.stream()
-    >>> bins = [stream.step(sound[..., t : t + 1]) for t in range(20)]
+    >>> bins = [stream.step(frame) for frame in sound.split(1, -1)]
     >>> bins[0].shape, torch.allclose(torch.cat(bins, -1), model(sound), atol=1e-5)
     (torch.Size([1, 5, 1, 1]), True)
     """
@@ -205,16 +205,16 @@ class Stream:
         Raises
         ------
         ValueError
-            If the batch has another size than at the start, or the model refuses the shape.
+            If the batch has another size than at the start, or the model takes another shape.
         TypeError
-            If the frame is no tensor.
+            If the frame is not a tensor.
         RuntimeError
             If the model was put back into train mode.
         """
         if self.model.training:
             raise RuntimeError("the model is in train mode, in which it predicts something else: call model.eval()")
         if not isinstance(frame, Tensor):
-            raise TypeError(f"a frame is a tensor, got {type(frame).__name__}: convert it with torch.as_tensor")
+            raise TypeError(f"frame must be a tensor, got {describe_type(frame)}: convert it with torch.as_tensor")
         if frame.shape[:1] != (self.batch_size,):
             raise ValueError(
                 f"the stream runs {self.batch_size} stimuli side by side, got a frame of shape {tuple(frame.shape)}: "

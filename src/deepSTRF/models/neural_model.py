@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, Stream, map_state, step
 from deepSTRF.models.freezing import FreezableModel
 from deepSTRF.models.optional_buffer import load_optional_buffer
@@ -132,7 +132,7 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         return self._in_units(x), tuple(states)
 
     def _check_step_is_ours(self, base: type, method: str, counterpart: str) -> None:
-        """Refuse to run bin by bin where a subclass computes something else than its `counterpart` knows of."""
+        """Raise a NotStreamableError if a subclass overrides `method` and not its `counterpart`."""
         cls = type(self)
         if getattr(cls, method) is not getattr(base, method) and getattr(cls, counterpart) is getattr(
             base, counterpart
@@ -168,8 +168,7 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
 
         References
         ----------
-        Williams & Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent network
-        trajectories, https://doi.org/10.1162/neco.1990.2.4.490
+        Williams & Peng (1990), https://doi.org/10.1162/neco.1990.2.4.490
 
         Examples
         --------
@@ -177,11 +176,11 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         >>> from deepSTRF.models.audio import StateNet
         >>> model = StateNet(n_frequency_bands=34, out_neurons=5).eval()
         >>> recording = torch.randn(1, 1, 34, 100)
-        >>> chunks = []
-        >>> for t in range(0, 100, 25):
-        ...     chunks.append(model.forward_chunk(recording[..., t : t + 25], onset=t == 0))
+        >>> predictions = []
+        >>> for i, chunk in enumerate(recording.split(25, -1)):
+        ...     predictions.append(model.forward_chunk(chunk, onset=i == 0))
         ...     model.detach()
-        >>> torch.allclose(torch.cat(chunks, -1), model(recording), atol=1e-5)
+        >>> torch.allclose(torch.cat(predictions, -1), model(recording), atol=1e-5)
         True
         """
         if onset:
@@ -273,9 +272,9 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         Raises
         ------
         ValueError
-            If ``O`` is not a positive int, or there is no ``readout``.
+            If ``O`` is not positive, or there is no ``readout``.
         TypeError
-            If a slot is not a module.
+            If ``O`` is not an integer, or a slot not a module.
         """
         check_integer("out_neurons (O)", self.O)
         if getattr(self, "readout", None) is None:
@@ -283,7 +282,7 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         for slot in ("wav2spec", "prefiltering", "core", "readout"):
             module = getattr(self, slot, None)
             if not isinstance(module, nn.Module):
-                raise TypeError(f"{type(self).__name__}.{slot} must be a torch.nn.Module, got {type(module).__name__}")
+                raise TypeError(f"{type(self).__name__}.{slot} must be a torch.nn.Module, got {describe_type(module)}")
 
     def _stimulus_shape(self, n_stims: int, n_bins: int) -> tuple[int, ...] | None:
         """Return the shape of `n_stims` stimuli of `n_bins` bins; None where it is not known."""

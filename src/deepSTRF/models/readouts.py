@@ -386,5 +386,5 @@ def _not_padding(x: Float[Tensor, "B C F T"]) -> Bool[Tensor, "B T"]:
 
 def _per_neuron_tensors_of(module: nn.Module, prefix: str) -> dict[str, int]:
     """Return the per-neuron tensors that a part names; nothing is assumed about modules without the method."""
-    method = getattr(module, "per_neuron_tensors", None)
-    return {} if method is None else {f"{prefix}.{name}": axis for name, axis in method().items()}
+    named: dict[str, int] = getattr(module, "per_neuron_tensors", dict)()
+    return {f"{prefix}.{name}": axis for name, axis in named.items()}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.neural_model import NeuralModel
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
@@ -47,7 +47,7 @@ def transfer(model: M, out_neurons: int, *, freeze: bool = True, **arguments: An
     Raises
     ------
     TypeError
-        If `model` is no NeuralModel.
+        If `model` is not a NeuralModel.
     ValueError
         If nothing of `model` is outside its readout, if the core was changed after construction, or if an argument
         cannot be made again for another number of neurons; the message says which one to pass.
@@ -68,7 +68,7 @@ def transfer(model: M, out_neurons: int, *, freeze: bool = True, **arguments: An
     (12, 876)
     """
     if not isinstance(model, NeuralModel):
-        raise TypeError(f"model must be a NeuralModel, got {type(model).__name__}")
+        raise TypeError(f"model must be a NeuralModel, got {describe_type(model)}")
     out_neurons = check_integer("out_neurons", out_neurons)
     core = _core_state(model)
     if not core:
@@ -96,14 +96,14 @@ def transfer(model: M, out_neurons: int, *, freeze: bool = True, **arguments: An
 
 
 def _core_state(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of all that is saved of a model and not under its readout."""
+    """Return copies of the tensors of a model that are not in its readout."""
     readout = {id(tensor) for tensor in model.get_submodule("readout").state_dict(keep_vars=True).values()}
     tensors = model.state_dict(keep_vars=True)
     return {name: tensor.detach().clone() for name, tensor in tensors.items() if id(tensor) not in readout}
 
 
 def _arguments_for(model: NeuralModel, out_neurons: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of the constructor, for another number of neurons."""
+    """Return all arguments of the constructor, for another number of neurons."""
     cls = type(model).__name__
     if "out_neurons" not in model._init_kwargs:
         raise ValueError(f"{cls} cannot read out another population: its constructor has no argument out_neurons")
@@ -111,29 +111,29 @@ def _arguments_for(model: NeuralModel, out_neurons: int, given: Mapping[str, Any
         raise ValueError(f"out_neurons is given twice: {out_neurons} and {given['out_neurons']}")
     for name, kind in model._init_unsaved.items():
         if name not in given:
-            raise ValueError(f"the argument {name} ({kind}) of this {cls} is not known any more: pass it as {name}=...")
+            raise ValueError(f"the argument {name} ({kind}) of this {cls} was not recorded: pass it as {name}=...")
     arguments = {**model._init_kwargs, "out_neurons": out_neurons}
     readout = set(model.readout.modules())
     for name, module in model._init_modules.items():
         if name in given:
             continue
         arguments[name] = (
-            _made_again(module, f"{name}=", model.O, out_neurons) if module in readout else copy.deepcopy(module)
+            _make_again(module, f"{name}=", model.O, out_neurons) if module in readout else copy.deepcopy(module)
         )
     return {**arguments, **given}
 
 
-def _made_again(module: nn.Module, argument: str, old: int, new: int) -> nn.Module:
-    """A part of the readout with fresh initial values, for `new` neurons where it was for `old`."""
+def _make_again(module: nn.Module, argument: str, old: int, new: int) -> nn.Module:
+    """Make a part of the readout again with fresh initial values, for `new` neurons where it was for `old`."""
     if not (any(True for _ in module.parameters()) or any(True for _ in module.buffers())):
         return copy.deepcopy(module)
     if not isinstance(module, Rebuildable) or module._init_unsaved:
         raise ValueError(
-            f"it is not known how to make the {type(module).__name__} of the readout for {new} neurons: pass a new one "
+            f"cannot make the {type(module).__name__} of the readout again for {new} neurons: pass a new one "
             f"as {argument}..."
         )
     kwargs = {name: new if name in _SIZES and value == old else value for name, value in module._init_kwargs.items()}
-    modules = {name: _made_again(part, argument, old, new) for name, part in module._init_modules.items()}
+    modules = {name: _make_again(part, argument, old, new) for name, part in module._init_modules.items()}
     return type(module)(**kwargs, **modules)
 
 
@@ -150,10 +150,10 @@ def _check_same_core(model: NeuralModel, new: NeuralModel) -> None:
 
 
 def _check_per_neuron(model: NeuralModel, new: NeuralModel) -> None:
-    """Refuse a readout of which a part is still for the old number of neurons."""
-    offer = getattr(new.readout, "per_neuron_tensors", None)
+    """Raise a ValueError if a part of the new readout is still for the old number of neurons."""
+    named: dict[str, int] = getattr(new.readout, "per_neuron_tensors", dict)()
     tensors = new.readout.state_dict()
-    for name, axis in {} if offer is None else offer().items():
+    for name, axis in named.items():
         if tensors[name].shape[axis] not in (1, new.O):
             raise ValueError(
                 f"the readout's {name} is still for {tensors[name].shape[axis]} neurons, not {new.O}: pass the "

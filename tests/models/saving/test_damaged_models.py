@@ -338,7 +338,7 @@ def test_a_disk_that_can_only_be_read_leaves_the_earlier_model(disk, read_only):
 # --- fuzzing ----------------------------------------------------------------------------------------------------------
 
 ALLOWED = (ValueError, FileNotFoundError)
-FUZZ = settings(max_examples=200, derandomize=True, deadline=None, database=None)
+FUZZ = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""A saved model reloads to identical outputs, or saving refuses with the reason."""
+"""A saved model reloads to identical outputs, or saving raises an error with the reason."""
 
 import json
 import math
@@ -171,25 +171,25 @@ def test_a_layer_that_is_registered_twice_is_saved(tmp_path):
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_saving_refuses_what_it_cannot_make_again(tmp_path):
+def test_saving_raises_for_what_it_cannot_make_again(tmp_path):
     class Foreign(nn.Module):
         out_channels = 1
 
         def forward(self, x):
             return x
 
-    for refused in (
+    for unsavable in (
         Linear(12, prefiltering=Foreign()),
         Linear(12, output_activation=nn.Sequential(nn.ReLU(), nn.Tanh())),
         Linear(12, kernel=nn.Conv2d(1, 1, (12, 9))),
         Linear(12, prefiltering=Gain(inner=Foreign())),
     ):
         with pytest.raises(ValueError, match="cannot be made again from a file"):
-            refused.save_pretrained(tmp_path / "model")
+            unsavable.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_saving_refuses_arguments_that_json_cannot_hold(tmp_path):
+def test_saving_raises_for_arguments_that_json_cannot_hold(tmp_path):
     class Callback(Linear):
         def __init__(self, call):
             super().__init__(12)
@@ -200,7 +200,7 @@ def test_saving_refuses_arguments_that_json_cannot_hold(tmp_path):
         Linear(12).save_pretrained(tmp_path, metadata={"cc": torch.ones(2)})
 
 
-def test_saving_refuses_models_that_were_changed_after_construction(tmp_path):
+def test_saving_raises_for_models_that_were_changed_after_construction(tmp_path):
     replaced = Linear(12)
     replaced.readout.activation = nn.ReLU()
     with pytest.raises(ValueError, match="make another structure"):
@@ -260,7 +260,7 @@ def test_models_of_waveforms_are_saved_with_their_front_end(tmp_path, front_end,
 
 
 @pytest.mark.parametrize("front_end", [Bands, BandsWithoutHop])
-def test_saving_refuses_a_front_end_that_was_changed_after_construction(tmp_path, front_end):
+def test_saving_raises_for_a_front_end_that_was_changed_after_construction(tmp_path, front_end):
     model = Linear(12, wav2spec=front_end())
     model.wav2spec.gain = 2.0
     with pytest.raises(ValueError, match=r"predicts something else|its wav2spec has gain=2.0, a copy 1.0"):
@@ -272,14 +272,14 @@ def test_saving_refuses_a_front_end_that_was_changed_after_construction(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_saving_refuses_a_slot_that_looks_the_same_and_is_another(tmp_path):
+def test_saving_raises_for_a_slot_that_looks_the_same_and_is_another(tmp_path):
     model = Linear(12, prefiltering=Gain(2.0))
     model.prefiltering = Gain(3.0)
     with pytest.raises(ValueError, match="predicts something else"):
         model.save_pretrained(tmp_path)
 
 
-def test_saving_refuses_hooks_that_change_the_prediction(tmp_path):
+def test_saving_raises_for_hooks_that_change_the_prediction(tmp_path):
     model = _used(Linear(12, out_neurons=2))
     looks = model.readout.activation.register_forward_hook(lambda module, args, output: None)
     _assert_same(model, Linear.from_pretrained(model.save_pretrained(tmp_path / "looks")))

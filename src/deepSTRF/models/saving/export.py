@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import deepSTRF
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.files import expand_path, write_file
 from deepSTRF.models.bin_by_bin import State, map_state
 from deepSTRF.models.neural_model import NeuralModel
@@ -60,7 +60,7 @@ def export_step(model: NeuralModel, batch_size: int = 1) -> torch.export.Exporte
     NotExportableError
         If PyTorch cannot export it, or the graph computes something else.
     ValueError
-        If `batch_size` is no positive int, or it is not known what a frame is, as for a front end without ``hop``.
+        If `batch_size` is not positive, or the model does not say what a frame is, as with a front end without ``hop``.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def export_step(model: NeuralModel, batch_size: int = 1) -> torch.export.Exporte
         program = torch.export.export(step, inputs)
     run = program.module()
     if not _agrees(step, inputs, lambda *tensors: run(*tensors)):
-        raise _another_prediction(model)
+        raise _differs_error(model)
     return program
 
 
@@ -123,8 +123,8 @@ def export_onnx(
     NotExportableError
         If ONNX has no counterpart to a part of the model, or the graph computes something else.
     ValueError
-        If the model is not in float32, `batch_size` is no positive int, `metadata` does not fit in JSON, or it is not
-        known what a frame is.
+        If the model is not in float32, `batch_size` is not positive, `metadata` cannot be written to JSON, or the model
+        does not say what a frame is.
     OSError
         If the file cannot be written.
 
@@ -164,7 +164,7 @@ def export_onnx(
     if not _agrees(step, inputs, _in_onnx_runtime(model, content)):
         content = _onnx(step, inputs, properties, optimize=False)  # which takes x + 1e-9 for x
         if not _agrees(step, inputs, _in_onnx_runtime(model, content)):
-            raise _another_prediction(model)
+            raise _differs_error(model)
     path = expand_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, content)
@@ -172,7 +172,7 @@ def export_onnx(
 
 
 def _onnx(step: _FlatStep, inputs: tuple[Tensor, ...], properties: Mapping[str, str], optimize: bool = True) -> bytes:
-    """The contents of an ONNX file."""
+    """Return the contents of an ONNX file."""
     import onnxscript.optimizer
 
     states = [f"state_{i}" for i in range(len(inputs) - 1)]
@@ -196,7 +196,7 @@ def _onnx(step: _FlatStep, inputs: tuple[Tensor, ...], properties: Mapping[str, 
 
 
 def _in_onnx_runtime(model: NeuralModel, content: bytes) -> Callable[..., list[Tensor]]:
-    """The graph in an ONNX file, as a function."""
+    """Return the graph in an ONNX file as a function."""
     import onnxruntime
 
     with _named_errors(model, "ONNX Runtime cannot run"):
@@ -225,21 +225,21 @@ class _FlatStep(nn.Module):
 
 
 def _tensors(state: State) -> list[Tensor]:
-    """The tensors of a state that have elements, in order."""
+    """Return the tensors of a state that have elements, in order."""
     found: list[Tensor] = []
     map_state(lambda tensor: found.append(tensor) or tensor, state)  # type: ignore[func-returns-value]
     return [tensor for tensor in found if tensor.numel()]
 
 
 def _flat_step(model: NeuralModel, batch_size: int) -> tuple[_FlatStep, tuple[Tensor, ...]]:
-    """The module to export, and zeros as its inputs."""
+    """Return the module to export, and zeros as its inputs."""
     if not isinstance(model, NeuralModel):
-        raise TypeError(f"model must be a NeuralModel, got {type(model).__name__}")
+        raise TypeError(f"model must be a NeuralModel, got {describe_type(model)}")
     shape = model._stimulus_shape(check_integer("batch_size", batch_size), 1)
     if shape is None:
         raise ValueError(
-            f"it is not known what one bin of a stimulus is for this {type(model).__name__}: its front end must say "
-            "how many samples make a bin, in an attribute hop"
+            f"this {type(model).__name__} does not say what one bin of a stimulus is: its front end must have an "
+            "attribute hop, the number of samples in a bin"
         )
     # A copy, because PyTorch's export puts its own tensors into recurrent layers while it works.
     model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
@@ -265,7 +265,7 @@ def _agrees(step: _FlatStep, inputs: Sequence[Tensor], run: Callable[..., Sequen
     return True
 
 
-def _another_prediction(model: nn.Module) -> NotExportableError:
+def _differs_error(model: nn.Module) -> NotExportableError:
     return NotExportableError(
         f"the graph of this {type(model).__name__} predicts something else than the model: a part of it branches on "
         "values, or keeps something between calls"
@@ -276,7 +276,7 @@ def _another_prediction(model: nn.Module) -> NotExportableError:
 def _named_errors(model: nn.Module, trouble: str = "PyTorch cannot export") -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # torch and ONNX Runtime raise what they like here
+    except Exception as error:  # torch and ONNX Runtime may raise anything here
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise NotExportableError(
             f"{trouble} this {type(model).__name__}: {type(error).__name__}: {lines[0] if lines else ''}"
@@ -285,7 +285,7 @@ def _named_errors(model: nn.Module, trouble: str = "PyTorch cannot export") -> I
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without remarks on torch's own use of torch, and on packages that are not needed."""
+    """Silence warnings about torch's own use of torch, and about packages that are not needed."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
