@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AnyPath",
     "expand_path",
     "lock",
     "prepare_file",
@@ -22,8 +23,10 @@ __all__ = [
     "write_json",
 ]
 
+AnyPath = str | os.PathLike[str]  # what a user may give for a path
 
-def expand_path(path: str | os.PathLike[str], name: str = "path") -> Path:
+
+def expand_path(path: AnyPath, name: str = "path") -> Path:
     """Return a path that a user gave, with ``~`` as the home folder.
 
     Raises

@@ -1,7 +1,9 @@
-"""Models and a sound, small enough for tables of tests."""
+"""Models and a sound, small enough for tables of tests, and what is not a size."""
 
 import functools
+import re
 
+import pytest
 import torch
 
 from deepSTRF.models.audio import Linear, LinearNonlinear, StateNet
@@ -17,3 +19,12 @@ MODELS = {
     "RNN": functools.partial(statenet, rnn_type="RNN", connectivity="CONV"),
 }
 SOUND = torch.randn(2, 1, 8, 20, generator=torch.Generator().manual_seed(0))
+
+NOT_SIZES = [0, -1, 2.5, "8", None, True, [8]]
+
+
+def check_size(make, argument, value, name=None):
+    """Check that `make` raises an error of the right type, which names its argument and says what came in."""
+    error, words = (ValueError, "a positive integer") if type(value) is int else (TypeError, "an integer")
+    with pytest.raises(error, match=rf"{name or argument}.* must be {words}, got .*{re.escape(str(value))}"):
+        make(**{argument: value})

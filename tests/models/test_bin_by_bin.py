@@ -91,7 +91,7 @@ def test_frames_of_another_shape_raise_an_error(shape):
         Linear(6, 5).stream().step(torch.zeros(shape))
 
 
-# --- parts that cannot run bin by bin ----------------------------------------------------------------------------------------
+# --- parts that cannot run bin by bin ---------------------------------------------------------------------------------
 
 
 class Doubled(nn.Module):

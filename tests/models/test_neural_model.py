@@ -85,7 +85,7 @@ def test_slots_must_be_modules():
             del self.core
             self.core = lambda x: x
 
-    with pytest.raises(TypeError, match=r"core must be a torch.nn.Module, got function"):
+    with pytest.raises(TypeError, match=r"core must be a torch.nn.Module, got a function"):
         BadCore()
     with pytest.raises(TypeError, match=r"prefiltering must be a torch.nn.Module or None, got str"):
         Linear(prefiltering="adaptrans")

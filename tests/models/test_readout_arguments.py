@@ -1,19 +1,16 @@
 """What readouts and output activations say to arguments and inputs that they cannot use."""
 
 import functools
-import re
 
 import pytest
 import torch
-from small_models import linear
+from small_models import NOT_SIZES, check_size, linear
 
 from deepSTRF.models.activations import ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.readouts import LinearReadout, STRFReadout
 
-VALUES = [0, -1, 2.5, "8", None, True, [8]]
 
-
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", NOT_SIZES, ids=repr)
 @pytest.mark.parametrize(
     ("make", "argument"),
     [
@@ -24,9 +21,7 @@ VALUES = [0, -1, 2.5, "8", None, True, [8]]
     ],
 )
 def test_sizes(make, argument, value):
-    error, words = (ValueError, "a positive integer") if type(value) is int else (TypeError, "an integer")
-    with pytest.raises(error, match=rf"({argument}|C_out) must be {words}, got .*{re.escape(str(value))}"):
-        make(**{argument: value})
+    check_size(make, argument, value, name=f"({argument}|C_out)")
 
 
 INPUT_TABLE = [

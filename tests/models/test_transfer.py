@@ -217,7 +217,9 @@ def test_what_cannot_be_transferred_raises_an_error():
         transfer(small_statenet(), 0)
     with pytest.raises(ValueError, match="nothing to transfer"):
         transfer(Linear(N_BANDS), 5)
-    with pytest.raises(ValueError, match="PReLU of the readout for 5 neurons: pass a new one as output_activation="):
+    with pytest.raises(
+        ValueError, match="PReLU of the readout again for 5 neurons: pass a new one as output_activation="
+    ):
         transfer(small_statenet(output_activation=nn.PReLU()), 5)
     with pytest.raises(ValueError, match="another encoder_layers is made"):
         transfer(small_statenet(), 5, hidden_channels=3)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from types import ModuleType
 from typing import TypedDict, Unpack
 
-from deepSTRF.files import expand_path
+from deepSTRF.files import AnyPath, expand_path
 from deepSTRF.models.saving.configuration import CONFIG_FILE
 from deepSTRF.models.saving.pretrained import METADATA_FILE, MODEL_CARD_FILE, WEIGHTS_FILE, check_complete
 
@@ -20,17 +19,13 @@ _FILES = (CONFIG_FILE, WEIGHTS_FILE, METADATA_FILE, MODEL_CARD_FILE)
 class DownloadOptions(TypedDict, total=False):
     """Keywords of :func:`download_pretrained`, for the type checker."""
 
-    cache_dir: str | os.PathLike[str] | None
+    cache_dir: AnyPath | None
     revision: str | None
     token: str | None
 
 
 def download_pretrained(
-    repo_id: str,
-    *,
-    cache_dir: str | os.PathLike[str] | None = None,
-    revision: str | None = None,
-    token: str | None = None,
+    repo_id: str, *, cache_dir: AnyPath | None = None, revision: str | None = None, token: str | None = None
 ) -> Path:
     """Download a saved model from the Hub, or find it among what was downloaded before.
 
@@ -80,7 +75,7 @@ def download_pretrained(
 
 
 def upload_pretrained(
-    local_dir: str | os.PathLike[str],
+    local_dir: AnyPath,
     repo_id: str,
     *,
     private: bool = False,
@@ -131,7 +126,7 @@ def upload_pretrained(
     return str(page)
 
 
-def find_pretrained(repo_or_path: str | os.PathLike[str], **options: Unpack[DownloadOptions]) -> str | os.PathLike[str]:
+def find_pretrained(repo_or_path: AnyPath, **options: Unpack[DownloadOptions]) -> AnyPath:
     """Return the folder of a model: the one of that name on this machine, or else the model of that name on the Hub.
 
     Raises

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.checks import describe_type
-from deepSTRF.files import expand_path, write_files
+from deepSTRF.files import AnyPath, expand_path, write_files
 from deepSTRF.models.saving.configuration import CONFIG_FILE, class_to_build, config_of, make, rebuilt
 from deepSTRF.modes import evaluating
 
@@ -42,7 +42,7 @@ M = TypeVar("M", bound="SavableModel")
 
 def save_pretrained_to_dir(
     model: SavableModel,
-    directory: str | os.PathLike[str],
+    directory: AnyPath,
     *,
     metadata: Mapping[str, Any] | None = None,
     model_card: str | None = None,
@@ -116,7 +116,7 @@ def save_pretrained_to_dir(
 
 def load_pretrained_from_dir(
     cls: type[M],
-    directory: str | os.PathLike[str],
+    directory: AnyPath,
     *,
     extra_kwargs: Mapping[str, Any] | None = None,
     strict: bool = True,
@@ -186,7 +186,7 @@ def load_pretrained_from_dir(
     return model.eval(), metadata
 
 
-def _folder(directory: str | os.PathLike[str]) -> Path:
+def _folder(directory: AnyPath) -> Path:
     folder = expand_path(directory, "the folder of a model")
     if not os.fspath(directory):
         raise ValueError("the folder of a model must have a name, got an empty string; '.' is the current folder")

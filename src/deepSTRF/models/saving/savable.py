@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import torch
 from torch import Tensor
 
+from deepSTRF.files import AnyPath
 from deepSTRF.models.saving.hub import DownloadOptions, find_pretrained, upload_pretrained
 from deepSTRF.models.saving.pretrained import default_card, load_pretrained_from_dir, save_pretrained_to_dir
 from deepSTRF.models.saving.rebuildable import Rebuildable
@@ -41,7 +41,7 @@ class SavableModel(Rebuildable):
 
     def save_pretrained(
         self,
-        directory: str | os.PathLike[str],
+        directory: AnyPath,
         *,
         metadata: Mapping[str, Any] | None = None,
         model_card: str | None = None,
@@ -121,7 +121,7 @@ class SavableModel(Rebuildable):
     @classmethod
     def from_pretrained(
         cls: type[M],
-        repo_or_path: str | os.PathLike[str],
+        repo_or_path: AnyPath,
         *,
         return_metadata: Literal[False] = ...,
         **options: Unpack[LoadOptions],
@@ -131,7 +131,7 @@ class SavableModel(Rebuildable):
     @classmethod
     def from_pretrained(
         cls: type[M],
-        repo_or_path: str | os.PathLike[str],
+        repo_or_path: AnyPath,
         *,
         return_metadata: Literal[True],
         **options: Unpack[LoadOptions],
@@ -140,12 +140,12 @@ class SavableModel(Rebuildable):
     @classmethod
     def from_pretrained(
         cls: type[M],
-        repo_or_path: str | os.PathLike[str],
+        repo_or_path: AnyPath,
         *,
         extra_kwargs: Mapping[str, Any] | None = None,
         strict: bool = True,
         map_location: str | torch.device = "cpu",
-        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir: AnyPath | None = None,
         revision: str | None = None,
         token: str | None = None,
         return_metadata: bool = False,
