@@ -128,7 +128,7 @@ def test_loaders_of_unknown_length_and_one_pass_over_an_iterator_are_fine():
 
 
 def test_evaluating_nothing():
-    with pytest.raises(ValueError, match="the loader gave no batch"):
+    with pytest.raises(ValueError, match="empty list of batches: the loader gave none"):
         fitter().evaluate([])
 
 
@@ -306,7 +306,7 @@ def test_each_neurons_own_best_is_kept_by_a_metric_in_numpy():
 
 @pytest.mark.parametrize("value", [None, "high", [0.5, 0.5], {"cc": 0.5}, 1j, np.array(["a"]), torch.ones(3) * 1j])
 def test_a_metric_that_returns_something_else_is_named(value):
-    with pytest.raises(TypeError, match=r"value of metric 'mine' must be a number, or a tensor or array .*; got "):
+    with pytest.raises(TypeError, match=r"value of metric 'mine' must be a number, or a tensor or array .*, got "):
         fit(val_metrics={"mine": lambda pred, responses: value}, monitor="val_mine")
 
 
@@ -315,7 +315,7 @@ def test_on_epoch_end_may_add_numpy_too_and_nothing_else(value):
     trained = fitter(log_fn=lambda row: row.update(mine=value), monitor="mine", restore_best=True)
     trained.fit()
     assert trained.best_score == 2.0
-    with pytest.raises(TypeError, match=r"monitor 'mine' must be a number, .*; got 'high'"):
+    with pytest.raises(TypeError, match=r"monitor 'mine' must be a number, .*, got 'high'"):
         fit(log_fn=lambda row: row.update(mine="high"), monitor="mine")
 
 

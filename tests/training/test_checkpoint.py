@@ -119,7 +119,7 @@ DAMAGES = [
 def test_damaged_checkpoints(checkpoint, tmp_path, damage):
     mark = tmp_path / "ran"
     checkpoint.write_bytes(damage(checkpoint.read_bytes(), mark))
-    with pytest.raises(ValueError, match=r"best.pt is damaged, or no file that deepSTRF wrote"):
+    with pytest.raises(ValueError, match=r"best.pt is damaged, or was not written by deepSTRF"):
         load_state(checkpoint, CPU)
     assert not mark.exists()
 

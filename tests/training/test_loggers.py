@@ -337,7 +337,7 @@ def test_mlflow_reads_back_what_was_logged(mlflow_store, monkeypatch):
 
 
 @pytest.mark.slow
-def test_mlflow_store_can_be_begun_by_two_processes_at_once(tmp_path):
+def test_mlflow_store_can_be_made_by_two_processes_at_once(tmp_path):
     pytest.importorskip("mlflow", reason="mlflow is not installed")
     code = (
         "import sys; from deepSTRF.training.loggers import MLflowSeedLogger\n"
@@ -360,7 +360,7 @@ def test_mlflow_store_can_be_begun_by_two_processes_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_mlflow_run_is_gone_on_with(mlflow_store):
+def test_mlflow_run_is_continued(mlflow_store):
     first = MLflowSeedLogger(0, tracking_dir=mlflow_store / "runs", name="again", config={"epochs": 1})
     first({"epoch": 0, "train_loss": 0.5})
     first.close()
@@ -374,7 +374,7 @@ def test_mlflow_run_is_gone_on_with(mlflow_store):
     assert (run.info.run_name, run.info.status, run.data.params["epochs"]) == ("again-seed0", "FINISHED", "1")
     losses = second.client.get_metric_history(first.run_id, "train_loss")
     assert [(metric.step, metric.value) for metric in losses] == [(0, 0.5), (1, 0.25)]
-    with pytest.raises(ValueError, match="there is no run 'none' to go on with"):
+    with pytest.raises(ValueError, match="there is no run 'none' to continue"):
         MLflowSeedLogger(0, tracking_dir=mlflow_store / "runs", run_id="none")
 
 
@@ -530,8 +530,17 @@ def test_factories_can_travel_to_other_processes(tmp_path):
 
 
 def test_unknown_kind(tmp_path):
-    with pytest.raises(ValueError, match=r"no logger 'comet'; choose one of jsonl, tensorboard, wandb, mlflow"):
+    with pytest.raises(ValueError, match=r"unknown logger 'comet'; available: jsonl, tensorboard, wandb, mlflow"):
         make_logger("comet", tmp_path)
+
+
+def test_paths_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    make_jsonl_logger_factory("~/lines")(0)(epoch(0))
+    TensorBoardSeedLogger(0, log_dir="~/curves").close()
+    make_logger("jsonl", "~/run")(epoch(0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves", "lines", "run"]
 
 
 def test_names_of_the_earlier_release():

@@ -390,6 +390,15 @@ def test_what_a_log_fn_adds_to_an_epoch_does_not_cost_the_seed(tmp_path):
     assert row["model"] == str(Linear)
 
 
+def test_folders_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fit(n_seeds=1, fitter_kwargs={"max_epochs": 1, "ckpt_path": "~/best/best.pt"}, output_dir="~/out")
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["best_seed0.pt"]
+    assert (tmp_path / "out" / "summary.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "out"]
+
+
 def test_checkpoint_files_carry_the_seed(tmp_path):
     result = fit(seeds=[1, 12], fitter_kwargs={"ckpt_path": tmp_path / "made" / "best.v2.pt"})
     assert tree(tmp_path) == ["made/best.v2_seed1.pt", "made/best.v2_seed12.pt"]

@@ -199,7 +199,7 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize(("options", "words"), DIFFERENCES.values(), ids=DIFFERENCES)
-def test_another_training_is_refused_and_the_difference_named(tmp_path, options, words):
+def test_another_training_is_an_error_that_names_the_difference(tmp_path, options, words):
     with pytest.raises(Killed):
         make_fitter(tmp_path / "best.pt", 2).fit()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -208,7 +208,7 @@ def test_another_training_is_refused_and_the_difference_named(tmp_path, options,
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_other_data_and_another_version_are_refused(tmp_path, monkeypatch):
+def test_other_data_and_another_version_are_errors(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         make_fitter(tmp_path / "best.pt", 2).fit()
     fitter = make_fitter(tmp_path / "best.pt")
@@ -255,7 +255,7 @@ def test_what_a_killed_writer_left_behind_is_removed(tmp_path):
     assert not litter.exists()
 
 
-def test_what_cannot_be_read_back_is_refused_where_it_is(tmp_path):
+def test_what_cannot_be_read_back_is_an_error_that_names_the_place(tmp_path):
     fitter = make_fitter(tmp_path / "best.pt")
     fitter.log_fn = lambda epoch_dict: epoch_dict.update(where=tmp_path)
     with pytest.raises(TypeError, match=r"history\[0\]\['where'\] is a .*Path"):

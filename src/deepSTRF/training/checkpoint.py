@@ -19,12 +19,7 @@ __all__ = ["load_state", "save_state"]
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write a ``state_dict`` to `path`, so that a crash leaves the old file or the new one, never a part.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or cannot be written; an earlier file is intact then.
+    """Write a ``state_dict`` to `path` as a whole, by :func:`deepSTRF.files.write_file`.
 
     Examples
     --------
@@ -57,7 +52,7 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
                 raise ValueError(f"its part {damaged} is not what was written")
         content.seek(0)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles of another protocol, which are refused right after
+            warnings.simplefilter("ignore")  # about pickles of another protocol, which raise an error right after
             return torch.load(content, map_location=device, weights_only=True)
     except (
         RuntimeError,
@@ -75,4 +70,4 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(error, pickle.UnpicklingError):  # torch would advise to run the code in it
             reason = "it holds more than numbers, text and tensors"
-        raise ValueError(f"{path} is damaged, or no file that deepSTRF wrote ({reason})") from error
+        raise ValueError(f"{path} is damaged, or was not written by deepSTRF ({reason})") from error

@@ -59,9 +59,7 @@ def cross_validate(
         In each fold, subtract the mean of its training stimuli from all stimuli and divide by their standard deviation,
         one number each over all bands, as ``deepstrf fit`` does.
     fitter_kwargs : dict, optional
-        Arguments of :class:`Fitter` other than model and loaders. `optimizer` and `scheduler` must be functions,
-        such as ``functools.partial(torch.optim.AdamW, lr=3e-3)``. ``ckpt_path="best.pt"`` becomes ``best_fold<k>.pt``.
-        Training is silent unless there is a `log_fn`.
+        As for :func:`fit_multi_seed`; ``ckpt_path="best.pt"`` becomes ``best_fold<k>.pt``.
     seed : int
         Of the folds, and of initialisation and batch order in each of them.
     n_jobs : int

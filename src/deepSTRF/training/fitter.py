@@ -223,7 +223,7 @@ class Fitter:
 
     @property
     def patience_left(self) -> int:
-        """How many more epochs without improvement :meth:`fit` goes on for; it stops at 0."""
+        """Number of epochs without improvement that are left before :meth:`fit` stops, at 0."""
         last_improvement = -1 if self.best_epoch is None else self.best_epoch
         return self.patience - (len(self.history) - 1 - last_improvement)
 

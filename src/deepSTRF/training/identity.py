@@ -26,7 +26,7 @@ OPTIONS = ("monitor", "mode", "patience", "max_grad_norm", "track_train_metrics"
 
 
 def identity(fitter: Fitter) -> dict[str, str]:
-    """What must be the same for a training to go on: all that its numbers depend on, but for `max_epochs`."""
+    """Describe all that a training's numbers depend on, except `max_epochs`: what must be the same to resume it."""
     return {
         "version": f"deepSTRF {deepSTRF.__version__}, torch {torch.__version__}",
         "model": describe_model(fitter.model),
@@ -125,7 +125,7 @@ def _add(digest: Any, value: Any) -> None:
 
 
 def check_identity(saved: Mapping[str, str], own: Mapping[str, str], path: Path) -> None:
-    """Check that a saved training is the same as the one that will go on with it.
+    """Check that a saved training is the one that is resumed.
 
     Raises
     ------

@@ -72,11 +72,11 @@ class PerCellSnapshots:
         self._copy(improved, [tensor.detach() for tensor, _ in self.live], self.kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` needs to go on."""
+        """Return what :meth:`load_state_dict` needs."""
         return {"best": self.best, "kept": self.kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Load what :meth:`state_dict` returned."""
         self.best.copy_(state["best"])
         for kept, saved in zip(self.kept, state["kept"], strict=True):
             kept.copy_(saved)

@@ -1,4 +1,4 @@
-"""Going on where a killed training stopped: its complete state on disk, checked before it is used."""
+"""Resuming a killed training: its complete state on disk, checked before it is used."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class SavedTraining:
 def check_complete(saved: Any, own: Any, where: str) -> None:
     """Check that a saved ``state_dict`` has every entry of `own`, that of the object which will load it.
 
-    torch's optimizers and schedulers load an incomplete one silently, and go on with other numbers or fail later.
+    torch's optimizers and schedulers load an incomplete one silently, and continue with other numbers or fail later.
 
     Raises
     ------

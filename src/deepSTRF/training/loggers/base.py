@@ -1,13 +1,18 @@
-"""What the loggers share: names of runs, optional packages, and the choice by name."""
+"""What the loggers share: the steps of an epoch, names of runs, optional packages, and the choice by name."""
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
-__all__ = ["LOGGER_KINDS", "Logger", "make_logger"]
+from deepSTRF.checks import unknown_name
+from deepSTRF.files import expand_path
+from deepSTRF.training.loggers.percentiles import final_row
+
+__all__ = ["LOGGER_KINDS", "Logger", "SeedLogger", "make_logger"]
 
 LOGGER_KINDS = ("jsonl", "tensorboard", "wandb", "mlflow")
 
@@ -24,6 +29,43 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Write what is left and let go of files and processes."""
+
+
+class SeedLogger:
+    """Base of the loggers that write the curves of one seed: a subclass has ``_log(row, step)`` and :meth:`close`.
+
+    Attributes
+    ----------
+    seed : int
+        The seed of the run.
+    """
+
+    seed: int
+
+    @classmethod
+    def factory(cls, **options: Any) -> Callable[[int], Self]:
+        """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of the class, without `seed`.
+
+        Examples
+        --------
+        >>> from deepSTRF.training.loggers import make_tensorboard_logger_factory
+        >>> logger_factory = make_tensorboard_logger_factory(log_dir="tb_logs", group="linear-ns1")
+        """
+        return functools.partial(cls, **options)
+
+    def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
+        """Log an epoch; the step is its number."""
+        self._log(epoch_dict, int(epoch_dict["epoch"]))
+
+    def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
+        """Log the scores of the best epoch as ``final/<part>_<metric>``, at step 0."""
+        self._log({f"final/{name}": value for name, value in final_row(final).items()}, 0)
+
+    def close(self) -> None:
+        """Write what is left and let go of files and processes."""
+
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        raise NotImplementedError(f"{type(self).__name__} has no _log(row, step)")
 
 
 def make_logger(
@@ -47,13 +89,13 @@ def make_logger(
     config : dict, optional
         What to show as the run's configuration.
     resume : bool
-        Go on with the MLflow run that this folder's last logger began. The others need not be told: JSONL and
-        TensorBoard always go on with what is there, Weights & Biases always begins a run.
+        Continue the MLflow run that this folder's last logger started. For the others it makes no difference: JSONL and
+        TensorBoard always continue what is there, Weights & Biases always starts a run.
 
     Raises
     ------
     ValueError
-        For an unknown `kind`.
+        If `kind` is unknown.
     ImportError
         If the package behind it is not installed.
 
@@ -67,7 +109,7 @@ def make_logger(
     ...     log.path.read_text()
     '{"epoch": 0, "train_loss": 0.5}\\n'
     """
-    folder = Path(folder)
+    folder = expand_path(folder, "folder")
     name = folder.resolve().name
     if kind == "jsonl":
         from deepSTRF.training.loggers.jsonl import JsonlLogger
@@ -84,12 +126,12 @@ def make_logger(
     if kind == "mlflow":
         from deepSTRF.training.loggers.mlflow import MLflowSeedLogger
 
-        begun = folder / "mlruns" / "run_id"
-        run_id = begun.read_text().strip() if resume and begun.exists() else None
+        run_file = folder / "mlruns" / "run_id"
+        run_id = run_file.read_text().strip() if resume and run_file.exists() else None
         log = MLflowSeedLogger(seed, tracking_dir=folder / "mlruns", name=name, config=config, run_id=run_id)
-        begun.write_text(log.run_id + "\n")
+        run_file.write_text(log.run_id + "\n")
         return log
-    raise ValueError(f"there is no logger {kind!r}; choose one of {', '.join(LOGGER_KINDS)}")
+    raise ValueError(unknown_name("logger", kind, LOGGER_KINDS))
 
 
 def run_name(seed: int, name: str | None, group: str | None) -> str:
@@ -99,7 +141,7 @@ def run_name(seed: int, name: str | None, group: str | None) -> str:
 
 
 def import_package(module: str, purpose: str) -> Any:
-    """Import `module` of an optional package, or say how to install it."""
+    """Import `module` of an optional package; raises ImportError with how to install it if it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

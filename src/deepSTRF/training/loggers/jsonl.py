@@ -1,4 +1,4 @@
-"""Epochs as lines of JSON: readable while the fit runs, by anything, and safe to go on with after a crash."""
+"""Epochs as lines of JSON: readable while the fit runs, by anything, and safe to continue after a crash."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class JsonlLogger:
     ...     log = JsonlLogger(Path(folder) / "history.jsonl")
     ...     log({"epoch": 0, "train_loss": 0.5, "val_cc": torch.tensor([0.25, 0.75, float("nan")])})
     ...     log({"epoch": 1, "train_loss": 0.25})
-    ...     log.rewind(1)  # the fit goes on from epoch 1
+    ...     log.rewind(1)  # the fit resumes from epoch 1
     ...     read_jsonl(log.path)  # doctest: +NORMALIZE_WHITESPACE
     [{'epoch': 0, 'train_loss': 0.5,
       'val_cc': {'mean': 0.5, 'p10': 0.3, 'p50': 0.5, 'p90': 0.7, 'n_valid': 2}}]
@@ -73,7 +73,7 @@ class JsonlLogger:
         """Nothing is held open between epochs."""
 
     def rewind(self, epoch: int) -> None:
-        """Remove this seed's lines of `epoch` and later, and its final scores: a fit goes on from `epoch`.
+        """Remove this seed's lines of `epoch` and later, and its final scores: a fit resumes from `epoch`.
 
         The file is replaced as a whole, so that a crash leaves the old one or the new one.
 
@@ -130,7 +130,7 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
         if row is not None:
             rows.append(row)
         elif number < len(lines):
-            raise ValueError(f"{path}, line {number} is not a JSON object: {line[:60]!r}; mend or remove that line")
+            raise ValueError(f"{path}, line {number} is not a JSON object: {line[:60]!r}; repair or remove that line")
     return rows
 
 
@@ -172,7 +172,7 @@ def make_jsonl_logger_factory(
     ...     make_jsonl_logger_factory(folder)(3).path.name
     'seed3.jsonl'
     """
-    return functools.partial(_jsonl_logger_of_seed, folder=Path(folder), config=config)
+    return functools.partial(_jsonl_logger_of_seed, folder=expand_path(folder, "folder"), config=config)
 
 
 def _jsonl_logger_of_seed(seed: int, folder: Path, config: Mapping[str, Any] | None) -> JsonlLogger:

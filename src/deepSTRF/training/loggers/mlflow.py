@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from deepSTRF.files import to_plain
-from deepSTRF.training.loggers.base import import_package, run_name
-from deepSTRF.training.loggers.percentiles import final_row, flat_values
+from deepSTRF.files import expand_path, lock, to_plain
+from deepSTRF.training.loggers.base import SeedLogger, import_package, run_name
+from deepSTRF.training.loggers.percentiles import flat_values
 
 __all__ = ["MLflowSeedLogger", "make_mlflow_logger_factory"]
 
-PARAMS_PER_BATCH = 100  # MLflow refuses more
+PARAMS_PER_BATCH = 100  # MLflow takes no more
 
 
-class MLflowSeedLogger:
+class MLflowSeedLogger(SeedLogger):
     """Write the epochs of one seed as an MLflow run into ``<tracking_dir>/mlflow.db``.
 
-    The store is a SQLite file, since MLflow 3 refuses the folders of text files of earlier releases. Look at it with
+    The store is a SQLite file: MLflow 3 has given up the folders of text files of earlier releases. Look at it with
     ``mlflow ui --backend-store-uri sqlite:///<tracking_dir>/mlflow.db``. Several processes may log into one store. A
     per-neuron value ``val_cc`` gives the metrics ``val_cc`` (mean), ``val_cc/p10``, ``val_cc/p50`` and ``val_cc/p90``;
-    the step is the epoch. Whatever is no number in an epoch dict becomes a tag with its latest value.
+    the step is the epoch. Whatever is not a number in an epoch dict becomes a tag with its latest value.
 
     Parameters
     ----------
@@ -40,9 +37,9 @@ class MLflowSeedLogger:
     name : str, optional
         The run is called ``<name>-seed<k>``, else ``<experiment>-seed<k>``, else ``seed<k>``.
     config : dict, optional
-        Written as parameters, which MLflow never changes: not of a run that is gone on with.
+        Written as parameters, which MLflow never changes: not those of a run that is continued.
     run_id : str, optional
-        A run of the store to go on with. An epoch that is logged again stands in its curves twice.
+        A run of the store to continue. An epoch that is logged again stands in its curves twice.
 
     Attributes
     ----------
@@ -94,12 +91,12 @@ class MLflowSeedLogger:
         mlflow = import_package("mlflow", "MLflowSeedLogger")
         self._metric, self._param = mlflow.entities.Metric, mlflow.entities.Param
         self.seed = seed
-        folder = Path(tracking_dir).resolve()
+        folder = expand_path(tracking_dir, "tracking_dir").resolve()
         if set("%?") & set(str(folder)):  # in an address they don't stand for themselves: the store would lie elsewhere
             raise ValueError(f"tracking_dir must not contain % or ?, got {folder}; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         self.tracking_uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
-        with FileLock(folder / "mlflow.db.lock"):  # two processes that make the tables at once would both fail
+        with lock(folder / "mlflow.db.lock"):  # two processes that make the tables at once would both fail
             self.client = mlflow.MlflowClient(self.tracking_uri)
             found = self.client.get_experiment_by_name(experiment or "deepSTRF")
             experiment_id = (
@@ -112,7 +109,7 @@ class MLflowSeedLogger:
             try:
                 self.client.update_run(run_id, status="RUNNING")
             except mlflow.exceptions.MlflowException as error:
-                raise ValueError(f"there is no run {run_id!r} to go on with in {self.tracking_uri}: {error}") from error
+                raise ValueError(f"there is no run {run_id!r} to continue in {self.tracking_uri}: {error}") from error
             return
         self.run_id = self.client.create_run(experiment_id, run_name=run_name(seed, name, experiment)).info.run_id
         params = [
@@ -121,14 +118,6 @@ class MLflowSeedLogger:
         ]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             self.client.log_batch(self.run_id, params=params[start : start + PARAMS_PER_BATCH])
-
-    def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
-        """Log an epoch."""
-        self._log(epoch_dict, int(epoch_dict["epoch"]))
-
-    def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
-        """Log the scores of the best epoch as ``final/<part>_<metric>`` and its percentiles, at step 0."""
-        self._log({f"final/{name}": value for name, value in final_row(final).items()}, 0)
 
     def close(self) -> None:
         """Mark the run as finished."""
@@ -144,12 +133,4 @@ class MLflowSeedLogger:
         self.client.log_batch(self.run_id, metrics=metrics)
 
 
-def make_mlflow_logger_factory(**options: Any) -> Callable[[int], MLflowSeedLogger]:
-    """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of :class:`MLflowSeedLogger`.
-
-    Examples
-    --------
-    >>> from deepSTRF.training.loggers import make_mlflow_logger_factory
-    >>> logger_factory = make_mlflow_logger_factory(tracking_dir="mlruns", experiment="linear-ns1")
-    """
-    return functools.partial(MLflowSeedLogger, **options)
+make_mlflow_logger_factory = MLflowSeedLogger.factory

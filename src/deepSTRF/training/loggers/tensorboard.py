@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.files import to_plain
-from deepSTRF.training.loggers.base import import_package, run_name
-from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values
+from deepSTRF.files import expand_path, to_plain
+from deepSTRF.training.loggers.base import SeedLogger, import_package, run_name
+from deepSTRF.training.loggers.percentiles import flat_values, histogram_values
 
 __all__ = ["TensorBoardSeedLogger", "make_tensorboard_logger_factory"]
 
 
-class TensorBoardSeedLogger:
+class TensorBoardSeedLogger(SeedLogger):
     """Write the epochs of one seed as TensorBoard event files into ``<log_dir>/<group or 'default'>/<run name>``.
 
     A per-neuron value ``val_cc`` gives the curves ``val_cc`` (mean), ``val_cc/p10``, ``val_cc/p50``, ``val_cc/p90`` and
     the histograms ``val_cc/hist``; the step is the epoch. A logger on a folder that has curves already replaces them
-    from the first epoch that it is given: a fit that goes on adds to its curves, a new one takes their place.
+    from the first epoch that it is given: a resumed fit adds to its curves, a new one takes their place.
 
     Parameters
     ----------
@@ -71,30 +70,16 @@ class TensorBoardSeedLogger:
         tensorboard = import_package("torch.utils.tensorboard", "TensorBoardSeedLogger")
         self.seed = seed
         self.config = dict(config or {})
-        self.run_dir = Path(log_dir) / (group or "default") / run_name(seed, name, group)
+        self.run_dir = expand_path(log_dir, "log_dir") / (group or "default") / run_name(seed, name, group)
         self._has_older_curves = any(self.run_dir.glob("events.out.tfevents.*"))
         self.writer = tensorboard.SummaryWriter(self.run_dir)
         self._write_config()
 
     def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
         """Add an epoch to the curves."""
-        epoch = int(epoch_dict["epoch"])
         if self._has_older_curves:
-            self._hide_older_curves(epoch)
-        for name, value in flat_values(epoch_dict):
-            self._write(name, value, epoch)
-        for name, values in histogram_values(epoch_dict):
-            self.writer.add_histogram(f"{name}/hist", values, epoch)
-        self.writer.flush()
-
-    def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add the scores of the best epoch as ``final/<part>_<metric>`` at step 0."""
-        row = {f"final/{name}": value for name, value in final_row(final).items()}
-        for name, value in flat_values(row):
-            self._write(name, value, 0)
-        for name, values in histogram_values(row):
-            self.writer.add_histogram(f"{name}/hist", values, 0)
-        self.writer.flush()
+            self._hide_older_curves(int(epoch_dict["epoch"]))
+        super().__call__(epoch_dict)
 
     def close(self) -> None:
         """Write what is left and close the event file."""
@@ -116,6 +101,13 @@ class TensorBoardSeedLogger:
             self._write(f"hparams/{key}", value, 0)
         self.writer.flush()
 
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        for name, value in flat_values(row):
+            self._write(name, value, step)
+        for name, values in histogram_values(row):
+            self.writer.add_histogram(f"{name}/hist", values, step)
+        self.writer.flush()
+
     def _write(self, tag: str, value: Any, step: int) -> None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self.writer.add_scalar(tag, value, step)
@@ -123,12 +115,4 @@ class TensorBoardSeedLogger:
             self.writer.add_text(tag, str(to_plain(value)), step)
 
 
-def make_tensorboard_logger_factory(**options: Any) -> Callable[[int], TensorBoardSeedLogger]:
-    """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of :class:`TensorBoardSeedLogger`.
-
-    Examples
-    --------
-    >>> from deepSTRF.training.loggers import make_tensorboard_logger_factory
-    >>> logger_factory = make_tensorboard_logger_factory(log_dir="tb_logs", group="linear-ns1")
-    """
-    return functools.partial(TensorBoardSeedLogger, **options)
+make_tensorboard_logger_factory = TensorBoardSeedLogger.factory

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.files import to_plain
-from deepSTRF.training.loggers.base import import_package, run_name
+from deepSTRF.files import expand_path, to_plain
+from deepSTRF.training.loggers.base import SeedLogger, import_package, run_name
 from deepSTRF.training.loggers.percentiles import final_row, flat_values, histogram_values
 
 __all__ = ["WandbSeedLogger", "make_wandb_logger_factory"]
 
 
-class WandbSeedLogger:
+class WandbSeedLogger(SeedLogger):
     """Write the epochs of one seed as a Weights & Biases run, which ``wandb sync`` can upload later.
 
     A per-neuron value ``val_cc`` gives ``val_cc`` (mean), ``val_cc/p10``, ``val_cc/p50``, ``val_cc/p90`` and the
@@ -87,7 +86,8 @@ class WandbSeedLogger:
         if mode == "disabled":
             dir = None  # wandb would make it
         elif dir is not None:
-            Path(dir).mkdir(parents=True, exist_ok=True)  # wandb would write elsewhere, with no more than a warning
+            dir = expand_path(dir, "dir")
+            dir.mkdir(parents=True, exist_ok=True)  # wandb would write elsewhere, with no more than a warning
         options = {
             "project": project,
             "entity": entity,
@@ -100,12 +100,6 @@ class WandbSeedLogger:
         }
         self.run = self._wandb.init(**(options | wandb_init_kwargs))
 
-    def __call__(self, epoch_dict: Mapping[str, Any]) -> None:
-        """Log an epoch as one step."""
-        row = {**dict(flat_values(epoch_dict)), **self._histograms(epoch_dict)}
-        # Committed: wandb would hold it back until the next one, and then over the summary of the best epoch.
-        self.run.log(row, step=int(epoch_dict["epoch"]), commit=True)
-
     def finalize(self, final: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the scores of the best epoch to the summary, as ``<part>_<metric>`` and its percentiles."""
         self.run.summary.update(dict(flat_values(final_row(final))))
@@ -114,16 +108,10 @@ class WandbSeedLogger:
         """Finish the run."""
         self.run.finish()
 
-    def _histograms(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {f"{name}/hist": self._wandb.Histogram(values) for name, values in histogram_values(row)}
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        histograms = {f"{name}/hist": self._wandb.Histogram(values) for name, values in histogram_values(row)}
+        # Committed: wandb would hold it back until the next one, and then over the summary of the best epoch.
+        self.run.log({**dict(flat_values(row)), **histograms}, step=step, commit=True)
 
 
-def make_wandb_logger_factory(**options: Any) -> Callable[[int], WandbSeedLogger]:
-    """Give a ``logger_factory`` for ``fit_multi_seed``; `options` are those of :class:`WandbSeedLogger`.
-
-    Examples
-    --------
-    >>> from deepSTRF.training.loggers import make_wandb_logger_factory
-    >>> logger_factory = make_wandb_logger_factory(project="ferret-a1", group="linear-ns1")
-    """
-    return functools.partial(WandbSeedLogger, **options)
+make_wandb_logger_factory = WandbSeedLogger.factory
