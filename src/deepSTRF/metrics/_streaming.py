@@ -43,17 +43,17 @@ class _Layout(NamedTuple):
 
 
 def _equal_shapes(states: Sequence[Tensor]) -> list[Tensor]:
-    """States of one shape, to be stacked: without those that saw nothing, with zeros for repeats that one lacks."""
-    held = [state for state in states if state.shape[1] > 0] or list(states[:1])
-    neurons = sorted({state.shape[1] for state in held})
+    """Make states stackable: leave out those without any neuron, and pad missing repeats with zeros."""
+    filled = [state for state in states if state.shape[1] > 0] or list(states[:1])
+    neurons = sorted({state.shape[1] for state in filled})
     if len(neurons) > 1:
         raise ValueError(
             f"states to be merged must be of the same neurons, got states of N = {' and '.join(map(str, neurons))}"
         )
-    if held[0].ndim == 2:
-        return held
-    repeats = max(state.shape[-1] for state in held)
-    return [pad(state, (0, repeats - state.shape[-1]) * 2) for state in held]
+    if filled[0].ndim == 2:
+        return filled
+    repeats = max(state.shape[-1] for state in filled)
+    return [pad(state, (0, repeats - state.shape[-1]) * 2) for state in filled]
 
 
 def _state_name(part: Part) -> str:

@@ -189,17 +189,12 @@ def fve(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "m
     Parameters
     ----------
     pred, gt, mask, reduction
-        As in :func:`corrcoef`.
+        As in :func:`corrcoef`, with the same errors.
 
     Returns
     -------
     Tensor
         ``(N,)`` or a scalar. A neuron with fewer than two valid bins or a constant response is NaN.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in :func:`corrcoef`.
 
     Examples
     --------
@@ -296,17 +291,12 @@ def noise_ceiling(
     responses : Tensor
         ``(B, N, R, T)`` single repeats, NaN where missing.
     mask, reduction, signal_power
-        As in :func:`normalized_corrcoef` with ``method='schoppe'``.
+        As in :func:`normalized_corrcoef` with ``method='schoppe'``, with the same errors.
 
     Returns
     -------
     Tensor
         ``(N,)`` or a scalar. NaN for a neuron with single trials only: its ceiling is unknown.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in :func:`normalized_corrcoef`.
 
     Examples
     --------

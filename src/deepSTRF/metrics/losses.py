@@ -1,4 +1,4 @@
-"""Training losses: differentiable, blind to missing data, one number per neuron before the reduction.
+"""Training losses: differentiable, unaffected by missing data, one number per neuron before the reduction.
 
 Missing positions are replaced before the formula, not multiplied by zero after it: an ``exp`` that overflows or a NaN
 there would otherwise reach the gradient as ``0 × inf``.
@@ -122,15 +122,13 @@ def poisson_loss(
     Returns
     -------
     Tensor
-        ``(N,)`` or a scalar; a neuron without a valid bin is NaN, has zero gradient and does not enter the reduction.
+        As :func:`mse_loss`.
 
     Raises
     ------
-    ValueError
-        For an unknown reduction, shapes or devices that do not fit, ``eps`` that is not positive, or negative values
-        if ``validate_input``.
-    TypeError
-        For arguments that are not tensors of real numbers, or a mask that is not bool.
+    ValueError, TypeError
+        As in :func:`mse_loss`. Also ValueError for ``eps`` that is not positive, or negative values if
+        ``validate_input``.
 
     Examples
     --------

@@ -114,17 +114,12 @@ def noise_power(responses: Responses, mask: Mask | None = None, reduction: str =
     Parameters
     ----------
     responses, mask, reduction
-        As in :func:`signal_power`.
+        As in :func:`signal_power`, with the same errors.
 
     Returns
     -------
     Tensor
         ``(N,)`` or a scalar; 0 for identical repeats, NaN where :func:`signal_power` is.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in :func:`signal_power`.
 
     Examples
     --------
@@ -141,18 +136,13 @@ def snr(responses: Responses, mask: Mask | None = None, reduction: str = "mean")
     Parameters
     ----------
     responses, mask, reduction
-        As in :func:`signal_power`.
+        As in :func:`signal_power`, with the same errors.
 
     Returns
     -------
     Tensor
         ``(N,)`` or a scalar. ``+inf`` where the noise power is not positive and the signal power is; NaN for a constant
         response and for a neuron without repeats.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in :func:`signal_power`.
 
     Examples
     --------

@@ -109,16 +109,9 @@ class NormalizedCorrcoef(StreamingMetric):
     Parameters
     ----------
     method, signal_power, ccmax_iters
-        As in :func:`~deepSTRF.metrics.normalized_corrcoef`.
+        As in :func:`~deepSTRF.metrics.normalized_corrcoef`, with the same errors.
     reduction, **torchmetrics
         As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        For an unknown method, signal power, reduction or option.
-    TypeError
-        For ``ccmax_iters`` that is not an integer.
 
     Examples
     --------
@@ -159,14 +152,9 @@ class NoiseCeiling(StreamingMetric):
     Parameters
     ----------
     signal_power : {'per_stimulus', 'concatenated'}
-        As in :func:`~deepSTRF.metrics.normalized_corrcoef`.
+        As in :func:`~deepSTRF.metrics.normalized_corrcoef`, with the same errors.
     reduction, **torchmetrics
         As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        For an unknown signal power, reduction or option.
 
     Examples
     --------
@@ -209,9 +197,7 @@ class NoisePower(FixedMetric):
 
     .. math:: NP = TP - SP
 
-    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power.
-
-    Shapes, parameters, errors and state as :class:`SignalPower`.
+    Symbols, shapes, parameters, errors and state as :class:`SignalPower`.
 
     Examples
     --------
@@ -230,9 +216,7 @@ class SNR(FixedMetric):
 
     .. math:: SNR = \frac{SP}{TP - SP}
 
-    with :math:`TP` the mean variance of single repeats and :math:`SP` the signal power.
-
-    Shapes, parameters, errors and state as :class:`SignalPower`.
+    Symbols, shapes, parameters, errors and state as :class:`SignalPower`.
 
     Examples
     --------
@@ -279,14 +263,9 @@ class PoissonLoss(StreamingMetric):
     Parameters
     ----------
     log_input, eps
-        As in :func:`~deepSTRF.metrics.poisson_loss`.
+        As in :func:`~deepSTRF.metrics.poisson_loss`, with the same errors.
     reduction, **torchmetrics
         As in :class:`Corrcoef`.
-
-    Raises
-    ------
-    ValueError
-        For ``eps`` that is not positive, or an unknown reduction or option.
 
     Examples
     --------

@@ -55,7 +55,7 @@ def check_metric(
     Raises
     ------
     ContractError
-        Names the first part of the contract that is broken, what was expected and what came.
+        If the metric breaks the contract; names the first broken rule, what was expected and what it got.
     ValueError
         If ``scale_free`` names anything else.
 
