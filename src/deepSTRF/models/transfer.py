@@ -34,7 +34,8 @@ def transfer(model: M, out_neurons: int, *, freeze: bool = True, **arguments: An
         Number of neurons of the new population.
     freeze : bool
         Whether the copied core stays as it is while the readout trains, as after
-        :meth:`~deepSTRF.models.freezing.FreezableModel.freeze`. With ``new.unfreeze()`` all of it can train later (fine-tuning).
+        :meth:`~deepSTRF.models.freezing.FreezableModel.freeze`. With ``new.unfreeze()`` all of it can train later
+        (fine-tuning).
     **arguments
         Arguments of the constructor that shall differ, for instance ``output_activation``.
 
