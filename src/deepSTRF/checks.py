@@ -25,6 +25,7 @@ __all__ = [
     "check_list",
     "check_module",
     "check_number",
+    "check_pair",
     "check_positive",
     "describe_type",
     "unknown_name",
@@ -69,6 +70,36 @@ def check_integer(name: str, value: Any, least: int | None = 1) -> int:
     if least is not None and number < least:
         raise ValueError(f"{name} must be {'a positive integer' if least == 1 else f'at least {least}'}, got {number}")
     return number
+
+
+def check_pair(name: str, values: Any, of: str) -> tuple[int, int]:
+    """Return `values` as two positive ints.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    values : object
+        A list, tuple or array.
+    of : str
+        What the two are, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list of integers.
+    ValueError
+        If it has another length, or one of them is not positive.
+
+    Examples
+    --------
+    >>> check_pair("kernel_size", [3, 9], "bands and bins")
+    (3, 9)
+    """
+    pair = tuple(check_list(name, values, f"two integers ({of})"))
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be two integers ({of}), got {values!r}")
+    return check_integer(f"{name}[0]", pair[0]), check_integer(f"{name}[1]", pair[1])
 
 
 def check_number(name: str, value: Any) -> Any:

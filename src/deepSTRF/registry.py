@@ -383,20 +383,7 @@ def get_dataset_card(name: str) -> DatasetCard:
 
 
 def get_model(name: str) -> Any:
-    """Return the model class registered as `name`.
-
-    Parameters
-    ----------
-    name : str
-        A key of :func:`model_cards`, or ``path/to/mymodel.py:MyModel``.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none; the message lists the names.
-    FileNotFoundError, ImportError, ValueError
-        If there is no such file, it cannot be imported, or the name in it is not a model class.
-    """
+    """Return the model class registered as `name`, or ``path/to/mymodel.py:MyModel``; raises as :func:`get_dataset`."""
     return _models.find(name).cls
 
 

@@ -52,7 +52,14 @@ def test_the_mask_blocks_the_future_and_the_distant_past(window):
             assert mask[i, j] == (j > i or (window is not None and i - j >= window))
 
 
-@pytest.mark.parametrize(("arguments", "name"), [((0,), "L"), ((4, 0), "window"), ((4, 1.5), "window")])
-def test_the_mask_needs_whole_numbers(arguments, name):
-    with pytest.raises(ValueError, match=f"{name} must be a positive int"):
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0,), ValueError, "L must be a positive integer"),
+        ((4, 0), ValueError, "window must be a positive integer"),
+        ((4, 1.5), TypeError, "window must be an integer"),
+    ],
+)
+def test_the_mask_needs_whole_numbers(arguments, error, message):
+    with pytest.raises(error, match=message):
         build_causal_window_mask(*arguments)

@@ -5,12 +5,11 @@ import torch
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.video import SimulatedMovieDataset
-from deepSTRF.models.audio import ICNet, Linear, StateNet, Transformer
+from deepSTRF.models.audio import ICNet, Linear, Transformer
 from deepSTRF.models.from_recording import (
     build_model,
     place_neurons,
     shaped_model,
-    start_at_mean_response,
     stimulus_of,
 )
 from deepSTRF.models.video import ConvNet3D, VideoEncodingModel
@@ -42,14 +41,6 @@ def test_arguments_that_a_recording_does_not_give_are_named():
     ):
         shaped_model(Needy, Sounds, 100.0)
     assert shaped_model(Needy, Sounds, 100.0, depth=3).O == 3
-
-
-def test_readouts_start_at_the_mean_response():
-    responses = [[torch.rand(3, 50), None], [torch.rand(2, 30), torch.rand(2, 30)]]
-    sounds = AudioNeuralDataset.from_arrays([torch.rand(8, 50), torch.rand(8, 30)], responses, dt_ms=5.0)
-    bias = start_at_mean_response(StateNet(8, out_neurons=2), sounds).readout.fc.bias
-    pooled = torch.cat([responses[0][0].mean(0), responses[1][0].mean(0)]).mean()
-    torch.testing.assert_close(bias.detach(), torch.stack([pooled, responses[1][1].mean()]))
 
 
 def test_neurons_are_placed_where_they_look():

@@ -203,14 +203,14 @@ def test_fields_start_on_the_scale_of_a_convolution(name):
 
 
 @pytest.mark.parametrize(
-    ("make_one", "name"),
+    ("make_one", "error", "message"),
     [
-        (lambda: SeparableSTRF(0, 4, 1, 3), "F"),
-        (lambda: LowRankSTRF(5, 4, 1, 3, rank=0), "rank"),
-        (lambda: ParametricSTRF(5, 4, 1, 3, num_gaussians=1.5), "num_gaussians"),
-        (lambda: RaisedCosineSTRF(5, 4, 1, 3, n_basis=0), "n_basis"),
+        (lambda: SeparableSTRF(0, 4, 1, 3), ValueError, "F must be a positive integer"),
+        (lambda: LowRankSTRF(5, 4, 1, 3, rank=0), ValueError, "rank must be a positive integer"),
+        (lambda: ParametricSTRF(5, 4, 1, 3, num_gaussians=1.5), TypeError, "num_gaussians must be an integer"),
+        (lambda: RaisedCosineSTRF(5, 4, 1, 3, n_basis=0), ValueError, "n_basis must be a positive integer"),
     ],
 )
-def test_kernels_need_whole_numbers(make_one, name):
-    with pytest.raises(ValueError, match=f"{name} must be a positive int"):
+def test_kernels_need_whole_numbers(make_one, error, message):
+    with pytest.raises(error, match=message):
         make_one()

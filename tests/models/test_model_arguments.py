@@ -28,8 +28,10 @@ def test_sizes(make, argument, value):
 CONSTRUCTION_TABLE = [
     pytest.param(lambda: statenet(kernel_size=9), ValueError, "kernel_size=9 is more than the 8 bands", id="kernel"),
     pytest.param(lambda: statenet(rnn_type="Hyena"), NotImplementedError, "GRU, LSTM, RNN.*Mamba", id="rnn"),
-    pytest.param(lambda: statenet(rnn_type=["GRU"]), NotImplementedError, r"no rnn_type \['GRU'\]", id="rnn-list"),
-    pytest.param(lambda: statenet(connectivity=None), NotImplementedError, "'LC', 'FC' and 'CONV'", id="connectivity"),
+    pytest.param(lambda: statenet(rnn_type=["GRU"]), NotImplementedError, r"unknown rnn_type \['GRU'\]", id="rnn-list"),
+    pytest.param(
+        lambda: statenet(connectivity=None), NotImplementedError, "available: LC, FC, CONV", id="connectivity"
+    ),
     pytest.param(lambda: linear(output_activation=nn.ReLU), TypeError, "an instance.*got the class ReLU", id="class"),
     pytest.param(lambda: statenet(output_activation="relu"), TypeError, "activation must be .* got a str", id="string"),
     pytest.param(

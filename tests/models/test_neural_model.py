@@ -200,9 +200,9 @@ def test_state_dict_names_of_published_checkpoints():
 
 
 def test_unknown_parts_of_statenet_are_named():
-    with pytest.raises(NotImplementedError, match="rnn_type 'Elman'; there are GRU, LSTM, RNN"):
+    with pytest.raises(NotImplementedError, match="unknown rnn_type 'Elman'; available: GRU, LSTM, RNN"):
         StateNet(rnn_type="Elman")
-    with pytest.raises(NotImplementedError, match="connectivity 'SPARSE'; there are 'LC', 'FC' and 'CONV'"):
+    with pytest.raises(NotImplementedError, match="unknown connectivity 'SPARSE'; available: LC, FC, CONV"):
         StateNet(connectivity="SPARSE")
     with pytest.raises(ValueError, match="kernel_size=7 is more than the 5 bands"):
         StateNet(5)

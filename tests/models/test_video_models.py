@@ -101,16 +101,19 @@ def test_a_core_is_carried_over_to_another_population():
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spatial_resol", [5, (5,), (5, 6, 7), "56", None])
-def test_a_size_that_is_no_pair_is_refused(spatial_resol):
-    with pytest.raises(ValueError, match=r"pair \(H, W\)"):
+@pytest.mark.parametrize(
+    ("spatial_resol", "error"),
+    [(5, TypeError), ((5,), ValueError), ((5, 6, 7), ValueError), ("56", TypeError), (None, TypeError)],
+)
+def test_the_size_of_a_frame_is_two_integers(spatial_resol, error):
+    with pytest.raises(error, match="two integers"):
         VideoLinearNonlinear(spatial_resol)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: VideoLinearNonlinear((5, 0)), r"spatial_resol\[1\] \(W\) must be a positive int, got 0"),
+        (lambda: VideoLinearNonlinear((5, 0)), r"spatial_resol\[1\] must be a positive integer, got 0"),
         (lambda: VideoLinearNonlinear(SIZE, 0), r"temporal_window_size \(T\) must be a positive int"),
         (lambda: VideoLinearNonlinear(SIZE, 4, rank=0), "rank must be a positive int"),
         (lambda: VideoLinearNonlinear(SIZE, 4, rank=5), "rank is at most 4 with F=30"),
@@ -124,7 +127,7 @@ def test_a_size_that_is_no_pair_is_refused(spatial_resol):
         (lambda: ConvGRUNet(SIZE, hidden_channels=0), "hidden_channels must be a positive int"),
         (lambda: GaussianReadout(2, SIZE, 3, init_range=1.0), "init_range must be below 1"),
         (lambda: GaussianReadout(2, SIZE, 3, init_sigma=0.0), "init_sigma must be positive"),
-        (lambda: GaussianReadout(2, (5, 0), 3), "spatial_resol must be a positive int"),
+        (lambda: GaussianReadout(2, (5, 0), 3), r"spatial_resol\[1\] must be a positive integer"),
     ],
 )
 def test_bad_arguments_are_named(make, message):

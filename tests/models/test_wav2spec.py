@@ -171,10 +171,12 @@ def test_a_saved_model_has_its_front_end(name, tmp_path):
     assert torch.equal(again(noise(5)), model(noise(5)))
 
 
-@pytest.mark.parametrize("audio_fs", [0, -48000, float("nan"), "48 kHz"])
+@pytest.mark.parametrize(
+    ("audio_fs", "error"), [(0, ValueError), (-48000, ValueError), (float("nan"), ValueError), ("48 kHz", TypeError)]
+)
 @pytest.mark.parametrize("cls", [CausalMelSpectrogram, CausalGammatone, Gammatonegram, SincNet, CausalLEAF])
-def test_a_sampling_rate_is_positive(cls, audio_fs):
-    with pytest.raises(ValueError, match="audio_fs"):
+def test_a_sampling_rate_is_positive(cls, audio_fs, error):
+    with pytest.raises(error, match="audio_fs"):
         cls(audio_fs)
 
 
@@ -182,8 +184,8 @@ def test_a_sampling_rate_is_positive(cls, audio_fs):
     ("make", "message"),
     [
         (lambda: CausalMelSpectrogram(FS, win_ms=4.0), "win_ms must be at least hop_ms"),
-        (lambda: CausalMelSpectrogram(FS, magnitude="db"), "'amplitude', 'power', got 'db'"),
-        (lambda: CausalMelSpectrogram(FS, compression="ln"), "'log1p', 'none', got 'ln'"),
+        (lambda: CausalMelSpectrogram(FS, magnitude="db"), "'amplitude', 'power'; got 'db'"),
+        (lambda: CausalMelSpectrogram(FS, compression="ln"), "'log1p', 'none'; got 'ln'"),
         (lambda: CausalMelSpectrogram(FS, mel_scale="bark"), "mel_scale"),
         (lambda: CausalMelSpectrogram(FS, log_floor=0), "log_floor"),
         (lambda: CausalMelSpectrogram(FS, log_offset=-1), "log_offset"),
@@ -207,8 +209,8 @@ def test_a_sampling_rate_is_positive(cls, audio_fs):
         (lambda: Gammatonegram(FS, hop_ms=5.0, window_ms=5.5), "window_ms=5.5 is longer than hop_ms=5.0.*causality"),
         (lambda: Gammatonegram(FS, compression="cuberoot"), "compression"),
         (lambda: Gammatonegram(FS, f_min=5000.0), "f_min"),
-        (lambda: make_wav2spec("cochlea", FS, 5.0), "'cochlea'; there are: 'mel', 'gammatone'"),
-        (lambda: make_wav2spec(["mel"], FS, 5.0), "there is no front end"),
+        (lambda: make_wav2spec("cochlea", FS, 5.0), "'mel', 'gammatone', .*got 'cochlea'"),
+        (lambda: make_wav2spec(["mel"], FS, 5.0), "kind must be one of"),
     ],
 )
 def test_settings_out_of_range_are_named(make, message):

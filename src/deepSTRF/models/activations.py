@@ -15,7 +15,7 @@ from torch.nn import functional
 from deepSTRF.checks import check_integer
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
-__all__ = ["ParametricDoubleExponential", "ParametricSigmoid", "ParametricSoftplus"]
+__all__ = ["ParametricDoubleExponential", "ParametricSigmoid", "ParametricSoftplus", "softplus_by_default"]
 
 # The ranges in which gains and offsets start: raw values that pass through a softplus, and direct ones.
 _RAW_GAIN, _GAIN = (-0.43, 1.40), (0.5, 1.5)
@@ -225,3 +225,16 @@ class ParametricSoftplus(_PerNeuronActivation):
         self._check(x)
         beta = self.beta
         return functional.softplus(x * beta) / beta + self.b
+
+
+def softplus_by_default(activation: nn.Module | None, out_neurons: int) -> nn.Module:
+    """Return `activation`, or a :class:`ParametricSoftplus` for `out_neurons` if it is None.
+
+    Examples
+    --------
+    >>> softplus_by_default(None, 5)
+    ParametricSoftplus(5, non_negative_output=True)
+    """
+    if activation is None:
+        return ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+    return activation

@@ -8,8 +8,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_fraction, check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.checks import check_fraction, check_integer, check_pair
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.from_recording import REGULARISED, shaped_model
@@ -44,22 +44,18 @@ class ConvNet2D(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
     kernel_size : (int, int)
         Extent Kf, Kt of every convolution, in bands and bins.
     c_hidden : int
         Number of channels C.
     n_hidden : int
         Number of units of the fully connected hidden layer.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     dropout : float
         Probability with which a feature is silenced in training, per feature and bin.
+    n_frequency_bands, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     Attributes
     ----------
@@ -98,9 +94,7 @@ class ConvNet2D(AudioEncodingModel):
         wav2spec: nn.Module | None = None,
         dropout: float = 0.0,
     ) -> None:
-        if not isinstance(kernel_size, Sequence) or len(kernel_size) != 2:
-            raise ValueError(f"kernel_size must be two ints, bands and bins, got {kernel_size!r}")
-        K_f, K_t = (check_integer("kernel_size", size) for size in kernel_size)
+        K_f, K_t = check_pair("kernel_size", kernel_size, "bands and bins")
         super().__init__(n_frequency_bands, N_CONVOLUTIONS * (K_t - 1) + 1, out_neurons, prefiltering, wav2spec)
         n_bands = self.F - N_CONVOLUTIONS * (K_f - 1)
         if n_bands < 1:
@@ -123,7 +117,7 @@ class ConvNet2D(AudioEncodingModel):
             c_hidden * n_bands,
             self.O,
             hidden=check_integer("n_hidden", n_hidden),
-            activation=ParametricSoftplus(self.O) if output_activation is None else output_activation,
+            activation=softplus_by_default(output_activation, self.O),
         )
 
     def _step_features(

@@ -21,8 +21,7 @@ __all__ = ["DNet"]
 
 def _build(train: Any, val: Any, window_ms: float) -> DNet:
     activation = ParametricSoftplus(train.N_neurons)
-    model = shaped_model(DNet, train, window_ms, n_hidden=50, output_activation=activation)
-    return model
+    return shaped_model(DNet, train, window_ms, n_hidden=50, output_activation=activation)
 
 
 @register_model(
@@ -42,8 +41,6 @@ class DNet(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
     temporal_window_size : int
         Window T in bins of the receptive fields; the units remember longer.
     n_hidden : int
@@ -53,16 +50,14 @@ class DNet(AudioEncodingModel):
     decay_input : bool
         Scale the integral so that a constant stays constant, see
         :class:`~deepSTRF.models.layers.LearnableExponentialDecay`.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; the identity by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     kernel : torch.nn.Module, optional
         Receptive fields of the hidden units, see :class:`~deepSTRF.models.layers.CausalSTRFConv`.
     dropout : float
         Probability with which a hidden unit is silenced in training, per unit and bin.
+    n_frequency_bands, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     References
     ----------

@@ -28,18 +28,12 @@ class Linear(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
-    temporal_window_size : int
-        Window T in bins.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; the identity by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     kernel : torch.nn.Module, optional
         See :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+    n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     References
     ----------

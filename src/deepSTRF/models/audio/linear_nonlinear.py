@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer, describe_type
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.checks import describe_type
+from deepSTRF.models.activations import ParametricSoftplus, softplus_by_default
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.audio.ridge import fit_ridge
 from deepSTRF.models.from_recording import as_batches, shaped_model
@@ -55,18 +55,10 @@ class LinearNonlinear(Linear):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
-    temporal_window_size : int
-        Window T in bins.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``.
-    prefiltering : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
-    kernel : torch.nn.Module, optional
-        See :class:`~deepSTRF.models.layers.CausalSTRFConv`.
+    n_frequency_bands, temporal_window_size, out_neurons, prefiltering, kernel
+        See :class:`Linear`.
 
     References
     ----------
@@ -90,8 +82,7 @@ class LinearNonlinear(Linear):
         prefiltering: nn.Module | None = None,
         kernel: nn.Module | None = None,
     ) -> None:
-        if output_activation is None:
-            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+        output_activation = softplus_by_default(output_activation, out_neurons)
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)
 
 

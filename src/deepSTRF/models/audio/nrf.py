@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_fraction, check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.from_recording import REGULARISED, shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
@@ -19,8 +19,7 @@ __all__ = ["NetworkReceptiveField"]
 
 
 def _build(train: Any, val: Any, window_ms: float) -> NetworkReceptiveField:
-    model = shaped_model(NetworkReceptiveField, train, window_ms, n_hidden=50)
-    return model
+    return shaped_model(NetworkReceptiveField, train, window_ms, n_hidden=50)
 
 
 @register_model(
@@ -39,22 +38,16 @@ class NetworkReceptiveField(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
-    temporal_window_size : int
-        Window T in bins.
     n_hidden : int
         Number of hidden units H.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     kernel : torch.nn.Module, optional
         Receptive fields of the hidden units, see :class:`~deepSTRF.models.layers.CausalSTRFConv`.
     dropout : float
         Probability with which a hidden unit is silenced in training, per unit and bin.
+    n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     References
     ----------
@@ -95,7 +88,7 @@ class NetworkReceptiveField(AudioEncodingModel):
         self.readout: LinearReadout = LinearReadout(
             n_hidden,
             self.O,
-            activation=ParametricSoftplus(self.O) if output_activation is None else output_activation,
+            activation=softplus_by_default(output_activation, self.O),
         )
 
     def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:

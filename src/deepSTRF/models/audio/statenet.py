@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_fraction, check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.from_recording import shaped_model
@@ -41,8 +41,7 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 
 def _recipe(rnn_type: str, epochs: int = 50, patience: int = 10, lr: float = 3e-3) -> Recipe:
     def build(train: Any, val: Any, window_ms: float) -> StateNet:
-        model = shaped_model(StateNet, train, window_ms, temporal_window_size=1, rnn_type=rnn_type)
-        return model
+        return shaped_model(StateNet, train, window_ms, temporal_window_size=1, rnn_type=rnn_type)
 
     return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
 
@@ -65,8 +64,6 @@ class StateNet(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
     temporal_window_size : int
         Only kept as attribute ``T``, the default length of :meth:`STRF_gradmap`: the encoder sees one bin.
     kernel_size, stride : int
@@ -81,14 +78,12 @@ class StateNet(AudioEncodingModel):
         past (:class:`~deepSTRF.models.layers.lmu.LMU`), or a state space layer
         (:class:`~deepSTRF.models.layers.mamba.Mamba`, :class:`~deepSTRF.models.layers.s4.S4`,
         :class:`~deepSTRF.models.layers.s4.S4D`).
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     dropout : float
         Dropout of what the recurrent layer gives to the readout.
+    n_frequency_bands, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     Raises
     ------
@@ -129,7 +124,7 @@ class StateNet(AudioEncodingModel):
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         if rnn_type not in list(_RECURRENT):  # a list, for values that cannot be hashed
-            raise NotImplementedError(f"there is no rnn_type {rnn_type!r}; there are {', '.join(_RECURRENT)}")
+            raise NotImplementedError(f"unknown rnn_type {rnn_type!r}; available: {', '.join(_RECURRENT)}")
         kernel_size, stride = check_integer("kernel_size", kernel_size), check_integer("stride", stride)
         hidden_channels = check_integer("hidden_channels", hidden_channels)
         if kernel_size > self.F:
@@ -143,7 +138,7 @@ class StateNet(AudioEncodingModel):
         elif connectivity == "CONV":
             encoder = nn.Conv1d(self.C_in, hidden_channels, kernel_size, stride=stride)
         else:
-            raise NotImplementedError(f"there is no connectivity {connectivity!r}; there are 'LC', 'FC' and 'CONV'")
+            raise NotImplementedError(f"unknown connectivity {connectivity!r}; available: LC, FC, CONV")
         self.encoder_layers = nn.Sequential(encoder, CausalLayerNorm(hidden_channels, dim=1), nn.Sigmoid())
         self.hidden_size = hidden_channels * n_positions
         self.rnn = _RECURRENT[rnn_type](self.hidden_size)
@@ -151,7 +146,7 @@ class StateNet(AudioEncodingModel):
         self.readout: LinearReadout = LinearReadout(
             self.hidden_size,
             self.O,
-            activation=ParametricSoftplus(self.O) if output_activation is None else output_activation,
+            activation=softplus_by_default(output_activation, self.O),
         )
 
     def _features(self, filtered: Float[Tensor, "B C_in F T"]) -> Float[Tensor, "B H T"]:

@@ -53,8 +53,6 @@ class Transformer(AudioEncodingModel):
 
     Parameters
     ----------
-    n_frequency_bands : int
-        Bands F.
     freq_patch_size : int, optional
         Bands K_F of a patch, divides F; all bands by default.
     time_patch_size : int
@@ -69,16 +67,14 @@ class Transformer(AudioEncodingModel):
         Attention heads.
     n_layers : int
         Layers.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; the identity by default.
-    prefiltering, wav2spec : torch.nn.Module, optional
-        See :class:`AudioEncodingModel`.
     dropout : float
         Dropout in the layers.
     norm_first : bool
         Normalise in front of attention and hidden layer instead of behind.
+    n_frequency_bands, out_neurons, prefiltering, wav2spec
+        See :class:`AudioEncodingModel`.
 
     Attributes
     ----------

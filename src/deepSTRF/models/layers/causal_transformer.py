@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -152,7 +154,7 @@ class CausalTransformerEncoder(nn.Module):
     ----------
     n_layers : int
         Number of layers.
-    d_model, nhead, context_window, dim_feedforward, dropout, norm_first
+    d_model, nhead, context_window, norm_first, **options
         See :class:`CausalTransformerLayer`. Each layer looks back by the window from where the one before it did. With
         `norm_first`, what comes out of the last one is normalised once more.
 
@@ -169,13 +171,13 @@ class CausalTransformerEncoder(nn.Module):
         d_model: int,
         nhead: int = 1,
         context_window: int | None = None,
-        dim_feedforward: int | None = None,
-        dropout: float = 0.1,
+        *,
         norm_first: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            CausalTransformerLayer(d_model, nhead, context_window, dim_feedforward, dropout, norm_first)
+            CausalTransformerLayer(d_model, nhead, context_window, norm_first=norm_first, **options)
             for _ in range(check_integer("n_layers", n_layers))
         )
         # Normalised in front, what the layers add up to has no scale of its own.

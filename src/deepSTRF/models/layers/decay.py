@@ -82,8 +82,7 @@ class LearnableExponentialDecay(nn.Module):
 
     References
     ----------
-    Rahman, Willmore, King & Harper (2019), A dynamic network model of temporal receptive fields in primary auditory
-    cortex, https://doi.org/10.1371/journal.pcbi.1006618
+    Rahman et al. (2019), see :class:`~deepSTRF.models.audio.DNet`
 
     Examples
     --------

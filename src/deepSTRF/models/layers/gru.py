@@ -9,10 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from deepSTRF.models.layers.recurrence import OneNodeRecurrence
+
 __all__ = ["GRU"]
 
 
-class GRU(nn.GRU):
+class GRU(OneNodeRecurrence, nn.GRU):  # type: ignore[misc]
     r"""``torch.nn.GRU`` with one layer, with the gradient through time written out for the CPU.
 
     The equations [1]_, the parameters, their names and their initialisation are those of :class:`torch.nn.GRU`:
@@ -23,15 +25,9 @@ class GRU(nn.GRU):
         n_t &= \tanh(W_{in} x_t + b_{in} + r_t (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z_t) n_t + z_t h_{t-1}
 
-    Where gradients are recorded on the CPU, torch builds a graph of about ten nodes for every time bin. Here the whole
-    sequence is one node, with six operations per bin on the way forward and three on the way back; everything that does
-    not depend on the recursion is computed for all bins at once. Without gradients, under autocast, and on a GPU,
-    torch's own kernels run. The gradient cannot be differentiated again.
-
-    Parameters
-    ----------
-    input_size, hidden_size : int
-        Number of input features and of units H.
+    The node of :class:`~deepSTRF.models.layers.recurrence.OneNodeRecurrence` takes six operations per bin on the way
+    forward and three on the way back; everything that does not depend on the recursion is computed for all bins at
+    once.
 
     References
     ----------
@@ -42,31 +38,13 @@ class GRU(nn.GRU):
     --------
     >>> import torch
     >>> layer = GRU(input_size=3, hidden_size=4)
-    >>> output, last = layer(torch.randn(2, 50, 3))
-    >>> output.shape, last.shape
-    (torch.Size([2, 50, 4]), torch.Size([1, 2, 4]))
+    >>> layer(torch.randn(2, 50, 3))[0].shape
+    torch.Size([2, 50, 4])
     """
 
-    weight_ih_l0: Tensor
-    weight_hh_l0: Tensor
-    bias_ih_l0: Tensor
-    bias_hh_l0: Tensor
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, batch_first=True)
-
-    def forward(  # type: ignore[override]
-        self, input: Float[Tensor, "B T features"], hx: Float[Tensor, "1 B H"] | None = None
-    ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "1 B H"]]:
-        """Run the layer from the state `hx`, zero by default; return all states and the last one."""
-        # torch's layer knows what to do with the reduced precision of autocast.
-        if input.device.type != "cpu" or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-            return super().forward(input, hx)
-        start = input.new_zeros(input.shape[0], self.hidden_size) if hx is None else hx[0]
-        drive = nn.functional.linear(input.transpose(0, 1), self.weight_ih_l0, self.bias_ih_l0)
-        states = _Recurrence.apply(drive, start, self.weight_hh_l0, self.bias_hh_l0)
-        # A copy, so that the state does not hold on to a chunk of any length.
-        return states.transpose(0, 1), states[-1:].clone()
+    def _states(self, input: Float[Tensor, "T B features"], start: Float[Tensor, "B H"]) -> Float[Tensor, "T B H"]:
+        drive = nn.functional.linear(input, self.weight_ih_l0, self.bias_ih_l0)
+        return _Recurrence.apply(drive, start, self.weight_hh_l0, self.bias_hh_l0)
 
 
 class _Recurrence(torch.autograd.Function):

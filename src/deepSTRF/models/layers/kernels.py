@@ -110,12 +110,10 @@ class LowRankSTRF(_Kernel):
 
     Parameters
     ----------
-    F, T, C_in, C_out : int
-        Bands, window in bins, input channels and receptive fields.
+    F, T, C_in, C_out, bias
+        See :class:`SeparableSTRF`.
     rank : int
         Number of separable parts R of every field and channel, at most the smaller of F and T.
-    bias : bool
-        One offset per receptive field.
 
     Attributes
     ----------
@@ -174,12 +172,10 @@ class ParametricSTRF(_Kernel):
 
     Parameters
     ----------
-    F, T, C_in, C_out : int
-        Bands, window in bins, input channels and receptive fields.
+    F, T, C_in, C_out, bias
+        See :class:`SeparableSTRF`.
     num_gaussians : int
         Number of Gaussians G of every field and channel.
-    bias : bool
-        One offset per receptive field.
 
     Attributes
     ----------
@@ -242,14 +238,12 @@ class RaisedCosineSTRF(_Kernel):
 
     Parameters
     ----------
-    F, T, C_in, C_out : int
-        Bands, window in bins, input channels and receptive fields.
+    F, T, C_in, C_out, bias
+        See :class:`SeparableSTRF`.
     n_basis : int
         Number of bumps n.
     offset : float
         c, in bins: the larger, the more alike are the widths.
-    bias : bool
-        One offset per receptive field.
 
     Attributes
     ----------

@@ -41,8 +41,7 @@ def legendre_delay(order: int, theta: float) -> tuple[Float[Tensor, "d d"], Floa
 
     References
     ----------
-    Voelker, Kajić & Eliasmith (2019), Legendre memory units: continuous-time representation in recurrent neural
-    networks, Advances in Neural Information Processing Systems 32
+    Voelker, Kajić & Eliasmith (2019), see :class:`LMU`
 
     Examples
     --------

@@ -6,10 +6,47 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["linear_recurrence", "tanh_recurrence"]
+__all__ = ["OneNodeRecurrence", "linear_recurrence", "tanh_recurrence"]
+
+
+class OneNodeRecurrence(nn.RNNBase):
+    """Base of torch's recurrent layers with the gradient through time written out for the CPU.
+
+    Where gradients are recorded on the CPU, torch builds a graph of about ten nodes for every time bin. Here the whole
+    sequence is one node; a subclass computes the states in ``_states``. Without gradients, under autocast, and on a
+    GPU, torch's own kernels run. The gradient cannot be differentiated again.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Number of input features and of units H.
+    """
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, batch_first=True)  # type: ignore[arg-type, call-arg]
+
+    def forward(
+        self, input: Float[Tensor, "B T features"], hx: Float[Tensor, "1 B H"] | None = None
+    ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "1 B H"]]:
+        """Run the layer from the state `hx`, zero by default; return all states and the last one."""
+        # torch's layer knows what to do with the reduced precision of autocast.
+        if input.device.type != "cpu" or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return super().forward(input, hx)
+        start = input.new_zeros(input.shape[0], self.hidden_size) if hx is None else hx[0]
+        states = self._states(input.transpose(0, 1), start)
+        # A copy, so that the state does not hold on to a chunk of any length.
+        return states.transpose(0, 1), states[-1:].clone()
+
+    def _states(self, input: Float[Tensor, "T B features"], start: Float[Tensor, "B H"]) -> Float[Tensor, "T B H"]:
+        raise NotImplementedError
 
 
 def linear_recurrence(

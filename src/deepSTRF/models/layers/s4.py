@@ -166,15 +166,8 @@ class S4(_StateSpace):
 
     Parameters
     ----------
-    d_model : int
-        Number of features H.
-    d_state : int
-        Size of the state per feature.
-
-    Raises
-    ------
-    ValueError
-        If `d_model` or `d_state` is not a positive int, or `d_state` is odd.
+    d_model, d_state : int
+        Number of features H, and size of the state per feature: see :class:`S4D`.
 
     References
     ----------
@@ -187,10 +180,8 @@ class S4(_StateSpace):
     Examples
     --------
     >>> import torch
-    >>> layer = S4(d_model=70)
-    >>> output, state = layer(torch.randn(2, 50, 70))
-    >>> output.shape, state.shape
-    (torch.Size([2, 50, 70]), torch.Size([2, 70, 64]))
+    >>> S4(d_model=70)(torch.randn(2, 50, 70))[0].shape
+    torch.Size([2, 50, 70])
     """
 
     def __init__(self, d_model: int, d_state: int = 64) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model
 from deepSTRF.models.video.convolution import Conv3dCore, odd_int
@@ -49,21 +49,17 @@ class ConvGRUNet(VideoEncodingModel):
 
     Parameters
     ----------
-    spatial_resol : (int, int)
-        Height H and width W of a frame in pixels.
     temporal_window_size : int
         Bins that the convolution in front of the recurrent layer looks at; also attribute ``T``, the default length of
         :meth:`STRF_gradmap`.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
     encoder_channels, hidden_channels : int
         Channels of the convolution, and of the recurrent layer.
     spatial_kernel, recurrent_kernel : int
         Pixels that the convolution and the recurrent layer look at; odd.
-    in_channels : int
-        Channels of the movie.
+    spatial_resol, out_neurons, in_channels
+        See :class:`VideoEncodingModel`.
 
     Raises
     ------
@@ -97,8 +93,7 @@ class ConvGRUNet(VideoEncodingModel):
         recurrent_kernel: int = 3,
         in_channels: int = 1,
     ) -> None:
-        if output_activation is None:
-            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+        output_activation = softplus_by_default(output_activation, out_neurons)
         super().__init__(spatial_resol, temporal_window_size, out_neurons, output_activation, in_channels)
         self.encoder = Conv3dCore(self.C_in, [encoder_channels], [spatial_kernel], [self.T])
         self.rnn = ConvGRU(encoder_channels, hidden_channels, recurrent_kernel)

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from deepSTRF.checks import check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model, window_bins
 from deepSTRF.models.video.convolution import Conv3dCore
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
@@ -46,8 +45,6 @@ class ConvNet3D(VideoEncodingModel):
 
     Parameters
     ----------
-    spatial_resol : (int, int)
-        Height H and width W of a frame in pixels.
     channels : sequence of int
         Channels of every layer.
     spatial_kernels, temporal_kernels : sequence of int
@@ -55,12 +52,10 @@ class ConvNet3D(VideoEncodingModel):
         1 + Σ (temporal kernel − 1) bins.
     factorised : bool
         Each layer is a convolution over space and then one over time, which has fewer weights.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.
-    in_channels : int
-        Channels of the movie.
+    spatial_resol, out_neurons, in_channels
+        See :class:`VideoEncodingModel`.
 
     Raises
     ------
@@ -99,8 +94,7 @@ class ConvNet3D(VideoEncodingModel):
         output_activation: nn.Module | None = None,
         in_channels: int = 1,
     ) -> None:
-        if output_activation is None:
-            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+        output_activation = softplus_by_default(output_activation, out_neurons)
         core = Conv3dCore(in_channels, channels, spatial_kernels, temporal_kernels, factorised)
         super().__init__(spatial_resol, core.T, out_neurons, output_activation, in_channels)
         self.core = core

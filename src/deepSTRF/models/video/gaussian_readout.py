@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_integer, check_pair, check_positive
 from deepSTRF.models.readouts import Readout, checked_activation
 
 __all__ = ["GaussianReadout"]
@@ -94,7 +94,7 @@ class GaussianReadout(Readout):
         super().__init__()
         self.in_features = check_integer("in_features", in_features)
         n_neurons = check_integer("out_neurons", out_neurons)
-        self.H, self.W = (check_integer("spatial_resol", size) for size in spatial_resol)
+        self.H, self.W = check_pair("spatial_resol", spatial_resol, "height and width in pixels")
         if check_positive("init_range", init_range) >= 1:
             raise ValueError(f"init_range must be below 1, the centres of the outermost pixels; got {init_range}")
         check_positive("init_sigma", init_sigma)

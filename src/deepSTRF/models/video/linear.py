@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.checks import check_integer
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.from_recording import MOVIES, shaped_model
 from deepSTRF.models.layers import LowRankSTRF, RaisedCosineSTRF
@@ -47,12 +46,6 @@ class VideoLinearNonlinear(VideoEncodingModel):
 
     Parameters
     ----------
-    spatial_resol : (int, int)
-        Height H and width W of a frame in pixels.
-    temporal_window_size : int
-        Window T in bins.
-    out_neurons : int
-        Number of neurons N.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default, and
         ``torch.nn.Identity()`` makes the model linear.
@@ -63,6 +56,8 @@ class VideoLinearNonlinear(VideoEncodingModel):
         Number of bumps in time, see :class:`~deepSTRF.models.layers.RaisedCosineSTRF`; not together with `rank`.
     in_channels : int
         Channels C of the movie.
+    spatial_resol, temporal_window_size, out_neurons
+        See :class:`VideoEncodingModel`.
 
     Raises
     ------
@@ -97,8 +92,7 @@ class VideoLinearNonlinear(VideoEncodingModel):
         n_basis: int | None = None,
         in_channels: int = 1,
     ) -> None:
-        if output_activation is None:
-            output_activation = ParametricSoftplus(check_integer("out_neurons (O)", out_neurons))
+        output_activation = softplus_by_default(output_activation, out_neurons)
         super().__init__(spatial_resol, temporal_window_size, out_neurons, output_activation, in_channels)
         sizes = (self.H * self.W, self.T, self.C_in, self.O)
         kernel: nn.Module | None = None

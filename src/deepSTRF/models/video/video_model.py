@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from deepSTRF.checks import check_integer, check_module
+from deepSTRF.checks import check_integer, check_module, check_pair
 from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["VideoEncodingModel"]
@@ -70,10 +70,7 @@ class VideoEncodingModel(FrameModel):
         in_channels: int = 1,
     ) -> None:
         super().__init__(out_neurons=out_neurons)
-        if not isinstance(spatial_resol, Sequence) or isinstance(spatial_resol, str) or len(spatial_resol) != 2:
-            raise ValueError(f"spatial_resol must be a pair (H, W) in pixels, got {spatial_resol!r}")
-        self.H = check_integer("spatial_resol[0] (H)", spatial_resol[0])
-        self.W = check_integer("spatial_resol[1] (W)", spatial_resol[1])
+        self.H, self.W = check_pair("spatial_resol", spatial_resol, "height and width in pixels")
         self.T = check_integer("temporal_window_size (T)", temporal_window_size)
         self.C_in = check_integer("in_channels", in_channels)
         if output_activation is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from deepSTRF.checks import check_choice
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd
 from deepSTRF.models.wav2spec.gammatone import CausalGammatone
 from deepSTRF.models.wav2spec.gammatonegram import Gammatonegram
@@ -44,8 +45,6 @@ def make_wav2spec(kind: str, audio_fs: float, dt_ms: float, **kwargs: Any) -> Wa
     >>> make_wav2spec("mel", audio_fs=48000, dt_ms=5.0, n_mels=20).out_channels
     20
     """
-    if kind not in list(_KINDS):  # a list, for values that cannot be hashed
-        raise ValueError(f"there is no front end {kind!r}; there are: {', '.join(map(repr, _KINDS))}")
     # A class has parameters of its own, which the base does not know.
-    make: Any = _KINDS[kind]
+    make: Any = _KINDS[check_choice("kind", kind, _KINDS)]
     return make(audio_fs=audio_fs, hop_ms=dt_ms, **kwargs)

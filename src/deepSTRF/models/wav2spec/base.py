@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_integer, check_number, check_positive
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
-__all__ = ["WaveformFrontEnd", "checked_choice", "checked_range", "floored_log", "nth_root"]
+__all__ = ["WaveformFrontEnd", "compressed", "frequency_range", "nth_root"]
 
 
 class WaveformFrontEnd(Rebuildable, ABC):
@@ -41,6 +39,13 @@ class WaveformFrontEnd(Rebuildable, ABC):
         Samples per bin.
     audio_fs : float
         Sampling rate in Hz.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range; the message names it.
+    TypeError
+        If a setting has the wrong type.
     """
 
     def __init__(self, audio_fs: float, hop_ms: float, out_channels: int) -> None:
@@ -108,6 +113,16 @@ class WaveformFrontEnd(Rebuildable, ABC):
             raise ValueError(f"{name}={milliseconds} is less than one sample at audio_fs={self.audio_fs}")
         return samples
 
+    def _window_samples(self, name: str, milliseconds: float) -> int:
+        """Round the length of a window to samples, at least those of a bin."""
+        window = self._samples(name, milliseconds)
+        if window < self.hop:
+            hop_ms = 1000 * self.hop / float(self.audio_fs)
+            raise ValueError(
+                f"{name} must be at least hop_ms, or samples are never seen; got {milliseconds} and {hop_ms:g}"
+            )
+        return window
+
     def _check_waveform(self, waveform: object) -> None:
         if not isinstance(waveform, Tensor):
             raise TypeError(
@@ -135,19 +150,13 @@ class WaveformFrontEnd(Rebuildable, ABC):
             )
 
 
-def checked_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def checked_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
+def frequency_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
     """Return the lowest and the highest frequency in Hz, the latter at most half the sampling rate (None: that)."""
     nyquist = float(audio_fs) / 2
     high = nyquist if f_max is None else min(check_positive("f_max", f_max), nyquist)
-    if isinstance(f_min, bool) or not isinstance(f_min, numbers.Real) or not 0 <= float(f_min) < math.inf:
-        raise ValueError(f"f_min must be a frequency in Hz, zero or more, got {f_min!r}")
-    if float(f_min) >= high:
+    if check_number("f_min", f_min) < 0:
+        raise ValueError(f"f_min must be a frequency in Hz, zero or more, got {f_min}")
+    if f_min >= high:
         raise ValueError(
             f"f_min must be below f_max, and below half the sampling rate; got f_min={f_min}, f_max={f_max}, "
             f"audio_fs={audio_fs}"
@@ -155,9 +164,13 @@ def checked_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[f
     return float(f_min), high
 
 
-def floored_log(x: Tensor, floor: float) -> Tensor:
-    """``log(max(x, floor))``."""
-    return x.clamp(min=floor).log()
+def compressed(bands: Tensor, compression: str, floor: float) -> Tensor:
+    """Compress bands without negative values: 'log' (of `floor` at least), 'log1p', 'cubic' root, or 'none'."""
+    if compression == "log":
+        return bands.clamp(min=floor).log()
+    if compression == "log1p":
+        return bands.log1p()
+    return nth_root(bands, 3) if compression == "cubic" else bands
 
 
 def nth_root(x: Tensor, degree: int) -> Tensor:

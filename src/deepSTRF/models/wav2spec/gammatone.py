@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_choice, check_integer, check_positive
 from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import ERB_bandwidth, ERB_to_Hz, Hz_to_ERB
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range
 from deepSTRF.models.wav2spec.pcen import pcen
 
 __all__ = ["CausalGammatone"]
@@ -31,12 +31,8 @@ class CausalGammatone(WaveformFrontEnd):
 
     Parameters
     ----------
-    audio_fs : float
-        Sampling rate in Hz.
     n_filters : int
         Number of bands F.
-    hop_ms : float
-        Bin in ms.
     f_min, f_max : float
         Centres of the first and the last band in Hz; `f_max` is at most half the sampling rate, and is lowered to it.
     order : int
@@ -56,16 +52,8 @@ class CausalGammatone(WaveformFrontEnd):
         Smallest value that the logarithm sees.
     pcen_s, pcen_alpha, pcen_delta, pcen_r, pcen_eps : float
         Of :func:`deepSTRF.models.wav2spec.pcen.pcen`.
-
-    Attributes
-    ----------
-    out_channels, hop : int
-        Number of bands, samples per bin.
-
-    Raises
-    ------
-    ValueError
-        For a setting that is out of range; the message names it.
+    audio_fs, hop_ms
+        See :class:`~deepSTRF.models.wav2spec.base.WaveformFrontEnd`.
 
     References
     ----------
@@ -107,16 +95,17 @@ class CausalGammatone(WaveformFrontEnd):
         pcen_eps: float = 1e-6,
     ) -> None:
         super().__init__(audio_fs, hop_ms, n_filters)
-        checked_choice("rectify", rectify, ("halfwave", "full"))
-        checked_choice("compression", compression, ("log", "cuberoot", "pcen", "none"))
-        self.rectify, self.compression = rectify, compression
+        self.rectify = check_choice("rectify", rectify, ("halfwave", "full"))
+        self.compression = check_choice("compression", compression, ("log", "cuberoot", "pcen", "none"))
         self.log_floor = check_positive("log_floor", log_floor)
-        self.env_window = envelope_window(self, env_window_ms, hop_ms)
+        self.env_window = (
+            2 * self.hop if env_window_ms is None else self._window_samples("env_window_ms", env_window_ms)
+        )
         settings = {"pcen_alpha": pcen_alpha, "pcen_delta": pcen_delta, "pcen_r": pcen_r, "pcen_eps": pcen_eps}
         self._pcen = [check_positive(name, value) for name, value in settings.items()]
         if check_positive("pcen_s", pcen_s) > 1:
             raise ValueError(f"pcen_s must be at most 1, got {pcen_s}")
-        low, high = checked_range(f_min, f_max, audio_fs)
+        low, high = frequency_range(f_min, f_max, audio_fs)
         self._centres_hz = ERB_to_Hz(
             torch.linspace(Hz_to_ERB(low), Hz_to_ERB(high), self.out_channels, dtype=torch.float64)
         )
@@ -149,11 +138,8 @@ class CausalGammatone(WaveformFrontEnd):
             alpha, delta, root, eps = self._pcen
             bands, level = pcen(bands, self._pcen_rate, alpha, delta, root, eps, level)
             return bands, (samples, rectified, level)
-        if self.compression == "log":
-            bands = floored_log(bands, self.log_floor)
-        elif self.compression == "cuberoot":
-            bands = nth_root(bands, 3)
-        return bands, (samples, rectified, ())
+        compression = "cubic" if self.compression == "cuberoot" else self.compression
+        return compressed(bands, compression, self.log_floor), (samples, rectified, ())
 
 
 def gammatone_kernels(
@@ -166,13 +152,3 @@ def gammatone_kernels(
     kernels = (decay * t) ** (order - 1) * torch.exp(-decay * t) * torch.cos(2 * math.pi * centres_hz[:, None] * t)
     gain = torch.fft.rfft(kernels, max(4096, n_taps)).abs().amax(-1, keepdim=True)
     return kernels / gain
-
-
-def envelope_window(front_end: WaveformFrontEnd, env_window_ms: float | None, hop_ms: float) -> int:
-    """Length in samples of the window over which an envelope is averaged, two bins by default."""
-    window = 2 * front_end.hop if env_window_ms is None else front_end._samples("env_window_ms", env_window_ms)
-    if window < front_end.hop:
-        raise ValueError(
-            f"env_window_ms must be at least hop_ms, or samples are never seen; got {env_window_ms} and {hop_ms}"
-        )
-    return window

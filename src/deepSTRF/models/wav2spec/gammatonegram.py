@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from deepSTRF.checks import check_positive
+from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.scales import ERB_bandwidth
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range, nth_root
 
 __all__ = ["Gammatonegram"]
 
@@ -31,12 +31,10 @@ class Gammatonegram(WaveformFrontEnd):
 
     Parameters
     ----------
-    audio_fs : float
-        Sampling rate in Hz.
     n_filters : int
         Number of bands F.
-    hop_ms, window_ms : float
-        Bin and window in ms; the window is at most as long as the bin.
+    window_ms : float
+        Window in ms, at most as long as the bin.
     f_min, f_max : float
         Range of the centres in Hz, evenly spaced in ERB: the first is f_min, the last one step below f_max, which is at
         most half the sampling rate and is lowered to it.
@@ -44,16 +42,8 @@ class Gammatonegram(WaveformFrontEnd):
         ``log(1 + x)``, ``log(max(x, log_floor))``, or nothing.
     log_floor : float
         Smallest value that the logarithm sees.
-
-    Attributes
-    ----------
-    out_channels, hop : int
-        Number of bands, samples per bin.
-
-    Raises
-    ------
-    ValueError
-        For a setting that is out of range, for instance a window longer than the bin.
+    audio_fs, hop_ms
+        See :class:`~deepSTRF.models.wav2spec.base.WaveformFrontEnd`.
 
     Notes
     -----
@@ -99,10 +89,9 @@ class Gammatonegram(WaveformFrontEnd):
                 f"window_ms={window_ms} is longer than hop_ms={hop_ms}: the window starts with its bin and would look "
                 "into the next one, against causality"
             )
-        checked_choice("compression", compression, ("log1p", "log", "none"))
-        self.compression = compression
+        self.compression = check_choice("compression", compression, ("log1p", "log", "none"))
         self.log_floor = check_positive("log_floor", log_floor)
-        low, high = checked_range(f_min, f_max, audio_fs)
+        low, high = frequency_range(f_min, f_max, audio_fs)
         self._centres_hz = slaney_centres(low, high, self.out_channels)
         system = _state_space(self._centres_hz, float(audio_fs))
         for name, matrix in zip(_BUFFERS, _per_bin(*system, self.hop, self.window), strict=True):
@@ -129,11 +118,7 @@ class Gammatonegram(WaveformFrontEnd):
         forced = functional.conv1d(windows, self._impulse.unsqueeze(1))  # (B * t, F, window)
         y = forced.unflatten(0, (n_stims, n_bins)) + free.unflatten(1, (n_bins, n_stims)).permute(2, 1, 0, 3)
         bands = nth_root(y.square().mean(-1), 2).transpose(1, 2)
-        if self.compression == "log1p":
-            bands = bands.log1p()
-        elif self.compression == "log":
-            bands = floored_log(bands, self.log_floor)
-        return bands, last.transpose(0, 1).clone()
+        return compressed(bands, self.compression, self.log_floor), last.transpose(0, 1).clone()
 
 
 _BUFFERS = ("_impulse", "_drive", "_transition", "_free")

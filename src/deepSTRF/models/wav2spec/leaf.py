@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import ERB_bandwidth, Hz_to_mel, mel_to_Hz
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_range
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, frequency_range
 from deepSTRF.models.wav2spec.pcen import pcen
 
 __all__ = ["CausalLEAF"]
@@ -33,12 +33,8 @@ class CausalLEAF(WaveformFrontEnd):
 
     Parameters
     ----------
-    audio_fs : float
-        Sampling rate in Hz.
     n_filters : int
         Number of bands F.
-    hop_ms : float
-        Bin in ms.
     f_min, f_max : float
         The range of the filters in Hz before learning: centres are evenly spaced in mel within it, as those of a mel
         filterbank, and one ERB wide. `f_max` is at most half the sampling rate, and is lowered to it.
@@ -48,6 +44,8 @@ class CausalLEAF(WaveformFrontEnd):
         Length of the pooling; 4 `hop_ms` by default, and at least `hop_ms`.
     learn_filters, learn_pooling, learn_pcen : bool
         What is learned; the rest keeps its first values.
+    audio_fs, hop_ms
+        See :class:`~deepSTRF.models.wav2spec.base.WaveformFrontEnd`.
 
     Attributes
     ----------
@@ -57,13 +55,6 @@ class CausalLEAF(WaveformFrontEnd):
         Width of the pooling as a fraction of `pool_ms`, ``(F,)``; acts from half a sample on.
     alpha_, delta_, root_, rate_ : Parameter or buffer
         α, δ, r (before a softplus) and s (before a sigmoid) of the gain control, ``(F,)``; α and r act up to 1.
-    out_channels, hop : int
-        Number of bands, samples per bin.
-
-    Raises
-    ------
-    ValueError
-        For a setting that is out of range; the message names it.
 
     References
     ----------
@@ -101,10 +92,8 @@ class CausalLEAF(WaveformFrontEnd):
     ) -> None:
         super().__init__(audio_fs, hop_ms, n_filters)
         self.n_taps = self._samples("kernel_ms", kernel_ms)
-        self.pool = 4 * self.hop if pool_ms is None else self._samples("pool_ms", pool_ms)
-        if self.pool < self.hop:
-            raise ValueError(f"pool_ms must be at least hop_ms, or samples are never seen; got {pool_ms} and {hop_ms}")
-        low, high = checked_range(f_min, f_max, audio_fs)
+        self.pool = 4 * self.hop if pool_ms is None else self._window_samples("pool_ms", pool_ms)
+        low, high = frequency_range(f_min, f_max, audio_fs)
         mels = torch.linspace(Hz_to_mel(low), Hz_to_mel(high), self.out_channels + 2, dtype=torch.float64)[1:-1]
         centres = mel_to_Hz(mels)
         radians = 2 * math.pi / float(audio_fs)

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.checks import check_positive
+from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range, floored_log, nth_root
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range
 
 __all__ = ["CausalMelSpectrogram"]
 
@@ -27,12 +27,10 @@ class CausalMelSpectrogram(WaveformFrontEnd):
 
     Parameters
     ----------
-    audio_fs : float
-        Sampling rate in Hz.
     n_mels : int
         Number of bands F.
-    hop_ms, win_ms : float
-        Bin and window in ms; the window is at least as long as the bin.
+    win_ms : float
+        Window in ms, at least as long as the bin.
     f_min, f_max : float
         Lower edge of the first and upper edge of the last triangle in Hz; `f_max` is at most half the sampling rate,
         and is lowered to it.
@@ -46,16 +44,8 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         With it, 'log' is ``log(x + log_offset)``.
     mel_scale : {'htk', 'slaney'}
         ``2595 log10(1 + f / 700)``, or linear below and logarithmic above 1 kHz.
-
-    Attributes
-    ----------
-    out_channels, hop : int
-        Number of bands, samples per bin.
-
-    Raises
-    ------
-    ValueError
-        For a setting that is out of range; the message names it.
+    audio_fs, hop_ms
+        See :class:`~deepSTRF.models.wav2spec.base.WaveformFrontEnd`.
 
     References
     ----------
@@ -90,18 +80,15 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         mel_scale: str = "htk",
     ) -> None:
         super().__init__(audio_fs, hop_ms, n_mels)
-        self.win = self._samples("win_ms", win_ms)
-        if self.win < self.hop:
-            raise ValueError(f"win_ms must be at least hop_ms, or samples are never seen; got {win_ms} and {hop_ms}")
+        self.win = self._window_samples("win_ms", win_ms)
         if self.win < 3:  # a symmetric Hann window of two samples is zero
             raise ValueError(f"win_ms={win_ms} is less than three samples at audio_fs={audio_fs}")
-        checked_choice("magnitude", magnitude, ("amplitude", "power"))
-        checked_choice("compression", compression, ("log", "cubic", "log1p", "none"))
-        checked_choice("mel_scale", mel_scale, ("htk", "slaney"))
-        self.magnitude, self.compression = magnitude, compression
+        self.magnitude = check_choice("magnitude", magnitude, ("amplitude", "power"))
+        self.compression = check_choice("compression", compression, ("log", "cubic", "log1p", "none"))
+        check_choice("mel_scale", mel_scale, ("htk", "slaney"))
         self.log_floor = check_positive("log_floor", log_floor)
         self.log_offset = None if log_offset is None else check_positive("log_offset", log_offset)
-        low, high = checked_range(f_min, f_max, audio_fs)
+        low, high = frequency_range(f_min, f_max, audio_fs)
         self._corners_hz = _mel_corners(self.out_channels, low, high, mel_scale)
         spectrum_hz = np.arange(self.win // 2 + 1) * (float(audio_fs) / self.win)
         self.register_buffer("_window", torch.hann_window(self.win, periodic=False))
@@ -120,16 +107,9 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         power = self.magnitude == "power"
         magnitude = spectrum.real.square() + spectrum.imag.square() if power else spectrum.abs()
         bands = (magnitude @ self._mel_fb).transpose(1, 2)
-        return self._compressed(bands), state
-
-    def _compressed(self, bands: Tensor) -> Tensor:
-        if self.compression == "log":
-            if self.log_offset is None:
-                return floored_log(bands, self.log_floor)
-            return (bands + self.log_offset).log()
-        if self.compression == "cubic":
-            return nth_root(bands, 3)
-        return bands.log1p() if self.compression == "log1p" else bands
+        if self.compression == "log" and self.log_offset is not None:
+            return (bands + self.log_offset).log(), state
+        return compressed(bands, self.compression, self.log_floor), state
 
 
 def _mel_corners(n_bands: int, low: float, high: float, mel_scale: str) -> np.ndarray:

@@ -9,11 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_choice, check_integer
 from deepSTRF.models.bin_by_bin import State, with_past
 from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
-from deepSTRF.models.wav2spec.base import WaveformFrontEnd, checked_choice, checked_range
-from deepSTRF.models.wav2spec.gammatone import envelope_window
+from deepSTRF.models.wav2spec.base import WaveformFrontEnd, frequency_range
 
 __all__ = ["SincNet"]
 
@@ -31,14 +30,10 @@ class SincNet(WaveformFrontEnd):
 
     Parameters
     ----------
-    audio_fs : float
-        Sampling rate in Hz.
     n_filters : int
         Number of bands F.
     kernel_size : int
         Taps of the filters.
-    hop_ms : float
-        Bin in ms.
     f_min, f_max : float
         Lower cutoff of the first and upper cutoff of the last filter in Hz, before learning; `f_max` is half the
         sampling rate by default, and at most that.
@@ -50,19 +45,14 @@ class SincNet(WaveformFrontEnd):
         Whether to take the envelope.
     env_window_ms : float, optional
         Window of the envelope; 2 `hop_ms` by default, and at least `hop_ms`.
+    audio_fs, hop_ms
+        See :class:`~deepSTRF.models.wav2spec.base.WaveformFrontEnd`.
 
     Attributes
     ----------
     low_hz_, band_hz_ : Parameter
         Lower cutoff and width in Hz, ``(F, 1)``; see :meth:`cutoffs_hz`. Adam moves a parameter by about its learning
         rate in a step: give these a parameter group with a rate of some Hz, or they stay where they are.
-    out_channels, hop : int
-        Number of bands, samples per bin.
-
-    Raises
-    ------
-    ValueError
-        For a setting that is out of range; the message names it.
 
     References
     ----------
@@ -92,11 +82,13 @@ class SincNet(WaveformFrontEnd):
     ) -> None:
         super().__init__(audio_fs, hop_ms, n_filters)
         self.kernel_size = check_integer("kernel_size", kernel_size)
-        checked_choice("init", init, ("mel", "linear"))
-        checked_choice("activation", activation, ("logabs", "symlog", "none"))
-        self.activation, self.envelope = activation, envelope
-        self.env_window = envelope_window(self, env_window_ms, hop_ms)
-        low, high = checked_range(f_min, f_max, audio_fs)
+        check_choice("init", init, ("mel", "linear"))
+        self.activation = check_choice("activation", activation, ("logabs", "symlog", "none"))
+        self.envelope = envelope
+        self.env_window = (
+            2 * self.hop if env_window_ms is None else self._window_samples("env_window_ms", env_window_ms)
+        )
+        low, high = frequency_range(f_min, f_max, audio_fs)
         if init == "mel":
             low, high = Hz_to_mel(low), Hz_to_mel(high)
         edges = torch.linspace(low, high, self.out_channels + 1, dtype=torch.float64)
