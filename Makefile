@@ -33,6 +33,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev
+	rm -rf docs/api/generated
 	$(BIN)/python -m sphinx -W --keep-going -E -b html docs docs/_build/html
 
 $(VENV)/bin/python:

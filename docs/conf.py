@@ -30,4 +30,9 @@ numpydoc_show_class_members = False
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {
+    "*": [],
+    "contracts/*": ["sidebar-nav-bs"],
+    "api/**": ["sidebar-nav-bs"],
+}  # pages without children have none
 html_title = "deepSTRF"
