@@ -71,7 +71,8 @@ class DatasetCard:
     licence : str
         The terms that the recording was published under.
     default_split : str
-        The protocol that the command line uses, a key of the class attribute ``protocols`` or ``"holdout:K"``.
+        The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
+        ``"blocks:B"``; empty for one that depends on the number of stimuli.
     """
 
     name: str
@@ -282,7 +283,7 @@ def _import_file(path: str) -> ModuleType:
 
 
 def _default_dataset_card(name: str, summary: str, cls: Any) -> DatasetCard:
-    split = next(iter(cls.protocols), "holdout:2")
+    split = next(iter(cls.protocols), "")
     return DatasetCard(name, summary, "", "", "", "", "", split)
 
 

@@ -3,6 +3,7 @@
 import csv
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,3 +100,19 @@ def test_a_part_without_data_is_an_error_before_fitting(tmp_path):
     with pytest.raises((RunError, ValueError), match="test"):
         fit_run(FitOptions(dataset="unheard", model="ridge"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_are_scored_against_the_ceiling_of_the_uncut_recording():
+    rng = np.random.default_rng(0)
+    stim = rng.normal(size=(1, 6000))
+    rate = 0.2 * np.exp(np.sin(np.arange(6000) / 300) + 0.5 * stim)  # it drifts, within blocks too
+    responses = rng.poisson(rate[:, None], (1, 20, 6000))
+    recording = AudioNeuralDataset.from_arrays([stim], [responses], dt_ms=10.0)
+    whole = score_part([torch.from_numpy(rate).float()], recording)
+    for n_blocks in (5, 20):
+        cut = recording.in_blocks(n_blocks, gap_ms=50)
+        rates = [torch.from_numpy(rate[:, m["start"] - m["warm_up"] : m["stop"]]).float() for m in cut.stim_meta]
+        scores = score_part(rates, cut)
+        assert float(scores["ceiling"]) == pytest.approx(float(whole["ceiling"]), abs=1e-6)
+        assert float(scores["cc_norm"]) == pytest.approx(float(scores["cc"]) / float(whole["ceiling"]), abs=1e-6)
+        assert float(scores["cc_norm"]) == pytest.approx(float(whole["cc_norm"]), abs=0.01)

@@ -309,6 +309,12 @@ class PreprocessableRecording(RecordingStorage):
         return total
 
     def _replace_responses(self, change: Callable[[ResponseBlock], Tensor]) -> None:
-        """Give every block new values; missing pairs are in no block and stay as they are."""
+        """Give every block new values; missing pairs are in no block and stay as they are.
+
+        So that noise ceilings are those of the new values, the uncut recording of a data set in blocks gets them too.
+        """
+        if self.uncut is not None:
+            self.uncut = self.uncut.subset(range(self.uncut.get_S()))
+            self.uncut._replace_responses(change)
         blocks = [block.replaced(change(block)) if block.n_bins else block for block in self._packed().blocks()]
         self.responses = PackedResponses(blocks, self.N_neurons)

@@ -14,6 +14,7 @@ from torch import Tensor
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres
+from deepSTRF.datasets.blocks import Piece
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
 from deepSTRF.datasets.smoothing import hanning_smooth
 from deepSTRF.registry import DatasetCard, register_dataset
@@ -198,6 +199,11 @@ class SimulatedDataset(AudioNeuralDataset):
         super()._subset_copy_attrs(source, stim_indices)
         if hasattr(source, "true_rates"):  # joined populations and the user's own arrays have no truth
             self.true_rates = [source.true_rates[s] for s in stim_indices]
+
+    def _block_copy_attrs(self, source: Any, pieces: list[Piece]) -> None:
+        super()._block_copy_attrs(source, pieces)
+        if hasattr(source, "true_rates"):
+            self.true_rates = [source.true_rates[p.stimulus][..., p.start : p.stop] for p in pieces]
 
 
 _PUBLIC = ("kind", "nonlinearity", "snr", "best_frequency_hz", "latency_ms")

@@ -1,4 +1,4 @@
-"""Splits into training, validation and test: by stimulus, never by time bin.
+"""Splits into training, validation and test: by stimulus or by blocks of time, never by time bin.
 
 Neighbouring bins of one stimulus are not independent, so that a split by bin would leak the test data into training.
 """
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 import numpy as np
 
 from deepSTRF.checks import check_integer
+from deepSTRF.datasets.blocks import GAP_MS, Piece, assign_blocks, cut_in_blocks, parse_blocks
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.selection import SelectableRecording, _indices
 
@@ -66,7 +67,7 @@ def holdout(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> Split:
     if n < 2 * k + 1:
         raise ValueError(
             f"holdout:{k} needs {k} stimuli for validation, {k} for test and at least one for training: "
-            f"{2 * k + 1} in all, but there are {n}"
+            f"{2 * k + 1} in all, but there are {n}; split them in time with 'blocks:5'"
         )
     order = np.random.default_rng(seed).permutation(n)
     return Split(train=_sorted(order[2 * k :]), val=_sorted(order[:k]), test=_sorted(order[k : 2 * k]))
@@ -235,16 +236,73 @@ class SplittableRecording(SelectableRecording):
         twin._selected_stims = None if self.S_sel is None else list(self.S_sel)
         return twin
 
-    def split_indices(self, protocol: str, *, seed: int = 0) -> Split:
+    def in_blocks(self, n_blocks: int, gap_ms: float = GAP_MS) -> Self:
+        """Cut every stimulus into contiguous blocks of time, each a stimulus of its own.
+
+        For recordings with one long stimulus, or a few. The pieces of a stimulus follow each other. The first `gap_ms`
+        of each piece but the first is the gap between two blocks: the model hears it, to warm up, and its responses
+        are NaN, so that it is neither trained on nor scored. Make the gap at least as long as the model's window; then
+        no bin of a block depends on what another block holds.
+
+        Parameters
+        ----------
+        n_blocks : int
+            Blocks per stimulus, at least 2.
+        gap_ms : float
+            Length of the gaps.
+
+        Returns
+        -------
+        NeuralDataset
+            Of the same class, with the selected stimuli that any neuron heard. Stimuli are views. ``stim_meta`` has
+            ``stimulus``, ``block``, ``start`` and ``stop`` (the bins that count, of the whole stimulus) and ``warm_up``
+            (bins before them). The attribute ``uncut`` is the whole recording: noise ceilings are measured on it, since
+            those of short blocks leave out what is slow.
+
+        Raises
+        ------
+        ValueError
+            If a block would be shorter than two gaps (the message says what fits), a stimulus has no whole number of
+            samples per bin, or the data set is in blocks already.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets import NeuralDataset
+        >>> ds = NeuralDataset.from_arrays([np.ones((3, 3000))], [np.ones((2, 1, 3000))], dt_ms=5.0)
+        >>> blocks = ds.in_blocks(3)
+        >>> [(meta["start"], meta["stop"]) for meta in blocks.stim_meta]
+        [(0, 1000), (1100, 2000), (2100, 3000)]
+        """
+        return cut_in_blocks(self, n_blocks, gap_ms)  # type: ignore[arg-type, return-value]
+
+    def _block_copy_attrs(self, source: Any, pieces: list[Piece]) -> None:
+        """Cut the attributes of a subclass that run over stimuli to `pieces` of those of `source`; none here."""
+
+    @property
+    def default_split(self) -> str:
+        """The split of a recording for which none is named: that of its class, else ``holdout:K`` or ``blocks:5``.
+
+        With six stimuli or more, a sixth of them validates and a sixth tests; fewer are cut in blocks of time.
+        """
+        card = getattr(type(self), "card", None)
+        if card is not None and card.default_split and "protocols" not in vars(self):
+            return str(card.default_split)
+        n_heard = int(self.nrn_masks.any(1).sum())
+        return next(iter(self.protocols), f"holdout:{n_heard // 6}" if n_heard >= 6 else "blocks:5")
+
+    def split_indices(self, protocol: str | None = None, *, seed: int = 0) -> Split:
         """Stimulus indices of the training, validation and test parts.
 
         Parameters
         ----------
-        protocol : str
-            A key of ``protocols``, or ``"holdout:K"``: K stimuli validate and K test, drawn by `seed` among those that
-            any neuron has data for.
+        protocol : str, optional
+            A key of ``protocols``; ``"holdout:K"``: K stimuli validate and K test, drawn by `seed` among those that
+            any neuron has data for; or ``"blocks:B"``, ``"blocks:B:GAP"``: the indices are those of
+            ``in_blocks(B, GAP)``, gap in ms. The middle block of each stimulus tests, the one before validates.
+            By default :attr:`default_split`.
         seed : int
-            Seed of the draw; named protocols need none.
+            Seed of the draw; other protocols need none.
 
         Returns
         -------
@@ -264,6 +322,7 @@ class SplittableRecording(SelectableRecording):
         >>> [len(part) for part in ds.split_indices("holdout:1", seed=3)]
         [3, 1, 1]
         """
+        protocol = self.default_split if protocol is None else protocol
         selected = set(range(self.get_S()) if self.S_sel is None else _indices(self.S_sel, self.get_S(), "stimulus"))
         if isinstance(protocol, str) and protocol in self.protocols:
             named = self.protocols[protocol]
@@ -284,35 +343,38 @@ class SplittableRecording(SelectableRecording):
             if not all(parts):
                 raise ValueError(f"a part of the split {protocol!r} is empty with the selected stimuli")
             return parts
+        if blocks := parse_blocks(protocol):
+            return Split(*assign_blocks(self.in_blocks(*blocks), blocks[0]))  # type: ignore[arg-type]
         kind, _, size = str(protocol).partition(":")
         if kind != "holdout" or not size.isdecimal() or len(size) > 9:
             names = ", ".join(map(repr, self.protocols)) or "none"
             raise ValueError(
                 f"there is no split {protocol!r}; named protocols of {type(self).__name__}: {names}; "
-                "'holdout:K' draws K stimuli for validation and K for test"
+                "'holdout:K' draws K stimuli for validation and K for test, 'blocks:5' cuts each in 5 blocks of time"
             )
         heard = self.nrn_masks.any(1).numpy()
         candidates = [s for s in range(self.get_S()) if s in selected and heard[s]]
         drawn = holdout(len(candidates), int(size), seed)
         return Split(*(tuple(candidates[i] for i in part) for part in drawn))
 
-    def split(self, protocol: str, *, seed: int = 0) -> Split:
-        """Split into training, validation and test data sets by stimulus.
+    def split(self, protocol: str | None = None, *, seed: int = 0) -> Split:
+        """Split into training, validation and test data sets, by stimulus or by blocks of time.
 
         Each part has all neurons in the same order. To standardise with training statistics, call
-        ``ds.standardize_stims(ds.split_indices(protocol).train)`` before.
+        ``ds.standardize_stims(ds.split_indices(protocol).train)`` before; for blocks, do both on ``ds.in_blocks(B)``,
+        and make the parts with :meth:`subset`.
 
         Parameters
         ----------
-        protocol : str
-            A key of ``protocols``, or ``"holdout:K"``, see :meth:`split_indices`.
+        protocol : str, optional
+            A key of ``protocols``, ``"holdout:K"`` or ``"blocks:B"``, see :meth:`split_indices`.
         seed : int
             Seed of the draw.
 
         Returns
         -------
         Split
-            Of data sets made by :meth:`subset`.
+            Of data sets made by :meth:`subset`; for blocks, of :meth:`in_blocks`.
 
         Raises
         ------
@@ -328,4 +390,9 @@ class SplittableRecording(SelectableRecording):
         >>> len(train), len(val), len(test)
         (3, 1, 1)
         """
+        protocol = self.default_split if protocol is None else protocol
+        blocks = None if protocol in self.protocols else parse_blocks(protocol)
+        if blocks is not None:
+            cut = self.in_blocks(*blocks)
+            return Split(*(cut.subset(part) for part in assign_blocks(cut, blocks[0])))  # type: ignore[arg-type]
         return Split(*(self.subset(part) for part in self.split_indices(protocol, seed=seed)))

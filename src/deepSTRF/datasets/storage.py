@@ -34,6 +34,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
     stim_meta: list[dict[str, Any]]
     nrn_meta: list[dict[str, Any]]
     N_neurons: int
+    uncut: Any = None  # the whole recording, where this one was cut in blocks of time
     protocols: ClassVar[dict[str, dict[str, tuple[int, ...]]]] = {}
 
     def __init__(self, path: str, dt_ms: float):

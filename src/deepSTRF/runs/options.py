@@ -89,7 +89,9 @@ class FitOptions:
         None, "Width of a time bin in ms.  [default: the data set's]", scope="dataset", above=0
     )
     split: str | None = _option(
-        None, "A protocol that the data set names, or holdout:K (K stimuli each to validate and test).", scope="dataset"
+        None,
+        "A protocol that the data set names, holdout:K (K stimuli each to validate and test), or blocks:B (of time).",
+        scope="dataset",
     )
     seed: int = _option(0, "Seed of the initialisation and the batch order.", least=0, most=2**32 - 1)
     device: str = _option("cpu", "cpu, cuda, cuda:1, mps, ...")

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.blocks import assign_blocks, parse_blocks
+from deepSTRF.datasets.splits import Split
 from deepSTRF.datasets.video import VideoNeuralDataset
-from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
+from deepSTRF.registry import Settings, get_dataset, get_dataset_card, get_model_card
 from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.settings import resolve_settings
 
 __all__ = ["Recording", "load_recording"]
 
@@ -47,8 +50,8 @@ def load_recording(options: FitOptions) -> Recording:
     """
     cls = get_dataset(options.dataset)
     dataset = cls(**_arguments(cls, options))
-    split = options.split or get_dataset_card(options.dataset).default_split
-    indices = dataset.split_indices(split)._asdict()
+    split = options.split or get_dataset_card(options.dataset).default_split or dataset.default_split
+    dataset, indices = _cut_and_split(dataset, split, options)
     dataset.standardize_stims(list(indices["train"]), per_band=False)
     parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
     for name, part in parts.items():
@@ -58,6 +61,22 @@ def load_recording(options: FitOptions) -> Recording:
                 "choose another one (`split`)"
             )
     return Recording(dataset, split, {name: tuple(map(int, stimuli)) for name, stimuli in indices.items()}, parts)
+
+
+def _cut_and_split(dataset: Any, split: str, options: FitOptions) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """The data set, in blocks of time where the split says so, and the stimuli of its parts."""
+    blocks = None if split in dataset.protocols else parse_blocks(split)
+    if blocks is None:
+        return dataset, dataset.split_indices(split)._asdict()
+    n_blocks, gap_ms = blocks
+    cut = dataset.in_blocks(n_blocks, max(gap_ms, _window_ms(options)))
+    return cut, Split(*assign_blocks(cut, n_blocks))._asdict()
+
+
+def _window_ms(options: FitOptions) -> float:
+    """Length of the model's window, which a gap between two blocks must not be shorter than."""
+    settings = resolve_settings(options)
+    return Settings.window_ms if settings is None else settings.window_ms
 
 
 def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.blocks import uncut_ceiling
 from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
 from deepSTRF.modes import evaluating
@@ -48,7 +49,7 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
     dict of str to Tensor, each (N,)
         ``cc``: correlation with the PSTH; ``cc_norm``: the same divided by the noise ceiling; ``ceiling``: sqrt(signal
         power / variance of the PSTH); ``n_repeats``: the most repeats of any stimulus. A neuron with single trials has
-        ``cc_norm = cc`` and an undefined ceiling.
+        ``cc_norm = cc`` and an undefined ceiling. For blocks of time the ceiling is that of the uncut recording.
     """
     heard = [s for s in range(len(part.stims)) if bool(part.nrn_masks[s].any())]
     n_neurons = part.N_neurons
@@ -60,12 +61,15 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
     pred = responses.new_zeros(len(heard), n_neurons, 1, responses.shape[-1])
     for row, s in enumerate(heard):
         pred[row, :, 0, : predictions[s].shape[-1]] = predictions[s]
-    return {
-        "cc": corrcoef(pred, responses, reduction="none"),
-        "cc_norm": normalized_corrcoef(pred, responses, method="schoppe", reduction="none"),
-        "ceiling": noise_ceiling(responses, reduction="none"),
-        "n_repeats": batch["valid_mask"].any(-1).sum(-1).amax(0),
-    }
+    n_repeats = batch["valid_mask"].any(-1).sum(-1).amax(0)
+    cc = corrcoef(pred, responses, reduction="none")
+    if part.uncut is None:
+        ceiling = noise_ceiling(responses, reduction="none")
+        cc_norm = normalized_corrcoef(pred, responses, method="schoppe", reduction="none")
+    else:
+        ceiling = uncut_ceiling(part)
+        cc_norm = torch.where(n_repeats == 1, cc, cc / ceiling)
+    return {"cc": cc, "cc_norm": cc_norm, "ceiling": ceiling, "n_repeats": n_repeats}
 
 
 def score_parts(

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.datasets.blocks import Piece
 from deepSTRF.datasets.video.video_dataset import VideoNeuralDataset
 from deepSTRF.registry import DatasetCard, register_dataset
 
@@ -144,6 +145,11 @@ class SimulatedMovieDataset(VideoNeuralDataset):
         super()._subset_copy_attrs(source, stim_indices)
         if hasattr(source, "true_rates"):  # joined populations and the user's own arrays have no truth
             self.true_rates = [source.true_rates[s] for s in stim_indices]
+
+    def _block_copy_attrs(self, source: Any, pieces: list[Piece]) -> None:
+        super()._block_copy_attrs(source, pieces)
+        if hasattr(source, "true_rates"):
+            self.true_rates = [source.true_rates[p.stimulus][..., p.start : p.stop] for p in pieces]
 
 
 def _checked_size(spatial_resol: Sequence[int]) -> tuple[int, int]:
