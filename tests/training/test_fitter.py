@@ -731,7 +731,7 @@ def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
             return operation(*args, **(kwargs or {}))
 
     monkeypatch.setattr(blocks, "may_be_complete", lambda responses, mask: False)
-    monkeypatch.setattr(statistics, "_patch_irregular", lambda block, regular, *powers: powers)
+    monkeypatch.setattr(statistics, "replace_irregular", lambda block, regular, *powers: powers)
     optimizer = functools.partial(torch.optim.SGD, lr=0.1)
     fitter = make_fitter(loss_fn=loss_fn, optimizer=optimizer, max_grad_norm=1.0)
     scores = RunningScores(fitter.val_metrics)

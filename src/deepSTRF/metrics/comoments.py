@@ -93,3 +93,31 @@ def valid_first(first: Bool[Tensor, "S N R"], *matrices: Float[Tensor, "S N R R"
     rows = order[..., None].expand_as(matrices[0])
     columns = order[..., None, :].expand_as(matrices[0])
     return [matrix.gather(-2, rows).gather(-1, columns) for matrix in matrices]
+
+
+def replace_irregular(
+    block: Block,
+    regular: Bool[Tensor, "S N"],
+    signal: Float[Tensor, "S N"],
+    noise: Float[Tensor, "S N"],
+    qualifies: Bool[Tensor, "S N"],
+) -> tuple[Float[Tensor, "S N"], Float[Tensor, "S N"], Bool[Tensor, "S N"]]:
+    """Replace the powers of the pairs whose repeats cover different bins by the pairwise-complete ones."""
+    if block.valid is None or block.columns is None:
+        return signal, noise, qualifies
+    irregular = ~regular
+    if signal.device.type != "cpu":
+        irregular = torch.ones_like(regular)  # on a GPU, picking would wait for the device: recompute all
+    elif regular.all():
+        return signal, noise, qualifies
+    here = irregular.nonzero(as_tuple=True) if signal.device.type == "cpu" else (...,)
+    pick = [tensor[here] for tensor in (block.responses, block.valid, block.psth, block.columns)]
+    if signal.device.type == "cpu":
+        pick = [tensor[None] for tensor in pick]  # the pairs as one stimulus
+    count, _, cross = between_repeats(*pick)
+    paired, total = power_of_repeats(count, cross)
+    met = ((count >= 2).sum((-2, -1)) - (count.diagonal(dim1=-2, dim2=-1) >= 2).sum(-1)) > 0
+    signal[here] = paired
+    noise[here] = total - paired
+    qualifies[here] = met
+    return signal, noise, qualifies

@@ -38,7 +38,7 @@ from deepSTRF.metrics._arguments import (
     result_dtype,
 )
 from deepSTRF.metrics.blocks import Block, blocks, centre
-from deepSTRF.metrics.comoments import between_repeats, comoments, fill_unshared, power_of_repeats, valid_first
+from deepSTRF.metrics.comoments import comoments, fill_unshared, replace_irregular, valid_first
 from deepSTRF.metrics.halves import ROUNDING, half_correlation
 
 
@@ -124,7 +124,7 @@ class Powers(NamedTuple):
         signal = block.square_psth / (bins - 1).clamp(min=1) - noise / repeats.clamp(min=1)
         if block.valid is not None:
             regular = block.bins_of_repeat.sum(-1) == repeats * bins
-            signal, noise, qualifies = _patch_irregular(block, regular, signal, noise, qualifies)
+            signal, noise, qualifies = replace_irregular(block, regular, signal, noise, qualifies)
         weight = torch.where(qualifies, bins, 0.0)
         level = block.mean_and_centred_psth[0].square()
         return cls(
@@ -362,34 +362,6 @@ def score(
     mask = measure.check(pred, responses, mask, name)
     values = measure.compute(*collect(measure.parts, responses, pred, mask))
     return reduce_neurons(values, reduction).to(result_dtype(responses, *([] if pred is None else [pred])))
-
-
-def _patch_irregular(
-    block: Block,
-    regular: Bool[Tensor, "S N"],
-    signal: Float[Tensor, "S N"],
-    noise: Float[Tensor, "S N"],
-    qualifies: Bool[Tensor, "S N"],
-) -> tuple[Float[Tensor, "S N"], Float[Tensor, "S N"], Bool[Tensor, "S N"]]:
-    """Replace the powers of the pairs whose repeats cover different bins by the pairwise-complete ones."""
-    if block.valid is None or block.columns is None:
-        return signal, noise, qualifies
-    irregular = ~regular
-    if signal.device.type != "cpu":
-        irregular = torch.ones_like(regular)  # on a GPU, picking would wait for the device: recompute all
-    elif regular.all():
-        return signal, noise, qualifies
-    here = irregular.nonzero(as_tuple=True) if signal.device.type == "cpu" else (...,)
-    pick = [tensor[here] for tensor in (block.responses, block.valid, block.psth, block.columns)]
-    if signal.device.type == "cpu":
-        pick = [tensor[None] for tensor in pick]  # the pairs as one stimulus
-    count, _, cross = between_repeats(*pick)
-    paired, total = power_of_repeats(count, cross)
-    met = ((count >= 2).sum((-2, -1)) - (count.diagonal(dim1=-2, dim2=-1) >= 2).sum(-1)) > 0
-    signal[here] = paired
-    noise[here] = total - paired
-    qualifies[here] = met
-    return signal, noise, qualifies
 
 
 def _stack(*fields: Tensor) -> Tensor:
