@@ -116,20 +116,8 @@ def test_bins_in_a_stream_are_those_of_the_whole():
 
 
 def test_strides_longer_than_the_kernel_keep_the_contract():
-    check_model(
-        lambda: ICNet(
-            8000,
-            2,
-            n_filters=3,
-            sincnet_kernel_size=9,
-            encoder_channels=3,
-            encoder_kernel_size=4,
-            n_encoder_layers=2,
-            bottleneck_channels=3,
-            encoder_strides=[8, 5],
-        ),
-        make_stimulus=waveforms,
-    )
+    strides = {"encoder_kernel_size": 4, "n_encoder_layers": 2, "encoder_strides": [8, 5]}
+    check_model(lambda: small(**strides), make_stimulus=waveforms)
 
 
 def test_the_encoder_is_no_front_end_to_choose():

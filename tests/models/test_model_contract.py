@@ -5,14 +5,14 @@ import re
 
 import pytest
 import torch
-from model_zoo import PREFILTERED, ZOO
+from model_zoo import PREFILTERED, ZOO, takes, tiny_recording
 from torch import nn
 from torch.nn import functional
 
 from deepSTRF.models import NeuralModel
 from deepSTRF.models.audio import AudioEncodingModel, Linear, StateNet
 from deepSTRF.models.readouts import LinearReadout
-from deepSTRF.registry import get_model, model_cards
+from deepSTRF.registry import get_model, get_recipe, model_cards
 from deepSTRF.testing.errors import ContractError
 from deepSTRF.testing.model import check_model
 
@@ -36,8 +36,14 @@ class FrameMeans(nn.Module):
         return wave.unflatten(-1, (-1, 8, 20)).mean(-1).transpose(-1, -2)
 
 
-def test_every_registered_model_is_tested():
-    assert {get_model(name) for name in ZOO} == {get_model(name) for name in model_cards()}
+@pytest.mark.parametrize("name", model_cards())
+def test_every_recipe_builds_a_model_that_fits_the_recording(name):
+    recording = tiny_recording(takes(name))
+    recipe = get_recipe(name)
+    window_ms = 50.0 if recipe.settings is None else recipe.settings.window_ms
+    model = recipe.build(recording.subset([0, 1, 2, 3, 4]), recording.subset([5]), window_ms).eval()
+    assert type(model) is get_model(name)
+    assert model(recording.stims[0][None]).shape == (1, 3, 1, 160)
 
 
 @pytest.mark.parametrize("out_neurons", [1, 5])
@@ -72,10 +78,11 @@ def test_every_statenet_keeps_the_contract(connectivity, rnn_type):
     check_model(lambda: StateNet(12, connectivity=connectivity, rnn_type=rnn_type, out_neurons=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_neurons", [1, 119])
-def test_full_size_models_are_causal_to_the_bit(n_neurons):
-    for name in PREFILTERED:
-        check_model(get_model(name)(out_neurons=n_neurons))
+@pytest.mark.parametrize("name", PREFILTERED)
+def test_full_size_models_are_causal_to_the_bit(name, n_neurons):
+    check_model(get_model(name)(out_neurons=n_neurons))
 
 
 @pytest.mark.slow
