@@ -5,6 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import _tables
+
 import deepSTRF
 
 project = "deepSTRF"
@@ -36,3 +38,6 @@ html_sidebars = {
     "api/**": ["sidebar-nav-bs"],
 }  # pages without children have none
 html_title = "deepSTRF"
+
+# Before Sphinx looks for pages, because autosummary reads their text.
+_tables.write_registered_page(Path(__file__).parent / "api" / "registered.rst")
