@@ -9,20 +9,15 @@ A class that is not part of deepSTRF is named by its file, ``path/to/mymodel.py:
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from deepSTRF.checks import describe_type, unknown_name
-from deepSTRF.files import expand_path
+from deepSTRF.user_files import import_file
 
 __all__ = [
     "DatasetCard",
@@ -58,10 +53,8 @@ class DatasetCard:
 
     Parameters
     ----------
-    name : str
-        The name on the command line, lower case.
-    summary : str
-        One line.
+    name, summary : str
+        The name on the command line, lower case, and one line on what it is.
     species, area : str
         Which animal and which part of its brain.
     size : str
@@ -91,10 +84,8 @@ class ModelCard:
 
     Parameters
     ----------
-    name : str
-        The name on the command line, lower case.
-    summary : str
-        One line.
+    name, summary : str
+        The name on the command line, lower case, and one line on what it is.
     paper : str
         Short citation with its DOI.
     stimulus : {"spectrogram", "waveform", "movie", "spectrogram or movie"}
@@ -229,13 +220,13 @@ class _Registry:
         found = self._entries_in_file(path)
         if name in found:
             return found[name]
-        if hasattr(_import_file(path), name):
+        if hasattr(import_file(path), name):
             raise ValueError(f"{path}:{name} must be a class that the file defines and that derives from {self.base}")
         raise UnknownNameError(unknown_name(self.kind, name, found) + f" (in {path})")
 
     def _entries_in_file(self, path: str) -> dict[str, _Entry]:
         """The classes that the file defines, by their own names; a class may have more that it was registered under."""
-        module = _import_file(path)
+        module = import_file(path)
         base_module, _, base_name = self.base.rpartition(".")
         base = getattr(importlib.import_module(base_module), base_name)
         found = {
@@ -251,35 +242,6 @@ class _Registry:
             return self.entries[cls.card.name]
         summary = (inspect.getdoc(cls) if cls.__doc__ else None) or cls.__name__
         return _Entry(self.default_card(name, summary.splitlines()[0], cls), cls)
-
-
-_files: dict[Path, tuple[int, ModuleType]] = {}
-
-
-def _import_file(path: str) -> ModuleType:
-    """Import a file that is in no package; again if it was changed since."""
-    file = expand_path(path, "the file").resolve()
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    changed = file.stat().st_mtime_ns
-    if file in _files and _files[file][0] == changed:
-        return _files[file][1]
-    name = f"{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(file.parent))  # as when the file is run: it may import its neighbours
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ImportError(f"cannot import {path}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(file.parent))
-    _files[file] = (changed, module)
-    return module
 
 
 def _default_dataset_card(name: str, summary: str, cls: Any) -> DatasetCard:
