@@ -123,7 +123,7 @@ def fit_ridge(
     ...     dt = 5.0
     >>> stims = torch.randn(4, 1, 8, 300, generator=torch.Generator().manual_seed(0))
     >>> data = Recording({"stims": x, "responses": [x[:, 3].roll(2, -1), x[:, 5]]} for x in stims)
-    >>> model = fit_ridge(data, window_ms=20, alphas=[1e-3, 1e-2, 0.1, 1])
+    >>> model = fit_ridge(data, window_ms=20, alphas=0.01)
     >>> model.STRF_weight().shape, model.ridge_alpha.shape
     (torch.Size([2, 8, 4]), torch.Size([2]))
     >>> strongest = model.STRF_weight()[0].argmax()
