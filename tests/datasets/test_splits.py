@@ -29,7 +29,7 @@ def test_holdout_partitions(n, k, seed):
 
 def test_holdout_depends_on_the_seed():
     assert len({holdout(30, 5, seed) for seed in range(5)}) == 5
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="k must be a positive integer"):
         holdout(10, 0)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.checks import check_integer
+from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.datasets.neural_dataset import NeuralDataset
 
 __all__ = ["ChunkLoader"]
 
@@ -41,8 +41,10 @@ class ChunkLoader:
 
     Raises
     ------
+    TypeError
+        If `chunk_bins` or `batch_size` is not an integer.
     ValueError
-        If `chunk_bins` or `batch_size` is not positive, or the stimuli do not have a whole number of samples per bin.
+        If one of them is not positive, or the stimuli do not have a whole number of samples per bin.
 
     Notes
     -----
@@ -75,16 +77,12 @@ class ChunkLoader:
         generator: torch.Generator | None = None,
     ) -> None:
         self.dataset = dataset
-        self.chunk_bins, self.batch_size = operator.index(chunk_bins), operator.index(batch_size)
-        for name, number in (("chunk_bins", self.chunk_bins), ("batch_size", self.batch_size)):
-            if number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
+        self.chunk_bins = check_integer("chunk_bins", chunk_bins)
+        self.batch_size = check_integer("batch_size", batch_size)
         self.shuffle = shuffle
         self.generator = generator
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        from deepSTRF.datasets.collate import neural_collate
-
         n_items = len(self.dataset)
         order = torch.randperm(n_items, generator=self.generator) if self.shuffle else torch.arange(n_items)
         for group in order.split(self.batch_size):

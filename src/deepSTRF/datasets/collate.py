@@ -1,4 +1,4 @@
-"""Batches for a DataLoader, and smaller functions on stimuli and responses."""
+"""Batches for a DataLoader: stimuli zero-padded, responses NaN-padded."""
 
 from __future__ import annotations
 

@@ -6,20 +6,40 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepSTRF.checks import check_list
+from deepSTRF.checks import check_list, describe_type
+from deepSTRF.datasets.metadata import copy_metadata
 from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.storage import RecordingStorage
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["concat_neural_datasets", "concatenate_datasets"]
+__all__ = ["JoinableRecording", "concat_neural_datasets", "concatenate_datasets"]
 
 
-def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[str] | None = None) -> NeuralDataset:
+class JoinableRecording(RecordingStorage):
+    """A recording that can be joined with others by ``+``."""
+
+    def __add__(self, other: Any) -> NeuralDataset:  # type: ignore[override]
+        if not isinstance(other, JoinableRecording):
+            return NotImplemented
+        return concat_neural_datasets([self, other])  # type: ignore[list-item]
+
+    def _concat_check_compat(self, other: Any) -> None:
+        """Raise if `other` cannot be joined with this data set; a subclass adds its own checks."""
+        if abs(self.dt - other.dt) > 1e-9 * abs(self.dt):
+            raise ValueError(f"dt mismatch: {self.dt} ms and {other.dt} ms; load both with the same dt_ms")
+
+    def _concat_copy_attrs(self, source: Any) -> None:
+        """Take the attributes of the subclass from `source` when this is a new concatenation; none here."""
+
+
+def concat_neural_datasets(datasets: Iterable[NeuralDataset], names: Sequence[str] | None = None) -> NeuralDataset:
     """Join populations: all stimuli, all neurons, and no data where a neuron was not recorded with a stimulus.
 
     Stimuli and responses are shared with the inputs, not copied. Metadata dicts are shallow copies with the key
-    ``'dataset'`` set. Selections and named split protocols of the inputs don't carry over, since indices change.
+    ``'dataset'`` set; entries of other types stay as they are. Selections and named split protocols of the inputs don't
+    carry over, since indices change.
 
     Parameters
     ----------
@@ -53,19 +73,15 @@ def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[st
     >>> [meta["dataset"] for meta in both.nrn_meta]
     ['left', 'left', 'right']
     """
-    from deepSTRF.datasets.neural_dataset import NeuralDataset  # the class imports this module for its ``+``
-
     if not isinstance(datasets, Iterable):
-        raise TypeError(f"datasets must be a list of NeuralDatasets, got {type(datasets).__name__}")
+        raise TypeError(f"datasets must be a list of NeuralDatasets, got {describe_type(datasets)}")
     datasets = list(datasets)
     if not datasets:
         raise ValueError("concat_neural_datasets needs at least one data set, got none")
     for position, dataset in enumerate(datasets):
-        if not isinstance(dataset, NeuralDataset):
+        if not isinstance(dataset, JoinableRecording):
             raise TypeError(f"input {position} must be a NeuralDataset, got {type(dataset).__name__}")
-    if names is not None:
-        check_list("names", names, "one string per data set")
-    if names is not None and len(names) != len(datasets):
+    if names is not None and len(check_list("names", names, "strings, one per data set")) != len(datasets):
         raise ValueError(f"names must have one entry per dataset: {len(names)} names, {len(datasets)} data sets")
     first = datasets[0]
     if len(datasets) == 1:
@@ -83,8 +99,8 @@ def concat_neural_datasets(datasets: Sequence[NeuralDataset], names: Sequence[st
     offset = 0
     for dataset, label in zip(datasets, labels, strict=True):
         joined.stims += dataset.stims
-        joined.stim_meta += _labelled(dataset.stim_meta, label)
-        joined.nrn_meta += _labelled(dataset.nrn_meta, label)
+        joined.stim_meta += copy_metadata(dataset.stim_meta, dataset=label)
+        joined.nrn_meta += copy_metadata(dataset.nrn_meta, dataset=label)
         blocks += [block.shifted(offset) for block in dataset._packed().blocks()]
         offset += dataset.N_neurons
     joined.responses = PackedResponses(blocks, joined.N_neurons)
@@ -97,21 +113,6 @@ def concatenate_datasets(a: NeuralDataset, b: NeuralDataset) -> NeuralDataset:
 
     .. deprecated:: 0.2
         Use ``a + b`` or :func:`concat_neural_datasets`.
-
-    Parameters
-    ----------
-    a, b : NeuralDataset
-        The data sets.
-
-    Returns
-    -------
-    NeuralDataset
-        As :func:`concat_neural_datasets`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`concat_neural_datasets`.
     """
     warnings.warn(
         "concatenate_datasets(a, b) is deprecated: use a + b or concat_neural_datasets([a, b])",
@@ -119,7 +120,3 @@ def concatenate_datasets(a: NeuralDataset, b: NeuralDataset) -> NeuralDataset:
         stacklevel=2,
     )
     return concat_neural_datasets([a, b])
-
-
-def _labelled(metadata: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
-    return [{**meta, "dataset": label} for meta in metadata]

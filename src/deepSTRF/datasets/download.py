@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from deepSTRF.checks import unknown_name
+from deepSTRF.files import expand_path, write_file
 from deepSTRF.registry import UnknownNameError
 
 __all__ = ["RECORDINGS", "RecordingError", "RemoteFile", "default_cache_dir", "download_recording"]
 
 
 class RecordingError(ValueError):
-    """A file of a recording can't be fetched or read; the message names the file and says what to do."""
+    """A file of a recording cannot be fetched or read; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def default_cache_dir(name: str) -> Path:
     """
     root = os.environ.get("DEEPSTRF_DATA_DIR")
     if root:
-        return Path(root).expanduser() / name
+        return expand_path(root) / name
     import pooch
 
     return Path(pooch.os_cache("deepSTRF")) / name
@@ -115,8 +117,8 @@ def download_recording(name: str, dest: str | os.PathLike[str] | None = None, *,
     >>> folder = download_recording("NS1")  # doctest: +SKIP
     """
     if name not in RECORDINGS:
-        raise UnknownNameError(f"there is no recording {name!r} to download; there are: {', '.join(RECORDINGS)}")
-    folder = default_cache_dir(name) if dest is None else Path(dest).expanduser()
+        raise UnknownNameError(unknown_name("recording", name, RECORDINGS))
+    folder = default_cache_dir(name) if dest is None else expand_path(dest, "dest")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -176,13 +178,10 @@ def _fetch(remote: RemoteFile, target: Path, progress: bool) -> None:
         )
     if remote.sha256 is None:
         record = _record_of(target)
-        part = record.with_name(record.name + ".part")
         try:
-            part.write_text(f"{pooch.file_hash(str(target))}  {target.name}\n", encoding="utf-8")
-            part.replace(record)
+            write_file(record, f"{pooch.file_hash(str(target))}  {target.name}\n")
         except OSError as error:
-            for file in (part, target):  # without its checksum it would pass for a file of the user's own
-                file.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)  # without its checksum it would pass for a file of the user's own
             raise RecordingError(
                 f"{target} was fetched, but its checksum can't be written ({error}); make room on the disk, or choose "
                 "another folder, and try again"

@@ -3,60 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deepSTRF.checks import check_list
+from deepSTRF.datasets.metadata import copy_metadata
+from deepSTRF.datasets.storage import RecordingStorage
 
-if TYPE_CHECKING:
-    from deepSTRF.datasets.neural_dataset import NeuralDataset
-
-__all__ = ["as_spectrograms", "fill_from_arrays"]
+__all__ = ["ArrayRecording", "as_spectrograms"]
 
 
-def fill_from_arrays(
-    dataset: NeuralDataset,
-    stims: Sequence[Any],
-    responses: Sequence[Any],
-    stim_meta: Sequence[dict[str, Any]] | None,
-    nrn_meta: Sequence[dict[str, Any]] | None,
-) -> None:
-    """Fill an empty data set, see :meth:`deepSTRF.datasets.NeuralDataset.from_arrays`.
+class ArrayRecording(RecordingStorage):
+    """A recording that can be made from arrays in memory."""
 
-    Parameters
-    ----------
-    dataset : NeuralDataset
-        An empty one; it is filled, not validated.
-    stims, responses, stim_meta, nrn_meta : sequence
-        As in ``from_arrays``.
+    @classmethod
+    def from_arrays(
+        cls,
+        stims: Sequence[Any],
+        responses: Sequence[Any],
+        dt_ms: float,
+        *,
+        stim_meta: Sequence[Any] | None = None,
+        nrn_meta: Sequence[Any] | None = None,
+        path: str = "arrays",
+    ) -> Self:
+        """Make a data set from stimuli and responses in memory; everything is copied.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an array has a wrong type, shape or length; the message names stimulus and neuron.
-    """
-    check_list("stims", stims, "one array per stimulus, time last")
-    check_list("responses", responses, "one entry per stimulus, each an array (N, R, T) or a list of (R, T) arrays")
-    n_stims = len(stims)
-    if n_stims == 0:
-        raise ValueError("from_arrays needs at least one stimulus, got none")
-    if len(responses) != n_stims:
-        raise ValueError(f"responses must have one entry per stimulus: {len(responses)} responses, {n_stims} stimuli")
-    dataset._fill_stims([_tensor(stim, f"stims[{s}]") for s, stim in enumerate(stims)])
-    n_neurons = _count(responses[0], "responses[0]")
-    rows = []
-    for s, entry in enumerate(responses):
-        count = _count(entry, f"responses[{s}]")
-        if count != n_neurons:
-            raise ValueError(f"responses[{s}] has {count} neurons, responses[0] has {n_neurons}; use None for no data")
-        rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
-    dataset.N_neurons = n_neurons
-    dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
-    dataset.nrn_meta = _metadata(nrn_meta, n_neurons, "nrn_meta")
-    dataset.responses = rows
+        Parameters
+        ----------
+        stims : sequence of array
+            Per stimulus a spectrogram (F, T_s) or (1, F, T_s), NumPy or torch; movies (H, W, T_s) for a
+            :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ.
+        responses : sequence
+            Per stimulus an array (N, R, T_s), NaN where there is no data; or a list with one entry per neuron:
+            (R, T_s), or (T_s,) for one repeat, or None for no data.
+        dt_ms : float
+            Width of a bin in ms.
+        stim_meta, nrn_meta : sequence, optional
+            Metadata of each stimulus and neuron, usually dicts; empty dicts where not given.
+        path : str
+            What to say where the data came from.
+
+        Returns
+        -------
+        NeuralDataset
+            Of the class that this is called on, validated, with the sizes of its stimuli set (``F``; ``H``, ``W``).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array has a wrong type, shape or length; the message names stimulus and neuron.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+        >>> stims = [np.random.rand(16, 100), np.random.rand(16, 80)]
+        >>> responses = [np.random.poisson(0.2, (2, 5, 100)), [np.random.poisson(0.2, (3, 80)), None]]
+        >>> ds = AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
+        >>> ds.F, ds.N_neurons, ds.responses[1][0].shape
+        (16, 2, torch.Size([3, 80]))
+        """
+        dataset = cls.__new__(cls)
+        dataset._init_contract(path, dt_ms)
+        dataset._forget_protocols()
+        check_list("stims", stims, "arrays, one per stimulus, time last")
+        check_list("responses", responses, "entries, one per stimulus: an array (N, R, T) or a list of (R, T) arrays")
+        n_stims = len(stims)
+        if n_stims == 0:
+            raise ValueError("from_arrays needs at least one stimulus, got none")
+        if len(responses) != n_stims:
+            raise ValueError(
+                f"responses must have one entry per stimulus: {len(responses)} responses, {n_stims} stimuli"
+            )
+        dataset._fill_stims([_tensor(stim, f"stims[{s}]") for s, stim in enumerate(stims)])
+        dataset.N_neurons = _count(responses[0], "responses[0]")
+        rows = []
+        for s, entry in enumerate(responses):
+            count = _count(entry, f"responses[{s}]")
+            if count != dataset.N_neurons:
+                raise ValueError(
+                    f"responses[{s}] has {count} neurons, responses[0] has {dataset.N_neurons}; use None for no data"
+                )
+            rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
+        dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
+        dataset.nrn_meta = _metadata(nrn_meta, dataset.N_neurons, "nrn_meta")
+        dataset.responses = rows
+        dataset.validate()
+        return dataset
+
+    def _fill_stims(self, stims: list[Tensor]) -> None:
+        """Keep the arrays that ``from_arrays`` was given as stimuli; spectrograms, unless a subclass takes others."""
+        self.stims = as_spectrograms(stims)
 
 
 def as_spectrograms(stims: Sequence[Tensor]) -> list[Tensor]:
@@ -79,17 +120,10 @@ def as_spectrograms(stims: Sequence[Tensor]) -> list[Tensor]:
     return spectrograms
 
 
-def _metadata(metadata: Any, count: int, name: str) -> list[dict[str, Any]]:
+def _metadata(metadata: Any, count: int, name: str) -> list[Any]:
     if metadata is None:
         return [{} for _ in range(count)]
-    check_list(name, metadata, "dicts")
-    copies = []
-    for index, meta in enumerate(metadata):
-        try:
-            copies.append(dict(meta))
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name}[{index}] must be a dict, got {type(meta).__name__}") from error
-    return copies
+    return copy_metadata(check_list(name, metadata, "dicts"))
 
 
 def _tensor(array: Any, where: str) -> Tensor:

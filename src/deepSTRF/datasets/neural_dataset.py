@@ -6,15 +6,15 @@ NaN is the only mark of missing data. Stimuli never hold NaN; they are zero-padd
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.datasets.concatenation import concat_neural_datasets
-from deepSTRF.datasets.importers import as_spectrograms, fill_from_arrays
+from deepSTRF.datasets.concatenation import JoinableRecording
+from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
@@ -23,7 +23,7 @@ from deepSTRF.datasets.splits import SplittableRecording
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
-class NeuralDataset(PreprocessableRecording, SplittableRecording):
+class NeuralDataset(ArrayRecording, PreprocessableRecording, SplittableRecording, JoinableRecording):
     """Responses of a population of neurons to a set of stimuli.
 
     A subclass reads a recording in its ``__init__``: it calls ``super().__init__(path, dt_ms)``, fills the attributes,
@@ -43,8 +43,8 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
     responses : sequence
         ``responses[s][n]`` is a float tensor (R_sn, T_s): repeats by bins, (1, 1) NaN where neuron n has no data for
         stimulus s. Integers and bool become float32, since counts are counts; floating types are kept.
-    stim_meta, nrn_meta : list of dict
-        Metadata of the S stimuli and the N neurons.
+    stim_meta, nrn_meta : list
+        Metadata of the S stimuli and the N neurons: dicts, to select by attribute; otherwise anything.
     N_neurons : int
         Size of the population.
     I : list of int
@@ -153,80 +153,6 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
             f"N_stims={self.get_S()}, dt_ms={self.dt})"
         )
 
-    # --- joining and making ------------------------------------------------------------------------------------------
-
-    def __add__(self, other: object) -> NeuralDataset:  # type: ignore[override]
-        if not isinstance(other, NeuralDataset):
-            return NotImplemented
-        return concat_neural_datasets([self, other])
-
-    @classmethod
-    def from_arrays(
-        cls,
-        stims: Sequence[Any],
-        responses: Sequence[Any],
-        dt_ms: float,
-        *,
-        stim_meta: Sequence[dict[str, Any]] | None = None,
-        nrn_meta: Sequence[dict[str, Any]] | None = None,
-        path: str = "arrays",
-    ) -> Self:
-        """Make a data set from stimuli and responses in memory; everything is copied.
-
-        Parameters
-        ----------
-        stims : sequence of array
-            Per stimulus a spectrogram (F, T_s) or (1, F, T_s), NumPy or torch; movies (H, W, T_s) for a
-            :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ.
-        responses : sequence
-            Per stimulus an array (N, R, T_s), NaN where there is no data; or a list with one entry per neuron:
-            (R, T_s), or (T_s,) for one repeat, or None for no data.
-        dt_ms : float
-            Width of a bin in ms.
-        stim_meta, nrn_meta : sequence of dict, optional
-            Metadata of each stimulus and neuron; empty dicts where not given.
-        path : str
-            What to say where the data came from.
-
-        Returns
-        -------
-        NeuralDataset
-            Of the class that this is called on, validated, with the sizes of its stimuli set (``F``; ``H``, ``W``).
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an array has a wrong type, shape or length; the message names stimulus and neuron.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from deepSTRF.datasets.audio import AudioNeuralDataset
-        >>> stims = [np.random.rand(16, 100), np.random.rand(16, 80)]
-        >>> responses = [np.random.poisson(0.2, (2, 5, 100)), [np.random.poisson(0.2, (3, 80)), None]]
-        >>> ds = AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
-        >>> ds.F, ds.N_neurons, ds.responses[1][0].shape
-        (16, 2, torch.Size([3, 80]))
-        """
-        dataset = cls.__new__(cls)
-        dataset._init_contract(path, dt_ms)
-        dataset._forget_protocols()
-        fill_from_arrays(dataset, stims, responses, stim_meta, nrn_meta)
-        dataset.validate()
-        return dataset
-
-    def _fill_stims(self, stims: list[Tensor]) -> None:
-        """Keep the arrays that ``from_arrays`` was given as stimuli; spectrograms, unless a subclass takes others."""
-        self.stims = as_spectrograms(stims)
-
-    def _concat_check_compat(self, other: NeuralDataset) -> None:
-        """Raise if `other` cannot be concatenated with this data set; a subclass adds its own checks."""
-        if abs(self.dt - other.dt) > 1e-9 * abs(self.dt):
-            raise ValueError(f"dt mismatch: {self.dt} ms and {other.dt} ms; load both with the same dt_ms")
-
-    def _concat_copy_attrs(self, source: NeuralDataset) -> None:
-        """Take the attributes of the subclass from `source` when this is a new concatenation; none here."""
-
     # --- validation --------------------------------------------------------------------------------------------------
 
     def validate(self) -> None:
@@ -235,8 +161,8 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
         Raises
         ------
         TypeError
-            If ``path`` is no string, ``dt`` or ``N_neurons`` no number, a stimulus no floating point tensor, a response
-            no real tensor, or metadata no dict.
+            If ``path`` is not a string, ``dt`` or ``N_neurons`` not a number, a stimulus not a floating point tensor,
+            or a response not a real tensor.
         ValueError
             If there are no neurons or stimuli, lengths disagree, stimuli hold NaN or infinity, responses hold infinity,
             or the neurons that heard a stimulus differ in bins.
@@ -244,7 +170,7 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
         self._validate_scalars()
         n_stims = len(self.stim_meta)
         if n_stims == 0:
-            raise ValueError("the data set has no stimuli: stim_meta is empty (one dict per stimulus is expected)")
+            raise ValueError("the data set has no stimuli: stim_meta is empty (expected one entry per stimulus)")
         if not len(self.stims) == len(self.responses) == n_stims:
             raise ValueError(
                 "stims, responses and stim_meta must have one entry per stimulus, got "
@@ -252,10 +178,6 @@ class NeuralDataset(PreprocessableRecording, SplittableRecording):
             )
         if len(self.nrn_meta) != self.N_neurons:
             raise ValueError(f"nrn_meta has {len(self.nrn_meta)} entries, expected one per neuron: {self.N_neurons}")
-        for name, metadata in (("stim_meta", self.stim_meta), ("nrn_meta", self.nrn_meta)):
-            for index, meta in enumerate(metadata):
-                if not isinstance(meta, dict):
-                    raise TypeError(f"{name}[{index}] must be a dict, got {type(meta).__name__}")
         for index, stim in enumerate(self.stims):
             _validate_stim(stim, index)
         for index, block in enumerate(self._packed().blocks()):

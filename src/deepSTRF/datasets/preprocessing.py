@@ -7,16 +7,17 @@ are accumulated in float64, one stimulus at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, SupportsIndex
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.checks import check_positive
-from deepSTRF.datasets.packed import PackedResponses, ResponseBlock
-from deepSTRF.datasets.selection import _indices
+from deepSTRF.checks import check_choice, check_positive
+from deepSTRF.datasets.indices import check_indices
+from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
 from deepSTRF.datasets.storage import RecordingStorage
 from deepSTRF.metrics.reliability import SNR, ccmax_measure
@@ -108,7 +109,7 @@ class PreprocessableRecording(RecordingStorage):
     def smooth_responses(self, window_ms: float = 21.0, *, unit_gain: bool = False) -> None:
         """Smooth all responses with a Hann window, leaving missing bins out of the window.
 
-        Without missing bins this is :func:`deepSTRF.utils.hanning_smooth`, zero-padded at both ends and with a window
+        Without missing bins this is :func:`~deepSTRF.datasets.smoothing.hanning_smooth`, zero-padded at both ends and with a window
         of peak 1, so that rates grow by the sum of the window (twofold for 21 ms in bins of 5 ms). Around missing bins
         the weight of the known ones is scaled up. Missing bins stay missing.
 
@@ -152,8 +153,7 @@ class PreprocessableRecording(RecordingStorage):
             'max' divides by the largest absolute value; 'zscore' subtracts the mean and divides by the unbiased
             standard deviation. Over all repeats and bins with data.
         stim_indices : iterable of int, optional
-            Stimuli that the statistics are taken from: give those of the training part. All where not given. They are
-            applied to all stimuli in any case.
+            Stimuli that the statistics are taken from, as for :meth:`standardize_stims`.
         eps : float
             Smallest number to divide by, for neurons that never respond.
 
@@ -165,12 +165,8 @@ class PreprocessableRecording(RecordingStorage):
 
         Raises
         ------
-        TypeError
-            If an index is not an integer.
-        IndexError
-            If there is no such stimulus.
-        ValueError
-            If `method` is another one, `eps` is not positive, or there are no stimuli to take statistics from.
+        TypeError, IndexError, ValueError
+            As :meth:`standardize_stims`, and if `method` is another one.
 
         Examples
         --------
@@ -182,8 +178,7 @@ class PreprocessableRecording(RecordingStorage):
         >>> ds.responses[0][0]
         tensor([[0.2500, 1.0000, 0.5000]])
         """
-        if method not in ("max", "zscore"):
-            raise ValueError(f"method must be 'max' or 'zscore', got {method!r}")
+        check_choice("method", method, ("max", "zscore"))
         check_positive("eps", eps)
         chosen = self._chosen_stims(stim_indices)
         packed = self._packed()
@@ -228,7 +223,7 @@ class PreprocessableRecording(RecordingStorage):
 
         Equal to :func:`deepSTRF.metrics.snr` and :func:`deepSTRF.metrics.ccmax` on all responses padded into one
         tensor, but only one stimulus is looked at at a time. The values are also written into
-        ``nrn_meta[n]['snr']`` and ``nrn_meta[n]['ccmax']``.
+        ``nrn_meta[n]['snr']`` and ``nrn_meta[n]['ccmax']``, where that is a dict.
 
         Parameters
         ----------
@@ -280,16 +275,17 @@ class PreprocessableRecording(RecordingStorage):
             quality = {"snr": SNR.compute(powers).float(), "ccmax": ceiling.compute(halves).float()}
         for name, values in quality.items():
             for meta, value in zip(self.nrn_meta, values.tolist(), strict=True):
-                meta[name] = value
+                if isinstance(meta, MutableMapping):
+                    meta[name] = value
         return quality
 
     def _chosen_stims(self, stim_indices: Iterable[SupportsIndex] | None) -> list[int]:
         if stim_indices is None:
             chosen = list(range(len(self.stims)))
         else:
-            chosen = _indices(stim_indices, len(self.stims), "stimulus")
+            chosen = check_indices(stim_indices, len(self.stims), "stimulus")
         if not chosen:
-            raise ValueError("no stims to take statistics from: stim_indices (or the data set) is empty")
+            raise ValueError("there are no stims to take statistics from: stim_indices (or the data set) is empty")
         return chosen
 
     def _summed(

@@ -6,8 +6,7 @@ as none). Nothing is copied or dropped: a selection changes what items hold, nev
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
@@ -15,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.datasets.packed import ResponseBlock
+from deepSTRF.datasets.indices import as_list, check_index, check_indices
+from deepSTRF.datasets.metadata import describe_metadata, match_attribute, match_predicate
+from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.datasets.storage import RecordingStorage
 
 __all__ = ["EmptySelectionError", "SelectableRecording", "Selection"]
-
-_SHOWN_VALUES = 12
 
 
 class EmptySelectionError(ValueError, IndexError):
@@ -83,31 +82,6 @@ class _SelectionState:
         )
 
 
-def _index(value: Any, size: int, what: str) -> int:
-    """`value` as an int from 0 to `size` - 1; NumPy integers and 0-d tensors are fine, bool is not."""
-    if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
-        raise TypeError(f"a {what} index must be an integer, got the bool {value}")
-    try:
-        index = operator.index(value)
-    except TypeError as error:
-        raise TypeError(f"a {what} index must be an integer, got {type(value).__name__}") from error
-    if not 0 <= index < size:
-        raise IndexError(f"there is no {what} {index}; there are {size}, numbered from 0 (negative ones don't count)")
-    return index
-
-
-def _indices(values: Any, size: int, what: str) -> list[int]:
-    """`values` as a list of ints, each from 0 to `size` - 1."""
-    return [_index(value, size, what) for value in _as_list(values, what)]
-
-
-def _as_list(values: Any, what: str) -> Any:
-    """Lists stay the same object, so that changing them in place is seen; other sequences become lists."""
-    if not isinstance(values, Iterable):
-        raise TypeError(f"expected a list of {what} indices, got {type(values).__name__}: {values!r}")
-    return values if isinstance(values, list) else list(values)
-
-
 class SelectableRecording(RecordingStorage):
     """A recording of which neurons and stimuli can be selected."""
 
@@ -126,7 +100,7 @@ class SelectableRecording(RecordingStorage):
 
     @I.setter
     def I(self, neurons: Iterable[SupportsIndex]) -> None:  # noqa: E743
-        self._selected_neurons = _as_list(neurons, "neuron")
+        self._selected_neurons = as_list(neurons, "neuron")
         self._no_neuron_because = None
 
     @property
@@ -136,14 +110,14 @@ class SelectableRecording(RecordingStorage):
 
     @S_sel.setter
     def S_sel(self, stims: Iterable[SupportsIndex] | None) -> None:
-        self._selected_stims = None if stims is None else _as_list(stims, "stimulus")
+        self._selected_stims = None if stims is None else as_list(stims, "stimulus")
         self._no_stim_because = None
 
-    def get_nrn_meta(self) -> list[dict[str, Any]]:
+    def get_nrn_meta(self) -> list[Any]:
         """Metadata of the selected neurons (of all where none was selected)."""
         if not self.I:
             return [] if self._no_neuron_because else list(self.nrn_meta)
-        return [self.nrn_meta[_index(neuron, self.N_neurons, "neuron")] for neuron in self.I]
+        return [self.nrn_meta[check_index(neuron, self.N_neurons, "neuron")] for neuron in self.I]
 
     # --- neurons -----------------------------------------------------------------------------------------------------
 
@@ -160,27 +134,17 @@ class SelectableRecording(RecordingStorage):
         TypeError
             If `i` is not an integer.
         IndexError
-            If there is no such neuron.
+            If there is no such neuron; negative indices are none.
         """
-        self.I = [_index(i, self.N_neurons, "neuron")]
+        self.I = [check_index(i, self.N_neurons, "neuron")]
 
     def select_population(self, neurons: Iterable[SupportsIndex]) -> None:
-        """Select several neurons; items hold them in this order.
+        """Select several neurons; items hold them in the order of `neurons`. ``[]`` selects none.
 
-        Parameters
-        ----------
-        neurons : iterable of int
-            Indices. An empty one leaves an explicitly empty selection.
-
-        Raises
-        ------
-        TypeError
-            If an index is not an integer.
-        IndexError
-            If there is no such neuron.
+        Raises as :meth:`select_neuron`.
         """
-        chosen = _indices(neurons, self.N_neurons, "neuron")
-        self._take_neurons(chosen, lambda: "select_population([]) selects no neuron")
+        self.I = check_indices(neurons, self.N_neurons, "neuron")
+        self._no_neuron_because = None if self.I else "select_population([]) selects no neuron"
 
     def select_pop_by_nrn_attr(self, name: str, value: Any) -> list[int]:
         """Select the neurons with ``nrn_meta[n][name] == value``.
@@ -188,14 +152,20 @@ class SelectableRecording(RecordingStorage):
         Parameters
         ----------
         name : str
-            Key of the neurons' metadata; neurons without it don't match.
+            Key of the metadata; neurons (or stimuli) without it don't match.
         value : object
             The wanted value.
 
         Returns
         -------
         list of int
-            The selected neurons. Where none matches: ``[]``, and the data set has no item until another selection.
+            The selected neurons (or stimuli). Where none matches: ``[]``, and the data set has no item until another
+            selection.
+
+        Raises
+        ------
+        TypeError
+            If an entry of the metadata is not a dict, or values cannot be compared with `value`.
 
         Examples
         --------
@@ -210,79 +180,54 @@ class SelectableRecording(RecordingStorage):
         >>> len(ds)
         0
         """
-        chosen = _matching(self.nrn_meta, name, value)
-        return self._take_neurons(
-            chosen,
-            lambda: f"select_pop_by_nrn_attr({name!r}, {value!r}) matched no neuron; {_values(self.nrn_meta, name)}",
-        )
+        chosen = match_attribute(self.nrn_meta, name, value, "nrn_meta")
+        return self._take_neurons(chosen, f"select_pop_by_nrn_attr({name!r}, {value!r})", self.nrn_meta, name)
 
-    def select_pop_by_nrn_predicate(self, predicate: Callable[[dict[str, Any]], Any]) -> list[int]:
-        """Select the neurons whose metadata the predicate accepts.
+    def select_pop_by_nrn_predicate(self, predicate: Callable[[Any], Any]) -> list[int]:
+        """Select the neurons for whose metadata ``predicate(nrn_meta[n])`` is true.
 
         Parameters
         ----------
         predicate : callable
-            Takes a metadata dict, returns something true or false. A KeyError or TypeError in it counts as false.
+            Takes an entry of the metadata, returns something true or false. A KeyError, IndexError or TypeError in it
+            counts as false.
 
         Returns
         -------
         list of int
-            The selected neurons, ``[]`` (and no items) where none matches.
+            As :meth:`select_pop_by_nrn_attr`.
         """
-        return self._take_neurons(
-            _accepted(self.nrn_meta, predicate),
-            lambda: f"select_pop_by_nrn_predicate matched no neuron; {_keys(self.nrn_meta)}",
-        )
+        chosen = match_predicate(self.nrn_meta, predicate)
+        return self._take_neurons(chosen, "select_pop_by_nrn_predicate", self.nrn_meta)
 
     def select_pop_by_stim_attr(self, name: str, value: Any) -> list[int]:
         """Select the neurons that have data for a stimulus with ``stim_meta[s][name] == value``.
 
-        Parameters
-        ----------
-        name : str
-            Key of the stimuli's metadata; stimuli without it don't match.
-        value : object
-            The wanted value.
-
-        Returns
-        -------
-        list of int
-            The selected neurons, ``[]`` (and no items) where none matches.
+        See :meth:`select_pop_by_nrn_attr`.
         """
-        stims = _matching(self.stim_meta, name, value)
-        return self._take_neurons(
-            self._hearing(stims),
-            lambda: f"select_pop_by_stim_attr({name!r}, {value!r}) matched no neuron; {_values(self.stim_meta, name)}",
-        )
+        chosen = self._hearing(match_attribute(self.stim_meta, name, value, "stim_meta"))
+        return self._take_neurons(chosen, f"select_pop_by_stim_attr({name!r}, {value!r})", self.stim_meta, name)
 
-    def select_pop_by_stim_predicate(self, predicate: Callable[[dict[str, Any]], Any]) -> list[int]:
-        """Select the neurons that have data for a stimulus whose metadata the predicate accepts.
+    def select_pop_by_stim_predicate(self, predicate: Callable[[Any], Any]) -> list[int]:
+        """Select the neurons that have data for a stimulus for which ``predicate(stim_meta[s])`` is true.
 
-        Parameters
-        ----------
-        predicate : callable
-            Takes a metadata dict, returns something true or false. A KeyError or TypeError in it counts as false.
-
-        Returns
-        -------
-        list of int
-            The selected neurons, ``[]`` (and no items) where none matches.
+        See :meth:`select_pop_by_nrn_predicate`.
         """
-        return self._take_neurons(
-            self._hearing(_accepted(self.stim_meta, predicate)),
-            lambda: f"select_pop_by_stim_predicate matched no neuron; {_keys(self.stim_meta)}",
-        )
+        chosen = self._hearing(match_predicate(self.stim_meta, predicate))
+        return self._take_neurons(chosen, "select_pop_by_stim_predicate", self.stim_meta)
 
     def reset_pop_selection(self) -> None:
         """Select all neurons again."""
         self.I = []
 
     def _hearing(self, stims: list[int]) -> list[int]:
+        """The neurons that have data for any of `stims`."""
         return torch.nonzero(self.nrn_masks[stims].any(0)).flatten().tolist()
 
-    def _take_neurons(self, chosen: list[int], why_none: Callable[[], str]) -> list[int]:
+    def _take_neurons(self, chosen: list[int], call: str, metadata: list[Any], name: str | None = None) -> list[int]:
         self.I = chosen
-        self._no_neuron_because = None if chosen else why_none()
+        if not chosen:
+            self._no_neuron_because = f"{call} matched no neuron; {describe_metadata(metadata, name)}"
         return list(chosen)
 
     # --- stimuli -----------------------------------------------------------------------------------------------------
@@ -290,84 +235,35 @@ class SelectableRecording(RecordingStorage):
     def select_stim(self, i: SupportsIndex) -> None:
         """Select one stimulus; neurons without data for it are hidden from the items.
 
-        Parameters
-        ----------
-        i : int
-            Index of the stimulus.
-
-        Raises
-        ------
-        TypeError
-            If `i` is not an integer.
-        IndexError
-            If there is no such stimulus; negative indices are none.
+        Raises as :meth:`select_neuron`.
         """
-        self.S_sel = [_index(i, self.get_S(), "stimulus")]
+        self.S_sel = [check_index(i, self.get_S(), "stimulus")]
 
     def select_stims(self, stims: Iterable[SupportsIndex]) -> None:
-        """Select several stimuli; neurons without data for any of them are hidden from the items.
+        """Select several stimuli; neurons without data for any of them are hidden. Items keep the recording's order.
 
-        Parameters
-        ----------
-        stims : iterable of int
-            Indices. Items keep the order of the recording.
-
-        Raises
-        ------
-        TypeError
-            If an index is not an integer.
-        IndexError
-            If there is no such stimulus; negative indices are none.
+        Raises as :meth:`select_neuron`.
         """
-        chosen = _indices(stims, self.get_S(), "stimulus")
-        self._take_stims(chosen, lambda: "select_stims([]) selects no stimulus")
+        self.S_sel = check_indices(stims, self.get_S(), "stimulus")
+        self._no_stim_because = None if self.S_sel else "select_stims([]) selects no stimulus"
 
     def select_stims_by_attr(self, name: str, value: Any) -> list[int]:
-        """Select the stimuli with ``stim_meta[s][name] == value``.
+        """Select the stimuli with ``stim_meta[s][name] == value``; see :meth:`select_pop_by_nrn_attr`."""
+        chosen = match_attribute(self.stim_meta, name, value, "stim_meta")
+        return self._take_stims(chosen, f"select_stims_by_attr({name!r}, {value!r})", name)
 
-        Parameters
-        ----------
-        name : str
-            Key of the stimuli's metadata; stimuli without it don't match.
-        value : object
-            The wanted value.
-
-        Returns
-        -------
-        list of int
-            The selected stimuli, ``[]`` (and no items) where none matches.
-        """
-        chosen = _matching(self.stim_meta, name, value)
-        return self._take_stims(
-            chosen,
-            lambda: f"select_stims_by_attr({name!r}, {value!r}) matched no stimulus; {_values(self.stim_meta, name)}",
-        )
-
-    def select_stims_by_predicate(self, predicate: Callable[[dict[str, Any]], Any]) -> list[int]:
-        """Select the stimuli whose metadata the predicate accepts.
-
-        Parameters
-        ----------
-        predicate : callable
-            Takes a metadata dict, returns something true or false. A KeyError or TypeError in it counts as false.
-
-        Returns
-        -------
-        list of int
-            The selected stimuli, ``[]`` (and no items) where none matches.
-        """
-        return self._take_stims(
-            _accepted(self.stim_meta, predicate),
-            lambda: f"select_stims_by_predicate matched no stimulus; {_keys(self.stim_meta)}",
-        )
+    def select_stims_by_predicate(self, predicate: Callable[[Any], Any]) -> list[int]:
+        """Select the stimuli for which ``predicate(stim_meta[s])`` is true; see :meth:`select_pop_by_nrn_predicate`."""
+        return self._take_stims(match_predicate(self.stim_meta, predicate), "select_stims_by_predicate")
 
     def reset_stim_selection(self) -> None:
         """Select all stimuli again."""
         self.S_sel = None
 
-    def _take_stims(self, chosen: list[int], why_none: Callable[[], str]) -> list[int]:
+    def _take_stims(self, chosen: list[int], call: str, name: str | None = None) -> list[int]:
         self.S_sel = chosen
-        self._no_stim_because = None if chosen else why_none()
+        if not chosen:
+            self._no_stim_because = f"{call} matched no stimulus; {describe_metadata(self.stim_meta, name)}"
         return list(chosen)
 
     # --- what items hold ---------------------------------------------------------------------------------------------
@@ -389,13 +285,13 @@ class SelectableRecording(RecordingStorage):
     def _computed_selection(self, masks: np.ndarray) -> Selection:
         n_stims, n_neurons = masks.shape
         if self.I:
-            neurons = np.array([_index(i, n_neurons, "neuron") for i in self.I], dtype=np.int64)
+            neurons = np.array([check_index(i, n_neurons, "neuron") for i in self.I], dtype=np.int64)
         else:
             neurons = np.arange(0 if self._no_neuron_because else n_neurons)
         if self.S_sel is None:
             stims = np.arange(n_stims)
         else:
-            stims = np.array(sorted({_index(s, n_stims, "stimulus") for s in self.S_sel}), dtype=np.int64)
+            stims = np.array(sorted({check_index(s, n_stims, "stimulus") for s in self.S_sel}), dtype=np.int64)
             neurons = neurons[np.asarray(masks[stims].any(0))[neurons]]
         stims = stims[np.asarray(masks[np.ix_(stims, neurons)].any(1))]
         return Selection(neurons, stims.tolist(), np.array_equal(neurons, np.arange(n_neurons)))
@@ -406,43 +302,3 @@ class SelectableRecording(RecordingStorage):
         if self.S_sel is not None and not self.S_sel:
             return self._no_stim_because or "S_sel is [], which selects no stimulus (None selects all)"
         return "no selected neuron has data for a selected stimulus"
-
-
-def _accepted(metadata: list[dict[str, Any]], predicate: Callable[[dict[str, Any]], Any]) -> list[int]:
-    if not callable(predicate):  # or the TypeError of calling it would count as "no match"
-        raise TypeError(f"the predicate must be a function of a metadata dict, got {type(predicate).__name__}")
-    accepted = []
-    for index, meta in enumerate(metadata):
-        try:
-            if predicate(meta):
-                accepted.append(index)
-        except (KeyError, TypeError):  # documented: metadata without the key, or None, don't match
-            continue
-    return accepted
-
-
-def _matching(metadata: list[dict[str, Any]], name: str, value: Any) -> list[int]:
-    if not isinstance(name, Hashable):
-        raise TypeError(f"the name of a metadata key must be a string, got {type(name).__name__}: {name!r}")
-    matching = []
-    for index, meta in enumerate(metadata):
-        try:
-            if name in meta and meta[name] == value:
-                matching.append(index)
-        except (ValueError, RuntimeError) as error:  # arrays compare number by number
-            raise TypeError(
-                f"the values of {name!r} can't be compared with {value!r} ({error}); select with a predicate instead"
-            ) from error
-    return matching
-
-
-def _values(metadata: list[dict[str, Any]], name: str) -> str:
-    values = list(dict.fromkeys(repr(meta[name]) for meta in metadata if name in meta))
-    if not values:
-        return f"no metadata has the key {name!r}; {_keys(metadata)}"
-    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
-    return f"values of {name!r}: {', '.join(values[:_SHOWN_VALUES])}{more}"
-
-
-def _keys(metadata: list[dict[str, Any]]) -> str:
-    return f"metadata keys: {', '.join(sorted({str(key) for meta in metadata for key in meta})) or 'none'}"

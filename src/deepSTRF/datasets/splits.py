@@ -13,8 +13,10 @@ import numpy as np
 
 from deepSTRF.checks import check_integer
 from deepSTRF.datasets.blocks import GAP_MS, Piece, assign_blocks, cut_in_blocks, parse_blocks
+from deepSTRF.datasets.indices import check_indices
+from deepSTRF.datasets.metadata import copy_metadata
 from deepSTRF.datasets.packed import PackedResponses
-from deepSTRF.datasets.selection import SelectableRecording, _indices
+from deepSTRF.datasets.selection import SelectableRecording
 
 __all__ = ["Split", "SplittableRecording", "holdout", "k_fold", "leave_one_out"]
 
@@ -62,8 +64,6 @@ def holdout(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> Split:
     (6, 2, 2)
     """
     n, k, seed = check_integer("n", n, least=None), check_integer("k", k), check_integer("seed", seed, least=0)
-    if k < 1:
-        raise ValueError(f"holdout needs at least one stimulus per part, got k={k}")
     if n < 2 * k + 1:
         raise ValueError(
             f"holdout:{k} needs {k} stimuli for validation, {k} for test and at least one for training: "
@@ -186,11 +186,11 @@ class SplittableRecording(SelectableRecording):
         >>> ds.subset([3, 0])
         NeuralDataset(N_neurons=2, selected=2, N_stims=2, dt_ms=5.0)
         """
-        chosen = _indices(stim_indices, self.get_S(), "stimulus")
+        chosen = check_indices(stim_indices, self.get_S(), "stimulus")
         packed = self._packed()
         part = self._shallow_copy(PackedResponses([packed[s].block for s in chosen], self.N_neurons))
         part.stims = [self.stims[s] for s in chosen]
-        part.stim_meta = [dict(self.stim_meta[s]) for s in chosen]
+        part.stim_meta = copy_metadata([self.stim_meta[s] for s in chosen])
         part.S_sel = None
         part._forget_protocols()
         part._subset_copy_attrs(self, chosen)
@@ -230,8 +230,8 @@ class SplittableRecording(SelectableRecording):
         twin._invalidate_nrn_masks()
         twin.responses = responses
         twin.stims = list(self.stims)
-        twin.stim_meta = [dict(meta) for meta in self.stim_meta]
-        twin.nrn_meta = [dict(meta) for meta in self.nrn_meta]
+        twin.stim_meta = copy_metadata(self.stim_meta)
+        twin.nrn_meta = copy_metadata(self.nrn_meta)
         twin._selected_neurons = list(self.I)
         twin._selected_stims = None if self.S_sel is None else list(self.S_sel)
         return twin
@@ -323,7 +323,9 @@ class SplittableRecording(SelectableRecording):
         [3, 1, 1]
         """
         protocol = self.default_split if protocol is None else protocol
-        selected = set(range(self.get_S()) if self.S_sel is None else _indices(self.S_sel, self.get_S(), "stimulus"))
+        selected = set(
+            range(self.get_S()) if self.S_sel is None else check_indices(self.S_sel, self.get_S(), "stimulus")
+        )
         if isinstance(protocol, str) and protocol in self.protocols:
             named = self.protocols[protocol]
             if not isinstance(named, Mapping) or not set(Split._fields) <= set(named):

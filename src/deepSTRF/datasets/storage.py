@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import MutableSequence
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from deepSTRF.checks import check_list
-from deepSTRF.datasets.packed import PackedResponses, has_data
+from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.response_block import has_data
 
 __all__ = ["RecordingStorage"]
 
@@ -20,19 +21,14 @@ __all__ = ["RecordingStorage"]
 class RecordingStorage(Dataset[dict[str, Any]], ABC):
     """Attributes of a recording, with packed responses; the base of :class:`~deepSTRF.datasets.NeuralDataset`.
 
-    Parameters
-    ----------
-    path : str
-        Where the recording came from.
-    dt_ms : float
-        Width of a response bin in ms.
+    Parameters are those of :class:`~deepSTRF.datasets.NeuralDataset`.
     """
 
     path: str
     dt: float
     stims: list[Tensor]
-    stim_meta: list[dict[str, Any]]
-    nrn_meta: list[dict[str, Any]]
+    stim_meta: list[Any]
+    nrn_meta: list[Any]
     N_neurons: int
     uncut: Any = None  # the whole recording, where this one was cut in blocks of time
     protocols: ClassVar[dict[str, dict[str, tuple[int, ...]]]] = {}
@@ -51,6 +47,10 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
         self._responses: MutableSequence[Any] = []
         self._masks: Tensor | None = None
         self._masks_of: tuple[Any, int, int] | None = None
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Check that the attributes keep the data contract."""
 
     @property
     def responses(self) -> MutableSequence[Any]:

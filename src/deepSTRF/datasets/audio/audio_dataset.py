@@ -20,10 +20,8 @@ class AudioNeuralDataset(NeuralDataset):
 
     Parameters
     ----------
-    path : str
-        Where the recording came from.
-    dt_ms : float
-        Width of a response bin in ms.
+    path, dt_ms
+        As for :class:`~deepSTRF.datasets.NeuralDataset`; a frame lasts as long as a bin.
 
     Attributes
     ----------

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.files import expand_path
 
 _LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
 
@@ -68,7 +69,7 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
     if not isinstance(path, str | PathLike) and not hasattr(path, "read"):
         raise TypeError(f"expected the path of a sound file or a binary file, got {type(path).__name__}: {path!r}")
     if isinstance(path, str | PathLike):
-        with open(path, "rb") as file:  # a missing file is a FileNotFoundError, not a libsndfile message
+        with expand_path(path).open("rb") as file:  # a missing file is a FileNotFoundError, not a libsndfile message
             return load_wav(file)
     name = getattr(path, "name", "the sound file")
     try:

@@ -22,10 +22,8 @@ class VideoNeuralDataset(NeuralDataset):
 
     Parameters
     ----------
-    path : str
-        Where the recording came from.
-    dt_ms : float
-        Width of a response bin, and duration of a frame, in ms.
+    path, dt_ms
+        As for :class:`~deepSTRF.datasets.NeuralDataset`; a frame lasts as long as a bin.
 
     Attributes
     ----------
@@ -37,7 +35,7 @@ class VideoNeuralDataset(NeuralDataset):
     Examples
     --------
     >>> import numpy as np
-    >>> from deepSTRF.utils import neural_collate
+    >>> from deepSTRF.datasets.collate import neural_collate
     >>> rng = np.random.default_rng(0)
     >>> movies = [rng.normal(size=(12, 16, 90)), rng.normal(size=(12, 16, 60))]  # (H, W, T)
     >>> spikes = [rng.poisson(0.2, (5, 3, 90)), rng.poisson(0.2, (5, 3, 60))]  # (N, R, T)
@@ -101,28 +99,10 @@ class VideoNeuralDataset(NeuralDataset):
     def standardize_stims(
         self, stim_indices: Iterable[SupportsIndex] | None = None, per_band: bool = False, eps: float = 1e-8
     ) -> dict[str, Any]:
-        """Subtract the mean of the movies and divide by their standard deviation. Calling it twice does it twice.
+        """Standardise the movies as :meth:`NeuralDataset.standardize_stims` does the sounds.
 
-        Parameters
-        ----------
-        stim_indices : iterable of int, optional
-            Movies that mean and deviation are taken from: give those of the training part. All where not given. They
-            are applied to all movies in any case.
-        per_band : bool
-            One mean and deviation per pixel, else one per channel for the whole frame, which keeps the picture.
-        eps : float
-            Smallest deviation to divide by, for pixels that never change.
-
-        Returns
-        -------
-        dict
-            ``mean`` and ``std`` (unbiased; shape (C, 1, 1, 1), or (C, H, W, 1) per pixel), ``per_band``,
-            ``stim_indices``. Also kept as ``stim_normalization``.
-
-        Raises
-        ------
-        TypeError, IndexError, ValueError
-            As :meth:`NeuralDataset.standardize_stims <deepSTRF.datasets.NeuralDataset.standardize_stims>`.
+        With `per_band` each pixel has a mean and deviation (C, H, W, 1) of its own; else each channel has one for the
+        whole frame (C, 1, 1, 1), which keeps the picture.
 
         Examples
         --------

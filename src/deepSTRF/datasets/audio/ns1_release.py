@@ -1,0 +1,197 @@
+"""The files of the public release of NS1: spike times, sounds and metadata."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.datasets.audio.sound_files import load_wav, resample
+from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.mat_files import read_mat_variable
+
+__all__ = [
+    "RECORDED_MS",
+    "SOUNDS",
+    "open_release",
+    "read_authors_cochleagram",
+    "read_metadata",
+    "read_sound",
+    "read_unit",
+]
+
+_METADATA = "MetadataSHEnCneurons.mat"
+_SPIKES = "spikesandwav"
+_AUTHORS = "test_data_5ms.mat"
+_WHERE = (
+    "NS1Dataset(download=True) fetches the release, or download MetadataSHEnCneurons.mat and spikesandwav.zip from "
+    "https://osf.io/ayw2p into one folder and give it as path (deepstrf: --data)"
+)
+
+SOUNDS = tuple(
+    [f"SH.En.C/source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13)]
+    + [f"SH.En.C/source.2.sound.0.snr.0.token.0.fw.1.frozen.{k}" for k in range(1, 9)]
+)
+_WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+RECORDED_MS = 4995
+_TRUE_FS = 48828.125  # the headers say 48 828
+_LARGEST_FILE = 2**26  # the largest of the release has 2.4 MB
+
+
+@contextmanager
+def open_release(folder: Path) -> Iterator[Any]:
+    """Yield the folder ``spikesandwav``, on disk or inside of the archive."""
+    if (folder / _SPIKES).is_dir():
+        yield folder / _SPIKES
+        return
+    archive = folder / (_SPIKES + ".zip")
+    if not archive.exists():
+        raise FileNotFoundError(f"neither {archive} nor a folder {folder / _SPIKES} is there; {_WHERE}")
+    try:
+        opened = zipfile.ZipFile(archive)
+        # The other methods unpack whole members, however large, before a byte can be read.
+        if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in opened.infolist()):
+            raise ValueError("a member is compressed in another way than the release is")
+    except Exception as error:  # a damaged list of members fails in many ways
+        raise RecordingError(
+            f"{archive} is cut off or no zip archive ({error}); delete it and download it again: {_WHERE}"
+        ) from error
+    with opened:
+        yield zipfile.Path(opened, _SPIKES + "/")
+
+
+def _read_bytes(file: Any) -> bytes:
+    """Read one file of the release."""
+    if not file.exists():
+        raise FileNotFoundError(f"the release is incomplete: {file} is missing; {_WHERE}")
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+        return content
+    except Exception as error:  # a damaged archive fails in many ways
+        raise RecordingError(f"{file} can't be read ({error}); download the release again: {_WHERE}") from error
+
+
+def _read_mat(file: Any, variable: str) -> Any:
+    """Read one variable of a .mat file of the release."""
+    remedy = f"download the release again: {_WHERE}"
+    return read_mat_variable(_read_bytes(file), variable, name=str(file), remedy=remedy)
+
+
+def read_metadata(folder: Path) -> list[dict[str, Any]]:
+    """Return what is known about each unit: the keys of ``nrn_meta``, and its file's path."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; {_WHERE}")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} does not exist; {_WHERE}")
+    file = folder / _METADATA
+    table = _read_mat(file, "neuron")
+    try:
+        if table.size == 0:
+            raise ValueError("it lists no unit")
+        return [
+            {
+                "path": _inside(str(row["path"].item())),
+                "cell_id": str(row["path"].item()).removesuffix(".mat"),
+                "area": "A1",
+                "depth_um": float(row["depth"].item()),
+                "noise_ratio": float(row["NoiseRatio"].item()),
+                "single_n": int(row["singleN"].item()),
+                "single_t": str(row["singleT"].item()),
+                "n_electrodes": int(row["NrOfElectrodes"].item()),
+                "electrode_number": int(row["ElectrodeNumber"].item()),
+            }
+            for row in table.ravel()
+        ]
+    except _WRONG_STRUCTURE as error:
+        raise RecordingError(f"{file} is not the NS1 metadata (a struct array of units): {error}") from error
+
+
+def _inside(path: str) -> str:
+    """Return a path below the release; the metadata must not lead elsewhere."""
+    if not path.strip("/. ") or path.startswith("/") or ".." in path.split("/") or not path.isprintable():
+        raise ValueError(f"{path!r} is not the path of a file of the release")
+    return path
+
+
+def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]:
+    """Read a sound at the sampling rate wanted, cut to the time recorded."""
+    try:
+        waveform, header_fs = load_wav(io.BytesIO(_read_bytes(file)))
+    except RecordingError:
+        raise
+    except ValueError as error:
+        raise RecordingError(f"{file} is not a readable sound ({error}); download the release again") from error
+    # the last 5 ms are not used, and the header is allowed to round
+    if abs(header_fs - _TRUE_FS) > 1 or waveform.shape[-1] < _TRUE_FS * RECORDED_MS / 1000:
+        raise RecordingError(
+            f"{file} holds {waveform.shape[-1]} samples at {header_fs} Hz; expected 5 s at {_TRUE_FS} Hz. It may be "
+            f"cut off: download the release again"
+        )
+    resampled = resample(waveform.mean(0, keepdim=True), _TRUE_FS, fs)
+    # The filter looks 10 samples of the lower rate ahead: a delay by as much makes it causal.
+    delay = int(np.ceil(10 * max(fs / _TRUE_FS, 1.0)))
+    return torch.nn.functional.pad(resampled, (delay, 0))[:, :n_samples]
+
+
+def read_unit(release: Any, path: str, n_bins: int, dt_ms: float) -> list[Float[Tensor, "R T"]]:
+    """Return the spike counts of one unit, per natural sound."""
+    file = release / path
+    if not file.exists():  # a few files of the release go by another name
+        renamed = release / (path.removesuffix(".mat") + "_1.mat")
+        file = renamed if renamed.exists() else file
+    data = _read_mat(file, "data")
+    try:
+        sets = data[0, 0]["set"]
+        trials = [[trial["t"].ravel() for trial in sets[0, s]["repeats"].ravel()] for s in range(len(SOUNDS))]
+        return [_bin_spikes(times, n_bins, dt_ms) for times in trials]
+    except _WRONG_STRUCTURE as error:
+        raise RecordingError(
+            f"{file} does not have the structure of an NS1 spike file, data.set(1..20).repeats.t ({error}); download "
+            f"the release again"
+        ) from error
+
+
+def _bin_spikes(times: list[np.ndarray], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
+    """Count the spikes of each repeat in each bin; those outside of the bins are left out."""
+    if not times:
+        raise ValueError("a sound without repeats")
+    repeat = np.repeat(np.arange(len(times)), [t.size for t in times])
+    milliseconds = np.concatenate(times)
+    if np.iscomplexobj(milliseconds):
+        raise ValueError("spike times are complex numbers")
+    milliseconds = milliseconds.astype(np.float64)
+    if not np.isfinite(milliseconds).all():
+        raise ValueError("spike times are not finite numbers")
+    bins = np.floor(milliseconds / dt_ms)
+    inside = (bins >= 0) & (bins < n_bins)
+    flat = repeat[inside] * n_bins + bins[inside].astype(np.int64)
+    counts = np.bincount(flat, minlength=len(times) * n_bins).reshape(len(times), n_bins)
+    return torch.from_numpy(counts.astype(np.float32))
+
+
+def read_authors_cochleagram(folder: Path, n_bands: int, n_bins: int) -> list[Float[Tensor, "1 F T"]]:
+    """Return the authors' cochleagram of each sound."""
+    file = folder / _AUTHORS
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is missing; get it from https://github.com/monzilur/DNet, or use cochleagram='sounds'"
+        )
+    levels = _read_mat(file, "X_nfht")
+    expected = (len(SOUNDS), n_bands, 1, n_bins)
+    if levels.shape != expected or levels.dtype.kind not in "fiu" or not np.isfinite(levels).all():
+        raise RecordingError(
+            f"{file}: expected finite numbers X_nfht of shape {expected}; got {levels.dtype} {levels.shape}. Download "
+            f"it again from https://github.com/monzilur/DNet"
+        )
+    return [torch.from_numpy(level.astype(np.float32)).permute(1, 0, 2).contiguous() for level in levels]
