@@ -1,5 +1,9 @@
 """A small ragged recording with missing pairs, as a subclass would fill it."""
 
+import contextlib
+import resource
+import signal
+
 import pytest
 import torch
 
@@ -37,3 +41,38 @@ def ds():
 @pytest.fixture
 def make():
     return build
+
+
+@pytest.fixture
+def largest_file():
+    """Yield a context in which no file grows beyond `n_bytes`: writing fails half way, as on a full disk."""
+
+    @contextlib.contextmanager
+    def limit(n_bytes):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, handler)
+
+    return limit
+
+
+LONGEST_S = 120  # of one test, however busy the machine is; the usual ones take milliseconds
+
+
+@pytest.fixture(autouse=True)
+def no_hang():
+    """End a test that hangs, and show where."""
+
+    def stop(*_):
+        pytest.fail(f"hangs: not done after {LONGEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LONGEST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

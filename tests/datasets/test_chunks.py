@@ -77,8 +77,8 @@ def test_the_order_is_drawn_from_the_generator():
 
 
 @pytest.mark.parametrize("arguments", [{"chunk_bins": 0}, {"chunk_bins": 5, "batch_size": -1}])
-def test_impossible_sizes_are_refused(arguments):
-    with pytest.raises(ValueError, match="at least 1"):
+def test_impossible_sizes(arguments):
+    with pytest.raises(ValueError, match="must be a positive integer"):
         ChunkLoader(recording(10), **arguments)
     with pytest.raises(TypeError):
         ChunkLoader(recording(10), chunk_bins=2.5)

@@ -4,7 +4,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from deepSTRF.datasets import NeuralDataset
-from deepSTRF.utils import neural_collate
+from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.datasets.selection import EmptySelectionError
+from deepSTRF.testing import check_dataset
 
 NAN = float("nan")
 
@@ -193,7 +195,6 @@ def set_stim(value):
         (drop("responses"), ValueError, "one entry per stimulus, got 4, 3 and 4"),
         (drop("stim_meta"), ValueError, "one entry per stimulus, got 4, 4 and 3"),
         (drop("nrn_meta"), ValueError, "nrn_meta has 2 entries"),
-        (lambda ds: ds.nrn_meta.__setitem__(0, "A1"), TypeError, r"nrn_meta\[0\] must be a dict"),
         (set_stim(torch.full((1, 8, 20), NAN)), ValueError, r"stims\[1\] holds NaN"),
         (set_stim(torch.full((1, 8, 20), float("inf"))), ValueError, r"stims\[1\] holds NaN or infinite"),
         (set_stim(torch.ones(1, 8, 20, dtype=torch.int64)), TypeError, r"stims\[1\] must be a floating point"),
@@ -211,3 +212,31 @@ def test_validate(make, change, error, message):
     change(ds)
     with pytest.raises(error, match=message):
         ds.validate()
+
+
+def test_metadata_of_any_type(make):
+    """0.1.0's users keep tuples there: only selecting by attribute needs dicts."""
+    ds = make()
+    ds.nrn_meta = [("A1", 100), {"area": "AAF"}, None]
+    ds.stim_meta = [("song", 0), "noise", {"kind": "song"}, 3]
+    ds.validate()
+    assert ds[0]["stim_meta"] == ("song", 0)
+    assert ds.select_pop_by_nrn_predicate(lambda meta: meta[1] > 50) == [0]
+    ds.reset_pop_selection()
+    assert ds.select_stims_by_predicate(lambda meta: False) == []
+    with pytest.raises(EmptySelectionError, match="metadata keys: kind"):
+        ds[0]
+    ds.reset_stim_selection()
+    with pytest.raises(TypeError, match=r"nrn_meta\[0\] must be a dict to be selected by attribute, got a tuple"):
+        ds.select_pop_by_nrn_attr("area", "AAF")
+    with pytest.raises(TypeError, match=r"stim_meta\[0\] must be a dict"):
+        ds.select_stims_by_attr("kind", "song")
+    ds.compute_neuron_quality()
+    assert set(ds.nrn_meta[1]) == {"area", "snr", "ccmax"}
+    assert ds.subset([1, 3]).stim_meta == ["noise", 3]
+    joined = ds + ds.averaged()
+    assert joined.nrn_meta[0] == joined.nrn_meta[3] == ("A1", 100)
+    assert joined.nrn_meta[1]["dataset"] == "NeuralDataset"
+    copied = NeuralDataset.from_arrays([np.ones((3, 8))], [np.ones((2, 1, 8))], 5.0, nrn_meta=ds.nrn_meta[:2])
+    assert copied.nrn_meta[0] == ("A1", 100)
+    check_dataset(ds)

@@ -12,6 +12,7 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recording_files import metadata_file, sound_file, spike_file
 
 from deepSTRF.datasets.audio import NS1Dataset
 from deepSTRF.datasets.audio import ns1 as ns1_module
@@ -30,46 +31,8 @@ SOUNDS = [f"source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13
 ]
 
 
-def structs(fields, rows):
-    """Build a (1, n) MATLAB struct array."""
-    array = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
-    for i, row in enumerate(rows):
-        for field, value in zip(fields, row, strict=True):
-            array[0, i][field] = value
-    return array
-
-
-def spike_file(trials):
-    """Write the .mat file of one unit from trials[s][r] = spike times in ms."""
-    sets = [
-        (
-            structs(
-                ["t", "repeat_id", "timestamp"],
-                [(np.atleast_2d(t) if len(t) else np.zeros((0, 0), "u1"), np.ones((1, len(t))), 0.0) for t in repeats],
-            ),
-            5000.0,
-        )
-        for repeats in trials
-    ]
-    file = io.BytesIO()
-    scipy.io.savemat(file, {"data": structs(["set"], [(structs(["repeats", "length_signal_ms"], sets),)])})
-    return file.getvalue()
-
-
-def metadata_file():
-    rows = [
-        (path, 450 * (k + 1) - 700, 3.5 + k, k, ["Yes", "Maybe", "No"][k], 32, k + 7) for k, path in enumerate(UNITS)
-    ]
-    fields = ["path", "depth", "NoiseRatio", "singleN", "singleT", "NrOfElectrodes", "ElectrodeNumber"]
-    file = io.BytesIO()
-    scipy.io.savemat(file, {"neuron": structs(fields, rows)})
-    return file.getvalue()
-
-
-def sound_file(samples):
-    file = io.BytesIO()
-    soundfile.write(file, samples, 48828, format="WAV", subtype="FLOAT")
-    return file.getvalue()
+def release_sound(samples):
+    return sound_file(samples, 48828, subtype="FLOAT")
 
 
 def spikes(unit, sound, repeat):
@@ -82,9 +45,13 @@ def spikes(unit, sound, repeat):
 def release(tmp_path_factory):
     """Yield the folder of an unpacked release: 3 units, 20 sounds and 2 chords, 2 repeats."""
     folder = tmp_path_factory.mktemp("ns1")
-    (folder / "MetadataSHEnCneurons.mat").write_bytes(metadata_file())
+    (folder / "MetadataSHEnCneurons.mat").write_bytes(
+        metadata_file(
+            [(path, 450 * (k + 1) - 700, 3.5 + k, k, ["Yes", "Maybe", "No"][k], k + 7) for k, path in enumerate(UNITS)]
+        )
+    )
     rng = np.random.default_rng(0)
-    files = {"SH.En.C/" + name: sound_file(0.1 * rng.standard_normal(N_SAMPLES).astype("f4")) for name in SOUNDS}
+    files = {"SH.En.C/" + name: release_sound(0.1 * rng.standard_normal(N_SAMPLES).astype("f4")) for name in SOUNDS}
     for unit, path in enumerate(UNITS):
         trials = [[spikes(unit, sound, repeat) for repeat in range(2)] for sound in range(20)]
         trials[0][1] = []
@@ -225,7 +192,7 @@ def test_no_frame_knows_the_future_of_the_recorded_sound(small, linked, waveform
     before = small.stims[4]
     if waveform:
         before = NS1Dataset(linked, smooth=False, return_waveform=True).stims[4]
-    replace(sound, sound_file(np.where(after, np.float32(3), samples)))
+    replace(sound, release_sound(np.where(after, np.float32(3), samples)))
     changed = NS1Dataset(linked, smooth=False, return_waveform=waveform).stims[4]
     n = 500 * (240 if waveform else 1)
     assert torch.equal(changed[..., :n], before[..., :n])
@@ -235,7 +202,7 @@ def test_no_frame_knows_the_future_of_the_recorded_sound(small, linked, waveform
 def test_the_resampled_tone_keeps_its_frequency_to_the_end(linked):
     """48 828.125 Hz, not the 48 828 of the header: over 5 s a 1 kHz tone would slip by 0.013 cycles."""
     t = np.arange(N_SAMPLES) / 48828.125
-    replace(linked / "spikesandwav" / "SH.En.C" / SOUNDS[0], sound_file(np.sin(2 * np.pi * 1000 * t).astype("f4")))
+    replace(linked / "spikesandwav" / "SH.En.C" / SOUNDS[0], release_sound(np.sin(2 * np.pi * 1000 * t).astype("f4")))
     wave = NS1Dataset(linked, return_waveform=True, smooth=False).stims[0][0].double().numpy()
     delayed = (np.arange(len(wave)) - 10) / 48000
     np.testing.assert_allclose(wave[2000:], np.sin(2 * np.pi * 1000 * delayed)[2000:], atol=2e-3)
@@ -251,7 +218,7 @@ def test_the_authors_cochleagram(linked):
     assert not np.array_equal(NS1Dataset(linked, smooth=False).stims[3][0].numpy(), levels[3, :, 0].astype("f4"))
     with pytest.raises(ValueError, match="bins of 5 ms"):
         NS1Dataset(linked, cochleagram="authors", dt_ms=10)
-    with pytest.raises(ValueError, match="'sounds' or 'authors'"):
+    with pytest.raises(ValueError, match="'sounds', 'authors'"):
         NS1Dataset(linked, cochleagram="mine")
     scipy.io.savemat(linked / "test_data_5ms.mat", {"X_nfht": levels[:, :3]})
     with pytest.raises(RecordingError, match="test_data_5ms"):

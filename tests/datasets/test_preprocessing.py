@@ -196,7 +196,7 @@ def test_normalize_edges():
         assert not result["offset"].any()
         assert float(ds.responses[0][0][0, 0]) == 5
         assert not ds.responses[0][1].any()
-    with pytest.raises(ValueError, match="'max' or 'zscore', got 'min'"):
+    with pytest.raises(ValueError, match="'max', 'zscore'; got 'min'"):
         ds.normalize_responses("min")
     with pytest.raises(ValueError, match="no stims"):
         ds.normalize_responses(stim_indices=[])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from recording_files import sound_file
 
 from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav, resample
 
@@ -74,3 +75,28 @@ def test_mono_at_its_own_rate_is_only_averaged_and_cropped(tmp_path):
     path = write(tmp_path / "a.wav", np.arange(20).reshape(10, 2) / 100, 48000, subtype="FLOAT")
     mono = load_resampled_mono_wav(path, 48000, 4)
     np.testing.assert_allclose(mono[0].numpy(), [0.005, 0.025, 0.045, 0.065], atol=1e-7)
+
+
+# --- damaged files ---------------------------------------------------------------------------------------------------
+
+BAD_SOUNDS = [
+    ("empty-file", b"", ValueError, ["sound.wav", "expected WAV"]),
+    ("text", b"hello", ValueError, ["sound.wav", "expected WAV"]),
+    ("cut-in-the-header", sound_file(np.zeros(100))[:20], ValueError, ["sound.wav"]),
+    ("cut-before-the-samples", sound_file(np.zeros(100))[:44], ValueError, ["sound.wav", "no samples"]),
+    ("no-samples", sound_file(np.zeros(0)), ValueError, ["sound.wav", "no samples"]),
+    ("nan", sound_file(np.array([0.0, np.nan]), subtype="FLOAT"), ValueError, ["sound.wav", "damaged", "NaN"]),
+    ("inf", sound_file(np.array([0.0, np.inf]), subtype="FLOAT"), ValueError, ["sound.wav", "damaged", "infinite"]),
+    ("folder", None, IsADirectoryError, ["sound.wav"]),
+]
+
+
+@pytest.mark.parametrize(("content", "error", "words"), [pytest.param(*row[1:], id=row[0]) for row in BAD_SOUNDS])
+@pytest.mark.parametrize("load", [load_wav, lambda path: load_resampled_mono_wav(path, 16000)])
+def test_bad_sounds(tmp_path, load, content, error, words):
+    path = tmp_path / "sound.wav"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(error) as caught:
+        load(path)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert content is None or path.read_bytes() == content

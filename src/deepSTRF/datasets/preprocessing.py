@@ -109,9 +109,9 @@ class PreprocessableRecording(RecordingStorage):
     def smooth_responses(self, window_ms: float = 21.0, *, unit_gain: bool = False) -> None:
         """Smooth all responses with a Hann window, leaving missing bins out of the window.
 
-        Without missing bins this is :func:`~deepSTRF.datasets.smoothing.hanning_smooth`, zero-padded at both ends and with a window
-        of peak 1, so that rates grow by the sum of the window (twofold for 21 ms in bins of 5 ms). Around missing bins
-        the weight of the known ones is scaled up. Missing bins stay missing.
+        Without missing bins this is :func:`~deepSTRF.datasets.smoothing.hanning_smooth`, zero-padded at both ends
+        and with a window of peak 1, so that rates grow by the sum of the window (twofold for 21 ms in bins of 5 ms).
+        Around missing bins the weight of the known ones is scaled up. Missing bins stay missing.
 
         Parameters
         ----------
