@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from deepSTRF.checks import describe_type
+
 __all__ = ["copy_metadata", "describe_metadata", "match_attribute", "match_predicate"]
 
 _MOST_VALUES_SHOWN = 12
@@ -50,12 +52,12 @@ def match_attribute(metadata: Sequence[Any], name: str, value: Any, kind: str) -
     [1]
     """
     if not isinstance(name, Hashable):
-        raise TypeError(f"the name of a metadata key must be a string, got {type(name).__name__}: {name!r}")
+        raise TypeError(f"the name of a metadata key must be a string, got {describe_type(name)}: {name!r}")
     matching = []
     for index, entry in enumerate(metadata):
         if not isinstance(entry, Mapping):
             raise TypeError(
-                f"{kind}[{index}] must be a dict to be selected by attribute, got {type(entry).__name__}; "
+                f"{kind}[{index}] must be a dict to be selected by attribute, got {describe_type(entry)}; "
                 "select with a predicate instead"
             )
         try:
@@ -77,7 +79,7 @@ def match_predicate(metadata: Sequence[Any], predicate: Callable[[Any], Any]) ->
         If `predicate` is not a function.
     """
     if not callable(predicate):  # or the TypeError of calling it would count as "no match"
-        raise TypeError(f"the predicate must be a function of a metadata entry, got {type(predicate).__name__}")
+        raise TypeError(f"the predicate must be a function of a metadata entry, got {describe_type(predicate)}")
     matching = []
     for index, entry in enumerate(metadata):
         try:

@@ -1,4 +1,4 @@
-"""Rooms of smaller things that 0.1.0 kept here; most modules re-export from a better room."""
+"""Compatibility names of 0.1.0; the code is in :mod:`deepSTRF.datasets`, `models` and `plotting`."""
 
 from typing import Any
 

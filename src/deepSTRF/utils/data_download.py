@@ -1,4 +1,4 @@
-"""Where 0.1.0 kept the names of :mod:`deepSTRF.datasets.download` and :mod:`deepSTRF.datasets.archives`."""
+"""Compatibility names of 0.1.0; the code is in :mod:`deepSTRF.datasets.download` and `archives`."""
 
 from deepSTRF.datasets.archives import untar, unzip
 from deepSTRF.datasets.download import default_cache_dir

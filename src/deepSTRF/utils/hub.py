@@ -1,6 +1,4 @@
-"""Saved models under the names of deepSTRF 0.1.0; the code is in :mod:`deepSTRF.models.saving.pretrained` and
-:mod:`deepSTRF.models.saving.hub`.
-"""
+"""Compatibility names of 0.1.0; the code is in :mod:`deepSTRF.models.saving`."""
 
 from deepSTRF.models.saving.configuration import CONFIG_FILE
 from deepSTRF.models.saving.hub import download_pretrained, upload_pretrained

@@ -1,4 +1,4 @@
-"""The figures' old address; they live in :mod:`deepSTRF.plotting`."""
+"""Compatibility names of 0.1.0; the code is in :mod:`deepSTRF.plotting`."""
 
 from deepSTRF.plotting import (
     compare_wav2spec_to_groundtruth,

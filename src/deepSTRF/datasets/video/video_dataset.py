@@ -99,7 +99,9 @@ class VideoNeuralDataset(NeuralDataset):
     def standardize_stims(
         self, stim_indices: Iterable[SupportsIndex] | None = None, per_band: bool = False, eps: float = 1e-8
     ) -> dict[str, Any]:
-        """Standardise the movies as :meth:`NeuralDataset.standardize_stims` does the sounds.
+        """Standardise the movies.
+
+        As :meth:`NeuralDataset.standardize_stims <deepSTRF.datasets.NeuralDataset.standardize_stims>` does the sounds.
 
         With `per_band` each pixel has a mean and deviation (C, H, W, 1) of its own; else each channel has one for the
         whole frame (C, 1, 1, 1), which keeps the picture.
