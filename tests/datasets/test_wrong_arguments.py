@@ -157,7 +157,6 @@ USE = [
      ["nrn_meta[1]", "dict", "attribute", "tuple", "predicate"]),
     ("attr-unhashable", lambda: made().select_stims_by_attr(["n"], 1), TypeError, ["key", "string", "list"]),
     ("split-unknown", lambda: made().split("rahman"), ValueError, ["no split 'rahman'", "holdout:K"]),
-    ("split-none", lambda: made().split(None), ValueError, ["no split None", "holdout:K"]),
     ("split-list", lambda: made().split(["a"]), ValueError, ["no split ['a']", "holdout:K"]),
     ("split-0", lambda: made().split("holdout:0"), ValueError, ["k", "positive", "0"]),
     ("split-too-large", lambda: made().split("holdout:3"), ValueError, ["holdout:3", "7 in all", "there are 5"]),

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.collate import neural_collate
-from deepSTRF.datasets.packed import PackedResponses, ResponseBlock, has_data
+from deepSTRF.datasets.metadata import as_dict
+from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.response_block import ResponseBlock, has_data
 from deepSTRF.metrics import noise_ceiling
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def cut_in_blocks(source: NeuralDataset, n_blocks: int, gap_ms: float = GAP_MS) 
     cut = uncut._shallow_copy(PackedResponses([_part(blocks[p.stimulus], p) for p in pieces], uncut.N_neurons))
     cut.stims = [_cut_stimulus(uncut.stims[p.stimulus], p, blocks[p.stimulus].n_bins) for p in pieces]
     cut.stim_meta = [
-        {**uncut.stim_meta[p.stimulus], "stimulus": stimuli[p.stimulus], "block": p.block, "start": p.first,
+        {**as_dict(uncut.stim_meta[p.stimulus]), "stimulus": stimuli[p.stimulus], "block": p.block, "start": p.first,
          "stop": p.stop, "warm_up": p.first - p.start} for p in pieces
     ]  # fmt: skip
     cut.uncut = uncut
@@ -141,8 +143,11 @@ def assign_blocks(cut: NeuralDataset, n_blocks: int) -> tuple[tuple[int, ...], t
     test = n_blocks // 2
     val = test - 1
     blocks = [meta["block"] for meta in cut.stim_meta]
-    train = tuple(i for i, block in enumerate(blocks) if block not in (val, test))
-    return train, *(tuple(i for i, block in enumerate(blocks) if block == chosen) for chosen in (val, test))
+    return (
+        tuple(i for i, block in enumerate(blocks) if block not in (val, test)),
+        tuple(i for i, block in enumerate(blocks) if block == val),
+        tuple(i for i, block in enumerate(blocks) if block == test),
+    )
 
 
 def uncut_ceiling(cut: NeuralDataset) -> Float[Tensor, " N"]:

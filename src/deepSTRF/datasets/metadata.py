@@ -7,7 +7,7 @@ from typing import Any
 
 from deepSTRF.checks import describe_type
 
-__all__ = ["copy_metadata", "describe_metadata", "match_attribute", "match_predicate"]
+__all__ = ["as_dict", "copy_metadata", "describe_metadata", "match_attribute", "match_predicate"]
 
 _MOST_VALUES_SHOWN = 12
 
@@ -21,6 +21,17 @@ def copy_metadata(metadata: Sequence[Any], **added: Any) -> list[Any]:
     [{'area': 'A1', 'dataset': 'left'}, ('unit', 3)]
     """
     return [{**entry, **added} if isinstance(entry, Mapping) else entry for entry in metadata]
+
+
+def as_dict(entry: Any) -> Mapping[Any, Any]:
+    """Return an entry as a dict that keys can be added to; of another type it is the value of ``"metadata"``.
+
+    Examples
+    --------
+    >>> as_dict({"area": "A1"}), as_dict(("unit", 3))
+    ({'area': 'A1'}, {'metadata': ('unit', 3)})
+    """
+    return entry if isinstance(entry, Mapping) else {"metadata": entry}
 
 
 def match_attribute(metadata: Sequence[Any], name: str, value: Any, kind: str) -> list[int]:

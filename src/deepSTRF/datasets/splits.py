@@ -393,7 +393,7 @@ class SplittableRecording(SelectableRecording):
         (3, 1, 1)
         """
         protocol = self.default_split if protocol is None else protocol
-        blocks = None if protocol in self.protocols else parse_blocks(protocol)
+        blocks = None if str(protocol) in self.protocols else parse_blocks(protocol)
         if blocks is not None:
             cut = self.in_blocks(*blocks)
             return Split(*(cut.subset(part) for part in assign_blocks(cut, blocks[0])))  # type: ignore[arg-type]
