@@ -14,7 +14,7 @@ from torch import Tensor
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.cochleagram import band_centres
-from deepSTRF.datasets.blocks import Piece
+from deepSTRF.datasets.known_rates import KnownRates
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
 from deepSTRF.datasets.smoothing import hanning_smooth
 from deepSTRF.registry import DatasetCard, register_dataset
@@ -38,7 +38,7 @@ _SMOOTHING_MS = 21.0
         default_split="holdout:4",
     )
 )
-class SimulatedDataset(AudioNeuralDataset):
+class SimulatedDataset(KnownRates, AudioNeuralDataset):
     """Simulated cells of several kinds, natural-like sounds, Poisson repeats, and the truth behind them.
 
     A cell weights the log-spectrogram of the last 150 ms with a Gabor-like receptive field, as is found in auditory
@@ -121,7 +121,6 @@ class SimulatedDataset(AudioNeuralDataset):
     """
 
     true_strfs: Tensor
-    true_rates: list[Tensor]
     frequencies_hz: Tensor
 
     def __init__(
@@ -194,16 +193,6 @@ class SimulatedDataset(AudioNeuralDataset):
         if smooth:
             self.smooth_responses(_SMOOTHING_MS)
         self.validate()
-
-    def _subset_copy_attrs(self, source: Any, stim_indices: list[int]) -> None:
-        super()._subset_copy_attrs(source, stim_indices)
-        if hasattr(source, "true_rates"):  # joined populations and the user's own arrays have no truth
-            self.true_rates = [source.true_rates[s] for s in stim_indices]
-
-    def _block_copy_attrs(self, source: Any, pieces: list[Piece]) -> None:
-        super()._block_copy_attrs(source, pieces)
-        if hasattr(source, "true_rates"):
-            self.true_rates = [source.true_rates[p.stimulus][..., p.start : p.stop] for p in pieces]
 
 
 _PUBLIC = ("kind", "nonlinearity", "snr", "best_frequency_hz", "latency_ms")

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
-from deepSTRF.datasets.blocks import Piece
+from deepSTRF.datasets.known_rates import KnownRates
 from deepSTRF.datasets.video.video_dataset import VideoNeuralDataset
 from deepSTRF.registry import DatasetCard, register_dataset
 
@@ -32,7 +32,7 @@ _FIELD_MS = 200.0
         default_split="holdout:2",
     )
 )
-class SimulatedMovieDataset(VideoNeuralDataset):
+class SimulatedMovieDataset(KnownRates, VideoNeuralDataset):
     """Simulated ganglion cells, noise movies, Poisson repeats, and the truth behind them.
 
     A cell weights the last 200 ms of the movie with a centre and a weaker, wider surround [1]_ that is up to 30 ms
@@ -91,7 +91,6 @@ class SimulatedMovieDataset(VideoNeuralDataset):
     """
 
     true_fields: Tensor
-    true_rates: list[Tensor]
 
     def __init__(
         self,
@@ -140,16 +139,6 @@ class SimulatedMovieDataset(VideoNeuralDataset):
             counts = np.random.default_rng(stream).poisson(rate[:, None], (n_neurons, n_repeats, n_bins))
             self.responses.append(list(torch.from_numpy(counts.astype(np.float32))))
         self.validate()
-
-    def _subset_copy_attrs(self, source: Any, stim_indices: list[int]) -> None:
-        super()._subset_copy_attrs(source, stim_indices)
-        if hasattr(source, "true_rates"):  # joined populations and the user's own arrays have no truth
-            self.true_rates = [source.true_rates[s] for s in stim_indices]
-
-    def _block_copy_attrs(self, source: Any, pieces: list[Piece]) -> None:
-        super()._block_copy_attrs(source, pieces)
-        if hasattr(source, "true_rates"):
-            self.true_rates = [source.true_rates[p.stimulus][..., p.start : p.stop] for p in pieces]
 
 
 def _checked_size(spatial_resol: Sequence[int]) -> tuple[int, int]:
