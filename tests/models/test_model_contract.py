@@ -310,7 +310,7 @@ def test_the_sound_model_passes():
         (PullsMissingNeuronsTowardsTheOthers, "without data must not train"),
         (LeavesGradients, "no gradients on the parameters"),
         (SwitchesToEval, "leave the mode as found"),
-        (SavesSomethingElse, "saved and reloaded"),
+        (SavesSomethingElse, "a reloaded model must predict the same"),
         (NeedsItsFirstGraph, "detach"),
     ],
 )
