@@ -207,7 +207,8 @@ class _Registry:
         if name.endswith(".py"):
             raise UnknownNameError(f"add the name of the class: {' or '.join(self.cards_in_file(name))}")
         if name not in self.cards():
-            raise UnknownNameError(unknown_name(self.kind, name, self.cards()))
+            own = f"; for one of your own, give FILE.py:{inner or 'CLASS'}"
+            raise UnknownNameError(unknown_name(self.kind, name, self.cards()) + own)
         return self.entries[name]
 
     def cards_in_file(self, path: str) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def test_a_wrong_value_is_a_value_error_without_flags(options, words):
         ({"data": 5}, "data must be a path"),
         ({"split": ["holdout:1"]}, "split must be a string, got a list"),
         ({"model": None}, "model must be a string, got None"),
+        ({"arguments": ["n_hidden"]}, "arguments must be a dict with the names of arguments as keys, got a list"),
+        ({"arguments": {"n_hidden": object()}}, "arguments must hold numbers, strings and lists"),
     ],
 )
 def test_a_wrong_type_is_a_type_error(options, words):
@@ -73,8 +75,8 @@ def test_the_settings_are_those_of_the_table():
     settings = {field.name: field.type for field in dataclasses.fields(Settings)}
     for name, option in OPTIONS.items():
         if option.scope == "model":
-            assert settings.pop(name) == option.kind.__name__
-    assert set(settings) == {"window_ms", "noise"}  # chosen by the recipes only
+            assert name == "arguments" or settings.pop(name) == option.kind.__name__
+    assert set(settings) == {"noise"}  # chosen by the recipes only
     assert OPTIONS["loss"].choices == tuple(LOSSES)
     FitOptions(**{name: getattr(Settings(), name) for name in OPTIONS if hasattr(Settings(), name)})
 
@@ -87,11 +89,12 @@ def test_the_command_line_has_all_of_them():
 
 
 def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
-    values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1"}
-    tables = {"dataset": 'name = "tiny"\n', "model": 'name = "linear"\n'}
+    values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "arguments": {"n_hidden": 3}}
+    tables = {"dataset": 'name = "tiny"\n', "model": 'name = "nrf"\n'}
     for name, option in OPTIONS.items():
         if option.scope != "run" and not option.is_folder:
-            tables[option.scope] += f"{name} = {values.get(name, 2)!r}\n"
+            value = "{n_hidden = 3}" if name == "arguments" else repr(values.get(name, 2))
+            tables[option.scope] += f"{name} = {value}\n"
     text = 'out = "out"\n' + "".join(f"[[{scope}]]\n{table}" for scope, table in tables.items())
     assert tomllib.loads(text)
     (tmp_path / "sweep.toml").write_text(text)

@@ -23,7 +23,11 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress lines, on
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a run, without the names of the data set and the model, to a command."""
     for option in reversed(list(OPTIONS.values())):
-        if option.name not in ("dataset", "model"):
+        if option.name == "arguments":
+            command = click.option(
+                option.flag, option.name, multiple=True, metavar="NAME=VALUE", callback=_as_dict, help=option.help
+            )(command)
+        elif option.name not in ("dataset", "model"):
             command = click.option(
                 option.flag,
                 type=_type(option),
@@ -33,6 +37,20 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help=option.help,
             )(command)
     return command
+
+
+def _as_dict(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, Any] | None:
+    """``("channels=7", "rnn_type=LSTM")`` as a dict: values are JSON, and what is no JSON is text."""
+    arguments: dict[str, Any] = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, as in hidden_channels=7, got {entry!r}")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments or None
 
 
 def _type(option: Option) -> Any:

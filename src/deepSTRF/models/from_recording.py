@@ -47,9 +47,9 @@ def window_bins(window_ms: float, dt: float) -> int:
     return max(1, round(window_ms / dt))
 
 
-def build_model(cls: type[M], train: Any, val: Any, window_ms: float) -> M:
+def build_model(cls: type[M], train: Any, val: Any, window_ms: float, **arguments: Any) -> M:
     """Build the model of a class that has no recipe of its own, with the defaults of its constructor."""
-    return shaped_model(cls, train, window_ms)
+    return shaped_model(cls, train, window_ms, **arguments)
 
 
 def shaped_model(

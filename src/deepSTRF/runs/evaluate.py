@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from deepSTRF.datasets import NeuralDataset
 from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
 from deepSTRF.registry import get_model_card
@@ -31,15 +32,15 @@ class Evaluation:
     largest_difference: float
 
 
-def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
+def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) -> Evaluation:
     """Load the model and the data of a run, and score every part again.
 
     Parameters
     ----------
     run : str or Path
         The folder that ``deepstrf fit`` wrote.
-    data : str, optional
-        Where the recording lies now, if it moved.
+    data : str or NeuralDataset, optional
+        Where the recording lies now, if it moved; for a run that was fitted to a data set object, that object.
 
     Raises
     ------
@@ -69,16 +70,28 @@ def evaluate_run(run: str | Path, *, data: str | None = None) -> Evaluation:
     return Evaluation(scores, summary, _largest_difference(saved, summary))
 
 
-def _read(run: Path, data: str | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
+def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
     """The configuration of a run, its options, and the scores that it saved, all of them as a run writes them."""
     summary, config = files.read_json(run / files.SCORES_FILE), files.read_json(run / files.CONFIG_FILE)
     with files.reading(run / files.SCORES_FILE):
         saved = {part: {name: files.read_score(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
     with files.reading(run / files.CONFIG_FILE):
-        options = FitOptions(**config["options"] | ({} if data is None else {"data": data}))
+        options = FitOptions(**config["options"] | _where(data))
         if not isinstance(config["data_sha256"], str):
             raise TypeError(f"data_sha256 is {config['data_sha256']!r}")
+    if isinstance(options.dataset, str) and options.dataset.startswith("object:"):
+        raise RunError(
+            f"{run} was fitted to a data set object, of class {config.get('dataset_class')}; give it: "
+            "evaluate_run(run, data=dataset)"
+        )
     return config, options, saved
+
+
+def _where(data: str | NeuralDataset | None) -> dict[str, Any]:
+    """The options that say where the recording is now."""
+    if data is None:
+        return {}
+    return {"dataset": data, "data": None, "dt_ms": None} if isinstance(data, NeuralDataset) else {"data": data}
 
 
 def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:

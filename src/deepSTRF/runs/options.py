@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from deepSTRF.checks import check_choice, check_integer, check_number, describe_type
 from deepSTRF.files import expand_path
 
-__all__ = ["LOGGERS", "OPTIONS", "FitOptions", "Interrupted", "Option", "RunError"]
+if TYPE_CHECKING:
+    from deepSTRF.datasets import NeuralDataset
+
+__all__ = ["LOGGERS", "OPTIONS", "Arguments", "FitOptions", "Interrupted", "Option", "RunError"]
 
 # Those of `training.loggers` that a run may have besides its history.jsonl; that module would load torch.
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -49,7 +54,23 @@ class Interrupted(RunError):
 
 def flag_of(name: str) -> str:
     """Return the flag of an option on the command line, ``--batch-size`` for ``batch_size``."""
-    return f"--{name.replace('_', '-')}"
+    return "--set" if name == "arguments" else f"--{name.replace('_', '-')}"
+
+
+class Arguments(dict[str, Any]):
+    """Arguments of a model's constructor, names to plain values; not to be changed once it is part of the options.
+
+    Examples
+    --------
+    >>> print(Arguments(hidden_channels=7, connectivity="FC"))
+    hidden_channels=7,connectivity="FC"
+    """
+
+    def __hash__(self) -> int:  # type: ignore[override]  # options are keys of dicts
+        return hash(json.dumps(self, sort_keys=True))
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={json.dumps(value)}" for name, value in self.items())
 
 
 def _option(default: Any, help_text: str, **limits: Any) -> Any:
@@ -80,7 +101,8 @@ class FitOptions:
     deepSTRF.runs.options.RunError: lr must be above 0, got 0.0
     """
 
-    dataset: str = _option("simulated", "A name that `deepstrf datasets` lists.")
+    # In Python also a NeuralDataset.
+    dataset: str = _option("simulated", "A name that `deepstrf datasets` lists, or FILE.py:CLASS.")
     model: str = _option("linear-nonlinear", "A name that `deepstrf models` lists, or FILE.py:CLASS.")
     data: str | None = _option(
         None, "Folder with the recording's files, zipped or unzipped.", scope="dataset", is_folder=True
@@ -107,6 +129,12 @@ class FitOptions:
     monitor: str | None = _option(
         None, "What early stopping watches.", scope="model", choices=("val_cc_norm", "val_cc", "val_loss")
     )
+    window_ms: float | None = _option(
+        None, "Window of the stimulus before a response, in ms.  [default: the recipe's]", scope="model", above=0
+    )
+    arguments: Mapping[str, Any] | None = _option(
+        None, "An argument of the model's constructor, NAME=VALUE; may be given more than once.", scope="model"
+    )
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -122,7 +150,7 @@ class Option:
     name : str
         Of the field of :class:`FitOptions`.
     kind : type
-        str, int or float.
+        str, int, float or Mapping.
     default : object
         None: that of the recipe or of the data set.
     help : str
@@ -177,8 +205,12 @@ class Option:
             return check_integer(self.name, value, least=None)
         if self.kind is float:
             return float(check_number(self.name, value))
+        if self.kind is Mapping:
+            return _arguments(self.name, value)
         if self.is_folder:
             return str(expand_path(value, self.name))
+        if self.name == "dataset" and is_dataset(value):
+            return value
         if not isinstance(value, str):
             raise TypeError(f"{self.name} must be a string, got {describe_type(value)}: {value!r}")
         return value
@@ -195,16 +227,41 @@ class Option:
         return value
 
 
+def is_dataset(value: Any) -> bool:
+    """Whether `value` is a NeuralDataset rather than the name of one; without loading torch."""
+    module = sys.modules.get("deepSTRF.datasets")  # where it is not loaded, there can be no data set
+    return module is not None and isinstance(value, module.NeuralDataset)
+
+
+def name_of_dataset(dataset: str | NeuralDataset) -> str:
+    """Name of the data set of a run, ``object:<its class>`` where it was given as an object."""
+    return dataset if isinstance(dataset, str) else f"object:{type(dataset).__name__}"
+
+
+def _arguments(name: str, value: Any) -> Arguments | None:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"{name} must be a dict with the names of arguments as keys, got {describe_type(value)}")
+    try:
+        json.dumps(dict(value))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold numbers, strings and lists, as JSON does; got {value!r}") from error
+    return Arguments(value) or None
+
+
 def _table() -> Mapping[str, Option]:
     hints = get_type_hints(FitOptions)
     return MappingProxyType(
         {
-            entry.name: Option(
-                entry.name, (get_args(hints[entry.name]) or (hints[entry.name],))[0], entry.default, **entry.metadata
-            )
+            entry.name: Option(entry.name, _kind(hints[entry.name]), entry.default, **entry.metadata)
             for entry in dataclasses.fields(FitOptions)
         }
     )
+
+
+def _kind(hint: Any) -> type:
+    """``str`` of ``str | None``, and ``Mapping`` of ``Mapping[str, Any] | None``."""
+    kind = (get_args(hint) or (hint,))[0]
+    return get_origin(kind) or kind
 
 
 OPTIONS = _table()

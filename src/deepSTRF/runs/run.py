@@ -19,9 +19,9 @@ from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.from_recording import is_signed
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.options import FitOptions, RunError
+from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 from deepSTRF.runs.recording import Recording, load_recording
-from deepSTRF.runs.settings import resolve_settings
+from deepSTRF.runs.settings import resolve_settings, window_of
 
 __all__ = ["Run", "RunResult", "prepare_run"]
 
@@ -72,8 +72,12 @@ class Run:
     @property
     def n_lags(self) -> int:
         """Bins of the receptive fields that are drawn: the same window for every model without one of its own."""
-        window_ms = 150.0 if self.settings is None else self.settings.window_ms
-        return max(1, round(window_ms / self.recording.dataset.dt))
+        return max(1, round(self.window_ms / self.recording.dataset.dt))
+
+    @property
+    def window_ms(self) -> float:
+        """Length of the receptive fields where a model has them."""
+        return window_of(self.options, self.settings)
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,10 @@ def _settings_for_responses(settings: Settings | None, options: FitOptions, reco
 def _with_absolute_paths(options: FitOptions) -> FitOptions:
     """The options such that they mean the same in another working folder."""
     data = None if options.data is None else str(Path(options.data).resolve())
-    dataset, model = (files.absolute_name(name) for name in (options.dataset, options.model))
-    return dataclasses.replace(options, dataset=dataset, model=model, data=data)
+    dataset = (
+        files.absolute_name(options.dataset) if isinstance(options.dataset, str) else name_of_dataset(options.dataset)
+    )
+    return dataclasses.replace(options, dataset=dataset, model=files.absolute_name(options.model), data=data)
 
 
 def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
     return {
         "options": dataclasses.asdict(_with_absolute_paths(options)),
         "settings": None if settings is None else dataclasses.asdict(settings),
+        "dataset_class": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dt_ms": dataset.dt,
         "neurons": dataset.N_neurons,
         "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}},

@@ -50,11 +50,11 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
     recipe, settings = run.recipe, run.settings
     train, val = run.recording.parts["train"], run.recording.parts["val"]
     if settings is None:
-        model = recipe.build(train, val, Settings.window_ms)
+        model = recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
         loader = _loader(val, 1, shuffle=False)
         scores = Fitter(model, loader, loader, device=run.device).evaluate(loader)
         return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]
-    model = recipe.build(train, val, settings.window_ms)
+    model = recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
     fitter = RecipeFitter(
         model,
         # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.

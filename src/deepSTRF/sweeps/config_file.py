@@ -201,7 +201,12 @@ def _names(runs: Sequence[FitOptions]) -> list[str]:
 
 def _name(options: FitOptions) -> str:
     def given(names: Iterable[str]) -> list[str]:
-        return [f"{name}{_text(getattr(options, name))}" for name in names if getattr(options, name) is not None]
+        values = {name: getattr(options, name) for name in names}
+        return [
+            f"{'' if name == 'arguments' else name}{_text(value)}"
+            for name, value in values.items()
+            if value is not None
+        ]
 
     dataset, model = short_name(options.dataset), short_name(options.model)
     parts = [dataset, *given(("dt_ms", "split")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from deepSTRF.checks import check_fraction, check_integer, check_pair
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.from_recording import REGULARISED, shaped_model
+from deepSTRF.models.from_recording import REGULARISED, shaped_model, window_bins
 from deepSTRF.models.layers import CausalLayerNorm
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
@@ -23,9 +24,11 @@ __all__ = ["ConvNet2D"]
 N_CONVOLUTIONS = 3
 
 
-def _build(train: Any, val: Any, window_ms: float) -> ConvNet2D:
-    prefiltering = make_prefiltering("adaptrans", train.F, train.dt)
-    return shaped_model(ConvNet2D, train, window_ms, prefiltering=prefiltering)
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet2D:
+    # The convolutions together see the window, and leave one band or more.
+    K_f, K_t = ((size - 1) // N_CONVOLUTIONS + 1 for size in (train.F, window_bins(window_ms, train.dt)))
+    options = {"kernel_size": [min(3, K_f), K_t], "prefiltering": make_prefiltering("adaptrans", train.F, train.dt)}
+    return shaped_model(ConvNet2D, train, window_ms, **options | arguments)
 
 
 @register_model(
@@ -34,7 +37,7 @@ def _build(train: Any, val: Any, window_ms: float) -> ConvNet2D:
         summary="Three convolutions over time and frequency, a hidden layer, all shared by the neurons",
         paper="Pennington & David (2023), https://doi.org/10.1371/journal.pcbi.1011110",
     ),
-    Recipe(REGULARISED, _build),
+    Recipe(replace(REGULARISED, window_ms=125.0), _build),
 )
 class ConvNet2D(AudioEncodingModel):
     """Three convolutions over time and frequency, and a small fully connected network that reads the neurons.
@@ -100,7 +103,7 @@ class ConvNet2D(AudioEncodingModel):
         if n_bands < 1:
             raise ValueError(
                 f"{N_CONVOLUTIONS} convolutions over {K_f} bands each need {self.F - n_bands + 1} bands or more, got "
-                f"n_frequency_bands={self.F}"
+                f"n_frequency_bands={self.F}: give kernel_size=({(self.F - 1) // N_CONVOLUTIONS + 1}, {K_t})"
             )
         c_hidden = check_integer("c_hidden", c_hidden)
         layers: list[nn.Module] = [nn.ZeroPad2d((self.T - 1, 0, 0, 0))]

@@ -19,9 +19,9 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["DNet"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> DNet:
-    activation = ParametricSoftplus(train.N_neurons)
-    return shaped_model(DNet, train, window_ms, n_hidden=50, output_activation=activation)
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> DNet:
+    options = {"n_hidden": 50, "output_activation": ParametricSoftplus(train.N_neurons)}
+    return shaped_model(DNet, train, window_ms, **options | arguments)
 
 
 @register_model(

@@ -21,9 +21,34 @@ from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 __all__ = ["ICNet"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> ICNet:
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ICNet:
     # A quarter of the published channels: one minute of sound does not need five million parameters.
-    return shaped_model(ICNet, train, window_ms, n_filters=24, encoder_channels=32)
+    options: dict[str, Any] = {"n_filters": 24, "encoder_channels": 32}
+    samples = round(train.audio_fs * train.dt / 1000)
+    if samples % 16 and not {"n_encoder_layers", "encoder_strides"} & set(arguments):
+        options["encoder_strides"] = _strides_of_factors(samples)
+        options["n_encoder_layers"] = len(options["encoder_strides"])
+    return shaped_model(ICNet, train, window_ms, **options | arguments)
+
+
+def _strides_of_factors(samples: int) -> list[int]:
+    """At most five strides that multiply to the samples of a bin, small ones first.
+
+    Examples
+    --------
+    >>> _strides_of_factors(220), _strides_of_factors(2**3 * 3 * 5 * 7)
+    ([2, 2, 5, 11], [2, 3, 4, 5, 7])
+    """
+    factors, left, divisor = [], samples, 2
+    while left > 1:
+        if left % divisor:
+            divisor += 1
+        else:
+            factors.append(divisor)
+            left //= divisor
+    while len(factors) > 5:
+        factors = sorted([factors[0] * factors[1], *factors[2:]])
+    return factors or [1]
 
 
 @register_model(

@@ -20,14 +20,15 @@ from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["LinearNonlinear", "start_from_ridge"]
 
+_MOST_FEATURES = 8000  # a ridge of more would take longer than the training that it shortens
 _FAR = 2.0  # eight standard deviations of the responses
 
 
-def _build(train: Any, val: Any, window_ms: float) -> LinearNonlinear:
-    ridge = fit_ridge(train, window_ms=window_ms)
-    model = shaped_model(LinearNonlinear, train, window_ms, signed_output=_signed_rectifier)
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> LinearNonlinear:
+    model = shaped_model(LinearNonlinear, train, window_ms, signed_output=_signed_rectifier, **arguments)
     model.set_response_scale(ResponseStatistics(as_batches(train)).scale())
-    start_from_ridge(model, ridge, train.stims)
+    if train.F * model.T <= _MOST_FEATURES:
+        start_from_ridge(model, fit_ridge(train, window_ms=window_ms), train.stims)
     return model
 
 

@@ -18,8 +18,8 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["NetworkReceptiveField"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> NetworkReceptiveField:
-    return shaped_model(NetworkReceptiveField, train, window_ms, n_hidden=50)
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> NetworkReceptiveField:
+    return shaped_model(NetworkReceptiveField, train, window_ms, **{"n_hidden": 50} | arguments)
 
 
 @register_model(

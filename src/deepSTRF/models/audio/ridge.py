@@ -24,8 +24,11 @@ _MOST_FEATURES = 8000  # a decomposition of more takes many minutes and gigabyte
 _NAMED = 5  # neurons that a warning lists
 
 
-def _build(train: Any, val: Any, window_ms: float) -> Any:
-    return fit_ridge(train, window_ms=window_ms)  # its folds leave the validation stimuli for an honest score
+def _build(
+    train: Any, val: Any, window_ms: float, *, alphas: float | Sequence[float] | None = None, folds: int = 5
+) -> Any:
+    # Its folds leave the validation stimuli for an honest score.
+    return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds)
 
 
 @register_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,10 +41,30 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 
 
 def _recipe(rnn_type: str, epochs: int = 50, patience: int = 10, lr: float = 3e-3) -> Recipe:
-    def build(train: Any, val: Any, window_ms: float) -> StateNet:
-        return shaped_model(StateNet, train, window_ms, temporal_window_size=1, rnn_type=rnn_type)
+    def build(train: Any, val: Any, window_ms: float, **arguments: Any) -> StateNet:
+        options = {"temporal_window_size": 1, "rnn_type": rnn_type, **_encoder_sizes(train.F)}
+        return shaped_model(StateNet, train, window_ms, **options | arguments)
 
     return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
+
+
+def _encoder_sizes(n_bands: int) -> dict[str, int]:
+    """Kernel, stride and channels for any number of bands: those of the paper, fitted to few and to many.
+
+    Examples
+    --------
+    >>> _encoder_sizes(34)
+    {'kernel_size': 7, 'stride': 3, 'hidden_channels': 7}
+    >>> _encoder_sizes(1)
+    {'kernel_size': 1, 'stride': 1, 'hidden_channels': 42}
+    >>> _encoder_sizes(200)
+    {'kernel_size': 41, 'stride': 18, 'hidden_channels': 7}
+    """
+    if n_bands < 16:  # every band counts, and the recurrent layer keeps some forty units
+        kernel = min(3, n_bands)
+        return {"kernel_size": kernel, "stride": 1, "hidden_channels": max(7, math.ceil(42 / (n_bands - kernel + 1)))}
+    scale = max(1.0, n_bands / 34) if n_bands > 64 else 1.0  # as many positions, each over more bands
+    return {"kernel_size": round(7 * scale), "stride": round(3 * scale), "hidden_channels": 7}
 
 
 @register_model(
@@ -128,7 +149,9 @@ class StateNet(AudioEncodingModel):
         kernel_size, stride = check_integer("kernel_size", kernel_size), check_integer("stride", stride)
         hidden_channels = check_integer("hidden_channels", hidden_channels)
         if kernel_size > self.F:
-            raise ValueError(f"kernel_size={kernel_size} is more than the {self.F} bands")
+            raise ValueError(
+                f"kernel_size={kernel_size} is more than the {self.F} bands: give kernel_size={self.F} or less"
+            )
         n_positions = (self.F - kernel_size) // stride + 1
         encoder: nn.Module
         if connectivity == "LC":

@@ -20,20 +20,17 @@ from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 __all__ = ["Transformer"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> Transformer:
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> Transformer:
     window = window_bins(window_ms, train.dt)
-    model = shaped_model(
-        Transformer,
-        train,
-        window_ms,
+    options = {
         # Two thirds of the window: attention over single bins does not learn from a minute of sound.
-        time_patch_size=max(1, round(window * 2 / 3)),
-        context_window=window,
-        output_activation=ParametricSoftplus(train.N_neurons),
-        norm_first=True,
-        dropout=0.2,
-    )
-    return model
+        "time_patch_size": max(1, round(window * 2 / 3)),
+        "context_window": window,
+        "output_activation": ParametricSoftplus(train.N_neurons),
+        "norm_first": True,
+        "dropout": 0.2,
+    }
+    return shaped_model(Transformer, train, window_ms, **options | arguments)
 
 
 @register_model(

@@ -22,9 +22,9 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["ConvGRU", "ConvGRUNet"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> ConvGRUNet:
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvGRUNet:
     # The encoder sees the window, so that the recurrent layer learns what is slower.
-    model = shaped_model(ConvGRUNet, train, window_ms)
+    model = shaped_model(ConvGRUNet, train, window_ms, **arguments)
     model.readout.place(place_neurons(train, model.T))
     return model
 

@@ -17,11 +17,12 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["ConvNet3D"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> ConvNet3D:
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet3D:
     # The layers together see the window.
     n_lags = window_bins(window_ms, train.dt)
     last = min(5, n_lags)
-    model = shaped_model(ConvNet3D, train, window_ms, temporal_kernels=(n_lags - last + 1, last))
+    options = {"temporal_kernels": (n_lags - last + 1, last)}
+    model = shaped_model(ConvNet3D, train, window_ms, **options | arguments)
     model.readout.place(place_neurons(train, n_lags))
     return model
 

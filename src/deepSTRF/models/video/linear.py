@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.from_recording import MOVIES, shaped_model
+from deepSTRF.models.from_recording import MOVIES, shaped_model, window_bins
 from deepSTRF.models.layers import LowRankSTRF, RaisedCosineSTRF
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -20,9 +20,12 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["SpaceTimeKernel", "VideoLinearNonlinear"]
 
 
-def _build(train: Any, val: Any, window_ms: float) -> VideoLinearNonlinear:
-    # Two products of space and time: a centre and a surround that lags.
-    return shaped_model(VideoLinearNonlinear, train, window_ms, rank=2)
+def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> VideoLinearNonlinear:
+    # Two products of space and time, where there is room for them: a centre and a surround that lags.
+    rank = min(2, train.H * train.W, window_bins(window_ms, train.dt))
+    return shaped_model(
+        VideoLinearNonlinear, train, window_ms, **({} if "n_basis" in arguments else {"rank": rank}) | arguments
+    )
 
 
 @register_model(
