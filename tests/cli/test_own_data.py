@@ -19,7 +19,7 @@ class Plain(SimulatedDataset):
     """My recording."""
 
     def __init__(self, dt_ms=5.0):
-        super().__init__(n_neurons=2, n_stims=12, duration_s=0.5, n_repeats=2, n_bands=4, dt_ms=dt_ms)
+        super().__init__(n_neurons=2, n_stims=16, duration_s=0.5, n_repeats=2, n_bands=4, dt_ms=dt_ms)
 
 
 @register_dataset(DatasetCard("mine", "s", "s", "a", "z", "p", "l", "holdout:1"))
@@ -74,7 +74,7 @@ def test_a_class_of_a_file_is_fitted_and_scored_again(name, elsewhere, no_figure
     run("fit", f"mine.py:{name}", "ridge", "--out", "out", exit_code=0)
     config = json.loads((elsewhere / "out" / "config.json").read_text())
     assert config["options"]["dataset"] == f"{elsewhere / 'mine.py'}:{name}"
-    assert config["split"]["name"] == ("holdout:1" if name == "Mine" else "holdout:2")
+    assert config["split"]["name"] == ("holdout:1" if name == "Mine" else "holdout:4")
     assert "the same numbers" in run("evaluate", "out", exit_code=0).stdout
 
 
