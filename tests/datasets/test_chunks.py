@@ -7,10 +7,11 @@ import torch
 
 from deepSTRF.datasets import ChunkLoader, NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import mse_loss
 from deepSTRF.models.audio import StateNet
 from deepSTRF.training import Fitter
-from deepSTRF.utils import neural_collate
+from deepSTRF.training.units import calibrate_new_model, in_units_of_scale
 
 
 def recording(*lengths, n_neurons=3, bands=8):
@@ -101,6 +102,7 @@ def test_training_on_chunks_is_the_hand_written_loop():
     reference = copy.deepcopy(model)
     history = fitter(model, ChunkLoader(dataset, chunk_bins=6)).fit()
 
+    calibrate_new_model(reference, ChunkLoader(dataset, chunk_bins=6), mse_loss)
     optimizer = torch.optim.SGD(reference.parameters(), lr=0.1)
     losses = []
     for _ in range(2):
@@ -110,7 +112,7 @@ def test_training_on_chunks_is_the_hand_written_loop():
             for start in range(0, response.shape[-1], 6):
                 piece = dataset.stims[s][None, ..., start : start + 6]
                 pred, state = reference.step(piece, state)
-                loss = mse_loss(pred, response[..., start : start + 6])
+                loss = mse_loss(*in_units_of_scale(reference, pred, response[..., start : start + 6]))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

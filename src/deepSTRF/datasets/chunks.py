@@ -67,6 +67,9 @@ class ChunkLoader:
     torch.Size([1, 1, 8, 200]) torch.Size([1, 2, 1, 200]) False
     """
 
+    collate_fn = staticmethod(neural_collate)
+    """As of a DataLoader: with it the Fitter calibrates a new model on whole stimuli."""
+
     def __init__(
         self,
         dataset: NeuralDataset,
