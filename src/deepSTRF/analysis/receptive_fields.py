@@ -7,41 +7,40 @@ current bin.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from deepSTRF.analysis.gradients import average_gradients, evaluating_unchanged, gradients_at
 from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.metrics import corrcoef
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
-from deepSTRF.modes import evaluating
 
 __all__ = ["receptive_fields", "strf_correlation"]
 
 # A recurrent model sees further than its nominal window of one bin; 30 bins of 5 ms hold most of a cortical field.
 DEFAULT_GRADIENT_LAGS = 30
 
-# Neurons that are differentiated in one pass: bounds the memory of large populations.
-NEURONS_PER_PASS = 64
-
 
 def receptive_fields(
-    model: FrameModel, n_lags: int | None = None, *, stimulus: Tensor | None = None
+    model: FrameModel, n_lags: int | None = None, stimuli: Any = None, *, stimulus: Tensor | None = None
 ) -> Float[Tensor, "N *frame T"]:
     """Return the receptive field of every neuron of a model over time, positive where sound or light excites.
 
     For :class:`~deepSTRF.models.audio.Linear`, :class:`~deepSTRF.models.audio.LinearNonlinear` and
     :class:`~deepSTRF.models.video.VideoLinearNonlinear` this is the exact kernel in front of the output activation,
     with the batch normalisation of eval mode folded in; where an activation falls with its input, the sign is turned.
-    For every other model, also for those with a prefiltering, and wherever a `stimulus` is given, it is the gradient of
-    the response in the last bin with respect to the spectrogram or movie: the kernel that acts like the model for small
-    changes around silence or around that stimulus.
+    For every other model, also for those with a prefiltering, it is the gradient of a response with respect to the
+    spectrogram or movie: the kernel that acts like the model for small changes. With `stimuli` it is averaged over what
+    the neuron heard or saw; without, it is taken at one point, silence or `stimulus`, and is zero where the model is
+    silent there.
 
-    The model may be in any mode and on any device, and is left exactly as found.
+    Fields are in the units of the recording: the ``response_scale`` of the model is part of them. The model may be in
+    any mode and on any device, and is left exactly as found.
 
     Parameters
     ----------
@@ -50,10 +49,15 @@ def receptive_fields(
     n_lags : int, optional
         Number of lags T. Default: the window of the model, for gradients at least 30 bins (and at most the length of
         `stimulus`). More lags than a kernel has are filled with zeros.
+    stimuli : sequence of Tensor (F, T_stim) or (1, F, T_stim), or NeuralDataset, optional
+        Spectrograms, (H, W, T_stim) or (C, H, W, T_stim) for movies, over which the gradient is averaged, on the scale
+        that the model was trained on: the training stimuli. The average is over at most 256 bins, always the same ones,
+        spread evenly, each with its own past; for a data set, over the stimuli to which the neuron has responses (NaN
+        where it has none).
     stimulus : Tensor (F, T_stim) or (1, F, T_stim) or (1, 1, F, T_stim), optional
         Spectrogram around which the gradient is taken, on the scale that the model was trained on; (H, W, T_stim), or
-        with axes in front of it, for a model of movies. Default: silence, that is zeros, which is the mean stimulus
-        where stimuli are standardised.
+        with axes in front of it, for a model of movies. Not together with `stimuli`. Default: silence, that is zeros,
+        which is the mean stimulus where stimuli are standardised.
 
     Returns
     -------
@@ -69,12 +73,8 @@ def receptive_fields(
         :class:`~deepSTRF.models.video.VideoEncodingModel`, `n_lags` is not an integer, or `stimulus` is not a tensor of
         real numbers.
     ValueError
-        If `n_lags` is not positive or longer than the stimulus, or the stimulus does not have the model's bands or
-        pixels or is not finite.
-
-    Notes
-    -----
-    The gradient of a model with a rectifier that is silent at silence is zero: give a `stimulus` that drives it.
+        If `n_lags` is not positive or longer than `stimulus`, a stimulus does not have the model's bands or pixels or
+        is not finite, there are none in `stimuli`, or both kinds are given.
 
     References
     ----------
@@ -98,9 +98,19 @@ def receptive_fields(
     if not isinstance(model, FrameModel):
         raise TypeError(f"model must be an AudioEncodingModel or a VideoEncodingModel, got {describe_type(model)}")
     n_lags = None if n_lags is None else check_integer("n_lags", n_lags)
+    if stimuli is not None and stimulus is not None:
+        raise ValueError("give `stimuli` to average over, or one `stimulus` to take the gradient at, not both")
+    several = None if stimuli is None else _as_stimuli(stimuli, model)
     if stimulus is None and _is_one_kernel(model):
         kernels = _exact_kernels(model.readout).reshape(model.O, *model._frame, model.T)
+        if model.response_scale is not None:
+            kernels = kernels * model.response_scale.detach().to(kernels).view(-1, *[1] * (kernels.ndim - 1))
         return _with_lags(kernels.squeeze(1), model.T if n_lags is None else n_lags)  # one channel needs no axis
+    if several is not None:
+        tensors, heard = several
+        if n_lags is None:
+            n_lags = min(max(model.T, DEFAULT_GRADIENT_LAGS), max(tensor.shape[-1] for tensor in tensors))
+        return average_gradients(model, tensors, heard, n_lags).squeeze(1)
     if stimulus is None:
         n_lags = max(model.T, DEFAULT_GRADIENT_LAGS) if n_lags is None else n_lags
         stimulus = torch.zeros(1, *model._frame, n_lags)
@@ -110,7 +120,7 @@ def receptive_fields(
             n_lags = min(max(model.T, DEFAULT_GRADIENT_LAGS), stimulus.shape[-1])
         if n_lags > stimulus.shape[-1]:
             raise ValueError(f"n_lags is {n_lags}, but the stimulus has only {stimulus.shape[-1]} bins")
-    return _gradients(model, stimulus).squeeze(1)[..., -n_lags:].clone()
+    return gradients_at(model, stimulus).squeeze(1)[..., -n_lags:].clone()
 
 
 def strf_correlation(
@@ -204,60 +214,44 @@ def _activation_direction(readout: STRFReadout) -> Float[Tensor, " N"]:
     if isinstance(activation, nn.Identity):
         return torch.ones(readout.bn.num_features)
     mean, deviation = readout.bn.bias.detach(), readout.bn.weight.detach().abs()
-    with _evaluating_unchanged(activation):
+    with evaluating_unchanged(activation):
         # (B, T, N) as in the readout: two bins, the low end and the high end
         ends = torch.stack([mean - 3 * deviation, mean + 3 * deviation])[None]
         low, high = activation(ends)[0].cpu()
     return torch.where(high < low, -1.0, 1.0)
 
 
-def _gradients(model: FrameModel, stimulus: Float[Tensor, "1 *frame T"]) -> Float[Tensor, "N *frame T"]:
-    """Gradient of every neuron's last bin with respect to the stimulus, in eval mode."""
-    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
-    gradients = []
-    # cuDNN has no backward pass for recurrent layers in eval mode.
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=False),
-        _evaluating_unchanged(model),
-    ):
-        for first in range(0, model.O, NEURONS_PER_PASS):
-            neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
-            copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
-            last = model._from_frames(copies)[:, :, 0, -1]
-            # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
-            # leaves no gradients on the parameters.
-            (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
-            gradients.append(gradient.cpu())
-    return torch.cat(gradients)
+def _as_stimuli(stimuli: Any, model: FrameModel) -> tuple[list[Tensor], Bool[Tensor, "S N"]]:
+    """Stimuli of a list or a data set, as the model takes them, and which of them each neuron heard."""
+    heard = None
+    if hasattr(stimuli, "stims") and hasattr(stimuli, "nrn_masks"):
+        stimuli, heard = stimuli.stims, torch.as_tensor(stimuli.nrn_masks).bool().cpu()
+    if not isinstance(stimuli, Sequence):
+        raise TypeError(f"stimuli must be a list of tensors or a NeuralDataset, got {describe_type(stimuli)}")
+    if len(stimuli) == 0:
+        raise ValueError("stimuli is empty: there is nothing to average over")
+    tensors = [_as_stimulus(one, model, f"stimuli[{s}]") for s, one in enumerate(stimuli)]
+    if heard is None:
+        heard = torch.ones(len(tensors), model.O, dtype=torch.bool)
+    if heard.shape != (len(tensors), model.O):
+        raise ValueError(
+            f"stimuli is a data set of {heard.shape[-1]} neurons and the model has {model.O}: give the data that it "
+            "was fitted to, or a list of stimuli"
+        )
+    return tensors, heard
 
 
-@contextmanager
-def _evaluating_unchanged(model: nn.Module) -> Iterator[None]:
-    """Put `model` into eval mode; put modes back, and buffers where a user's module changed one in eval mode."""
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        with evaluating(model):
-            yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                if name in buffers and not torch.equal(buffer, buffers[name]):
-                    buffer.copy_(buffers[name])
-
-
-def _as_stimulus(stimulus: Tensor, model: FrameModel) -> Float[Tensor, "1 *frame T"]:
+def _as_stimulus(stimulus: Tensor, model: FrameModel, name: str = "stimulus") -> Float[Tensor, "1 *frame T"]:
     if not isinstance(stimulus, Tensor) or stimulus.is_complex():
         came = stimulus.dtype if isinstance(stimulus, Tensor) else type(stimulus).__name__
-        raise TypeError(f"stimulus must be a tensor of real numbers, got {came}")
+        raise TypeError(f"{name} must be a tensor of real numbers, got {came}")
     shape, expected = tuple(stimulus.shape), (1, *model._frame)
     left_out = len(expected) + 1 - len(shape)  # axes of length 1 in front
     if left_out not in range(3) or (1,) * left_out + shape[:-1] != expected or shape[-1] < 1:
         sizes = ", ".join(map(str, expected[2:] if expected[1] == 1 else expected[1:]))
-        raise ValueError(f"stimulus must be one of the model's {model._stimuli}, ({sizes}, T), got shape {shape}")
+        raise ValueError(f"{name} must be one of the model's {model._stimuli}, ({sizes}, T), got shape {shape}")
     if not bool(stimulus.isfinite().all()):
-        raise ValueError("stimulus has NaN or infinite values: there is no gradient around it")
+        raise ValueError(f"{name} has NaN or infinite values: there is no gradient around it")
     return stimulus.detach().reshape(*expected, -1)
 
 

@@ -172,7 +172,7 @@ def _score(run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: 
     }
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
     waveforms = get_model_card(run.options.model).stimulus == "waveform"
-    strfs = None if waveforms else receptive_fields(model, n_lags=run.n_lags)
+    strfs = None if waveforms else receptive_fields(model, run.n_lags, recording.parts["train"])
     recovery = None
     if strfs is not None and hasattr(recording.dataset, "true_strfs"):
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)

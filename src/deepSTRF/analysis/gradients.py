@@ -1,0 +1,125 @@
+"""Gradients of a model's responses with respect to its stimulus, at one stimulus or averaged over many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.modes import evaluating
+
+__all__ = ["average_gradients", "evaluating_unchanged", "gradients_at"]
+
+# Neurons that are differentiated in one pass: bounds the memory of large populations.
+NEURONS_PER_PASS = 64
+
+# The average is over this many bins, fewer where neurons are many or frames large: bounds the time.
+MOST_BINS, LEAST_BINS, MOST_VALUES = 256, 32, 2**24
+# Stimulus values whose graph is held at once: bounds the memory.
+VALUES_PER_PASS = 2**18
+# Past of each bin, so that recurrent models have warmed up: this many times the lags or the window.
+CONTEXT = 2
+
+
+def gradients_at(model: FrameModel, stimulus: Float[Tensor, "1 *frame T"]) -> Float[Tensor, "N *frame T"]:
+    """Gradient of every neuron's last bin with respect to the stimulus, in eval mode."""
+    reference = model._reference()
+    gradients = []
+    with _differentiating(model):
+        for first in range(0, model.O, NEURONS_PER_PASS):
+            neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
+            copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
+            last = model._from_frames(copies)[:, :, 0, -1]
+            # Copy k is for neuron k of this pass; copies don't see each other in eval mode. torch.autograd.grad
+            # leaves no gradients on the parameters.
+            (gradient,) = torch.autograd.grad(last.gather(1, neurons[:, None]).sum(), copies)
+            gradients.append(gradient.cpu())
+    return torch.cat(gradients)
+
+
+def average_gradients(
+    model: FrameModel, stimuli: Sequence[Float[Tensor, "1 *frame T"]], heard: Bool[Tensor, "S N"], n_lags: int
+) -> Float[Tensor, "N *frame n_lags"]:
+    """Gradient of a response with respect to the last `n_lags` bins, averaged over bins spread evenly over the stimuli.
+
+    Each neuron's average is over the stimuli that it heard; NaN where it heard none. Lags before the onset of a
+    stimulus have no gradient and don't count; they are zero where all stimuli are shorter.
+    """
+    reference = model._reference()
+    context = CONTEXT * max(n_lags, model.T)
+    n_values = math.prod(model._frame) * min(context, max(s.shape[-1] for s in stimuli))
+    n_bins = min(MOST_BINS, max(LEAST_BINS, MOST_VALUES // (n_values * model.O)))
+    # Pieces of one length go through the model together; those that begin at an onset are shorter than the others.
+    pieces: dict[int, list[tuple[int, int]]] = {}
+    for s, end in _spread_bins([stimulus.shape[-1] for stimulus in stimuli], n_lags, n_bins):
+        pieces.setdefault(min(end, context), []).append((s, end))
+    with _differentiating(model):
+        total = torch.zeros(model.O, *model._frame, n_lags, dtype=torch.float64)
+        count = torch.zeros(model.O, n_lags, dtype=torch.float64)
+        for length, members in pieces.items():
+            at_once = max(1, VALUES_PER_PASS // (math.prod(model._frame) * length))
+            lags = min(length, n_lags)
+            for first in range(0, len(members), at_once):
+                chosen = members[first : first + at_once]
+                frames = torch.cat([stimuli[s][..., end - length : end].to(reference) for s, end in chosen])
+                # no graph through the bins that only warm the model up
+                past, recent = frames[..., :-lags], frames[..., -lags:].clone().requires_grad_()
+                last = model._from_frames(torch.cat([past, recent], -1))[:, :, 0, -1]
+                used = heard[[s for s, _ in chosen]]
+                for n in used.any(0).nonzero().flatten().tolist():
+                    response = last[used[:, n].to(last.device), n].sum()
+                    (gradient,) = torch.autograd.grad(response, recent, retain_graph=True)
+                    total[n, ..., -lags:] += gradient.sum(0).cpu()
+                count[:, -lags:] += used.sum(0)[:, None]
+    average = total / count.clamp(min=1).reshape(model.O, *[1] * len(model._frame), n_lags)
+    average[~(count > 0).any(1)] = torch.nan
+    return average.to(reference.dtype)
+
+
+def _spread_bins(lengths: Sequence[int], n_lags: int, n_bins: int) -> list[tuple[int, int]]:
+    """Pairs of a stimulus and the end of a bin (exclusive), evenly spread over the bins that have a past of `n_lags`.
+
+    A stimulus that is shorter offers its last bin.
+    """
+    offered = [max(1, length - n_lags + 1) for length in lengths]
+    n_bins = min(n_bins, sum(offered))
+    starts = torch.tensor([0, *offered]).cumsum(0)
+    # the middle of each of n_bins equal parts
+    positions = (torch.arange(n_bins, dtype=torch.float64) + 0.5) * int(starts[-1]) / n_bins
+    positions = positions.long()
+    owners = torch.searchsorted(starts, positions, right=True) - 1
+    earliest = torch.tensor([min(length, n_lags) for length in lengths])
+    ends = earliest[owners] + positions - starts[owners]
+    return list(zip(owners.tolist(), ends.tolist(), strict=True))
+
+
+@contextmanager
+def _differentiating(model: FrameModel) -> Iterator[None]:
+    # cuDNN has no backward pass for recurrent layers in eval mode.
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=False),
+        evaluating_unchanged(model),
+    ):
+        yield
+
+
+@contextmanager
+def evaluating_unchanged(model: nn.Module) -> Iterator[None]:
+    """Put `model` into eval mode; put back modes, random numbers, and buffers that a user's module changes in it."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    devices = sorted({p.device for p in model.parameters() if p.is_cuda}, key=str)
+    try:
+        with evaluating(model), torch.random.fork_rng(devices):
+            yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                if name in buffers and not torch.equal(buffer, buffers[name]):
+                    buffer.copy_(buffers[name])
