@@ -66,7 +66,7 @@ class ProgressLine:
 def result_text(result: RunResult) -> str:
     """The table of scores of a run, and where its files are."""
     summary = result.summary
-    lines = [score_table(summary["parts"])]
+    lines = [score_table(summary["parts"], summary["notes"])]
     if "strf_recovery" in summary:
         clear, every = summary["strf_recovery"]["ln_snr_above_half"], summary["strf_recovery"]["all"]
         lines.append(
@@ -87,11 +87,11 @@ def evaluation_text(evaluation: Evaluation) -> str:
         verdict = "DIFFERENT from the saved scores: some are undefined in one and not in the other"
     else:
         verdict = f"DIFFERENT from the saved scores by up to {difference:.2g}: other hardware or library versions?"
-    return f"{score_table(evaluation.summary)}\n{verdict}"
+    return f"{score_table(evaluation.summary, evaluation.notes)}\n{verdict}"
 
 
-def score_table(parts: Mapping[str, Any]) -> str:
-    """Train, validation and test against the noise ceiling."""
+def score_table(parts: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
+    """Train, validation and test against the noise ceiling, and what there is to say about them."""
     lines = [
         f"{'':12}{'cc':^26}{'cc_norm':^26}{'noise ceiling':^18}",
         f"{'':12}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>9}{'median':>9}",
@@ -106,13 +106,7 @@ def score_table(parts: Mapping[str, Any]) -> str:
                 defined = f"{entry['defined']}/{entry['all']}"
                 cells.append(f"{defined:>10}")
         lines.append("".join(cells))
-    for part, values in parts.items():
-        if count := values["single_trial_neurons"]:
-            lines.append(
-                f"{count} neurons have single trials only in the {PART_NAMES.get(part, part)} part: no noise ceiling, "
-                "left out of cc_norm"
-            )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
 def dataset_entries() -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
+from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import load_recording
 from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
@@ -30,6 +31,7 @@ class Evaluation:
     scores: dict[str, dict[str, Tensor]]
     summary: dict[str, Any]
     largest_difference: float
+    notes: tuple[str, ...] = ()
 
 
 def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) -> Evaluation:
@@ -67,7 +69,8 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
         predictions = predict(model, recording.dataset)
         scores = score_parts(predictions, recording.indices, recording.parts)
     summary = summarise(scores)
-    return Evaluation(scores, summary, _largest_difference(saved, summary))
+    notes = tuple(run_notes(scores, predictions, recording, model))
+    return Evaluation(scores, summary, _largest_difference(saved, summary), notes)
 
 
 def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:

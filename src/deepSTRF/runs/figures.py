@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["draw_figures"]
 BEST_STRFS = 12
 RECOVERED_STRFS = 8
 LONGEST_NAME = 12
+NOTE_SIZE, NOTE_LINE, NOTE_WIDTH = 5.5, 0.1, 85  # points, inches of a line, letters of a line
 
 
 def draw_figures(run: Run, result: RunResult) -> list[Path]:
@@ -38,6 +40,7 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
     figures["cc_vs_ceiling"] = plotting.plot_cc_against_ceiling(
         scores["cc"], scores["ceiling"], single_trial=scores["n_repeats"] == 1
     ).figure
+    _write_notes(figures["cc_vs_ceiling"], result.summary["notes"])
     ranked = rank_neurons(scores)
     if ranked:
         chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
@@ -61,6 +64,14 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
         paths.append(run.folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=150)
     return paths
+
+
+def _write_notes(figure: Any, notes: Sequence[str]) -> None:
+    """Small text below the panel, for which the figure grows."""
+    lines = [line for note in notes for line in textwrap.wrap(note, NOTE_WIDTH, subsequent_indent="   ")]
+    if lines:
+        figure.set_figheight(figure.get_figheight() + NOTE_LINE * len(lines))
+        figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=NOTE_SIZE)
 
 
 def rank_neurons(scores: Mapping[str, Tensor]) -> list[int]:
@@ -116,7 +127,11 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
         title=f"{name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
-        scores={f"test {score}": float(scores[score][neuron]) for score in ("cc", "cc_norm")},
+        scores={
+            f"test {score}": float(scores[score][neuron])
+            for score in ("cc", "cc_norm")
+            if bool(scores[score][neuron].isfinite())
+        },
         response_label="response per bin",
     )
     if row is not None:  # the row of the movie that goes through the receptive field

@@ -21,6 +21,7 @@ from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
+from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import LOGGERS, FitOptions, RunError
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import EpochCallback, Run, RunResult, prepare_run
@@ -170,6 +171,7 @@ def _score(run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: 
         "fit_seconds": seconds,
         "epochs": None if run.settings is None else len(history),
     }
+    summary["notes"] = run_notes(scores, predictions, recording, model)
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
     waveforms = get_model_card(run.options.model).stimulus == "waveform"
     strfs = None if waveforms else receptive_fields(model, run.n_lags, recording.parts["train"])

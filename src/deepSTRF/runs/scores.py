@@ -49,7 +49,7 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
     dict of str to Tensor, each (N,)
         ``cc``: correlation with the PSTH; ``cc_norm``: the same divided by the noise ceiling; ``ceiling``: sqrt(signal
         power / variance of the PSTH); ``n_repeats``: the most repeats of any stimulus. A neuron with single trials has
-        ``cc_norm = cc`` and an undefined ceiling. For blocks of time the ceiling is that of the uncut recording.
+        neither ``cc_norm`` nor a ceiling. For blocks of time the ceiling is that of the uncut recording.
     """
     heard = [s for s in range(len(part.stims)) if bool(part.nrn_masks[s].any())]
     n_neurons = part.N_neurons
@@ -68,7 +68,8 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
         cc_norm = normalized_corrcoef(pred, responses, method="schoppe", reduction="none")
     else:
         ceiling = uncut_ceiling(part)
-        cc_norm = torch.where(n_repeats == 1, cc, cc / ceiling)
+        cc_norm = cc / ceiling
+    cc_norm = torch.where(n_repeats > 1, cc_norm, math.nan)
     return {"cc": cc, "cc_norm": cc_norm, "ceiling": ceiling, "n_repeats": n_repeats}
 
 

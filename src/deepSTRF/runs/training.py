@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,11 +51,11 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
     recipe, settings = run.recipe, run.settings
     train, val = run.recording.parts["train"], run.recording.parts["val"]
     if settings is None:
-        model = recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
+        model = _build(run)
         loader = _loader(val, 1, shuffle=False)
         scores = Fitter(model, loader, loader, device=run.device).evaluate(loader)
         return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]
-    model = recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
+    model = _build(run)
     fitter = RecipeFitter(
         model,
         # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
@@ -78,6 +79,14 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
     if fitter.stopped:
         raise Interrupted(f"stopped after epoch {history[-1]['epoch']}")
     return model, history
+
+
+def _build(run: Run) -> FrameModel:
+    train, val = run.recording.parts["train"], run.recording.parts["val"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the best penalty")  # it is in the notes of the run
+        model: FrameModel = run.recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
+    return model
 
 
 class RecipeFitter(Fitter):

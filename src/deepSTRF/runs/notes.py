@@ -1,0 +1,156 @@
+"""What a reader of the scores must know: plain sentences with names and numbers, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from deepSTRF.runs.recording import Recording
+
+__all__ = ["run_notes"]
+
+_NAMED = 8  # neurons that a note names; all of them are in neurons.csv
+_FLAT = 1e-6  # range of a prediction relative to its size, below which it is rounding
+_FAR = 10.0  # standard deviations between the mean of the stimuli and zero
+_SECONDS = 0.1  # ms: nobody bins responses as finely
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+Scores = Mapping[str, Mapping[str, Tensor]]
+
+
+def run_notes(scores: Scores, predictions: Sequence[Tensor], recording: Recording, model: Any) -> list[str]:
+    """Say what is behind undefined, missing or doubtful scores, and what looks wrong with the recording.
+
+    Parameters
+    ----------
+    scores : dict of str to dict of str to Tensor
+        Part and score to the value of each neuron, from :func:`deepSTRF.runs.scores.score_parts`.
+    predictions : sequence of Tensor
+        Per stimulus of the recording ``(N, T_s)``.
+    recording : Recording
+        What was fitted.
+    model : torch.nn.Module
+        Its ``T`` and ``ridge_at_edge`` are read, where it has them.
+
+    Returns
+    -------
+    list of str
+        Empty where there is nothing to say.
+    """
+    names = [str(meta.get("cell_id", "") or n) for n, meta in enumerate(recording.dataset.nrn_meta)]
+    return [
+        *_about_undefined(scores, predictions, recording, names),
+        *_about_single_trials(scores, names),
+        *_about_fit(scores, model, names),
+        *_about_stimuli(recording, model),
+    ]
+
+
+def _about_undefined(
+    scores: Scores, predictions: Sequence[Tensor], recording: Recording, names: Sequence[str]
+) -> Iterable[str]:
+    """Which neurons leave which mean, and why; the first reason counts."""
+    absent = {part: values["n_repeats"] == 0 for part, values in scores.items()}
+    for neurons, parts in _grouped(absent):
+        yield f"no data in {parts} for {_named(neurons, names)}: left out"
+    undefined = torch.stack([~prediction.isfinite().all(1) for prediction in predictions]).any(0)
+    if undefined.any():
+        yield f"the prediction is NaN or infinite for {_named(undefined, names)}: left out of cc and cc_norm"
+    flat = {
+        part: _is_constant([predictions[s] for s in recording.indices[part]]) & (scores[part]["n_repeats"] > 0)
+        for part in scores
+        if recording.indices[part]
+    }
+    for neurons, parts in _grouped(flat):
+        yield f"the prediction is constant for {_named(neurons, names)} in {parts}: left out of cc and cc_norm"
+    lost = {
+        part: ~values["cc"].isfinite() & ~absent[part] & ~undefined & ~flat.get(part, undefined)
+        for part, values in scores.items()
+    }
+    for neurons, parts in _grouped(lost):
+        yield f"the response is constant for {_named(neurons, names)} in {parts}: left out of cc and cc_norm"
+    noise = {
+        part: ~values["cc_norm"].isfinite() & values["cc"].isfinite() & (values["n_repeats"] > 1)
+        for part, values in scores.items()
+    }
+    for neurons, parts in _grouped(noise):
+        yield f"no signal is common to the repeats of {_named(neurons, names)} in {parts}: left out of cc_norm"
+
+
+def _is_constant(predictions: Sequence[Tensor]) -> Bool[Tensor, " N"]:
+    every = torch.cat(list(predictions), 1).double()
+    lowest, highest = every.amin(1), every.amax(1)  # NaN is neither
+    return highest - lowest <= _FLAT * torch.maximum(lowest.abs(), highest.abs())
+
+
+def _about_single_trials(scores: Scores, names: Sequence[str]) -> Iterable[str]:
+    for neurons, parts in _grouped({part: values["n_repeats"] == 1 for part, values in scores.items()}):
+        yield f"single trials only in {parts} for {_named(neurons, names)}: no noise ceiling, left out of cc_norm"
+
+
+def _about_fit(scores: Scores, model: Any, names: Sequence[str]) -> Iterable[str]:
+    at_edge = getattr(model, "ridge_at_edge", None)
+    if at_edge is not None and bool(at_edge.any()):
+        yield (
+            f"the best penalty lies at an end of the grid for {_named(at_edge, names, model.ridge_alpha)}; "
+            "at 1e4 nothing linear predicts a neuron better than its mean"
+        )
+    train = scores["train"]["cc_norm"]
+    above = (train > 1) & (scores["train"]["n_repeats"] > 1)
+    if above.any():
+        yield (
+            f"cc_norm in training is above 1 for {_named(above, names, train)}: the model has learnt the "
+            "noise of these responses, or their signal is too small to be estimated"
+        )
+
+
+def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
+    dataset = recording.dataset
+    statistics = getattr(dataset, "stim_normalization", {})
+    mean, spread = (float(torch.as_tensor(statistics.get(name, 0.0)).mean()) for name in ("mean", "std"))
+    if spread > 0 and abs(mean) > _FAR * spread:
+        yield (
+            f"the training stimuli have mean {mean:.4g} and standard deviation {spread:.4g}: they hardly vary; "
+            "the mean was subtracted before fitting"
+        )
+    window, lengths = getattr(model, "T", 1), _lengths(recording)
+    shorter = [length for length in lengths if length < window]
+    if shorter:
+        yield (
+            f"the window of {window * dataset.dt:g} ms is longer than {len(shorter)} of {len(lengths)} stimuli; the "
+            f"shortest has {min(shorter) * dataset.dt:g} ms"
+        )
+    if dataset.dt < _SECONDS:
+        yield f"the bins are {dataset.dt:g} ms wide: was dt_ms given in seconds?"
+
+
+def _lengths(recording: Recording) -> list[int]:
+    """Bins of every stimulus; those of a waveform are the bins of its responses."""
+    data = recording.dataset
+    return [
+        max((response.shape[-1] for response in data.responses[s]), default=0)
+        for s in range(data.get_S())
+        if bool(data.nrn_masks[s].any())
+    ]
+
+
+def _grouped(neurons: Mapping[str, Tensor]) -> Iterable[tuple[Tensor, str]]:
+    """The same neurons in several parts are one sentence."""
+    left = {part: mask for part, mask in neurons.items() if bool(mask.any())}
+    while left:
+        mask = next(iter(left.values()))
+        same = [part for part, other in left.items() if torch.equal(mask, other)]
+        left = {part: other for part, other in left.items() if part not in same}
+        yield mask, " and ".join(_PARTS.get(part, part) for part in same)
+
+
+def _named(neurons: Tensor, names: Sequence[str], values: Tensor | None = None) -> str:
+    """``2 of 40 neurons (7, 12)``; with a number each where there are `values`."""
+    chosen = neurons.nonzero()[:, 0].tolist()
+    shown = [names[n] + ("" if values is None else f": {float(values[n]):.3g}") for n in chosen[:_NAMED]]
+    more = ", ..." if len(chosen) > _NAMED else ""
+    return f"{len(chosen)} of {len(neurons)} neurons ({', '.join(shown)}{more})"

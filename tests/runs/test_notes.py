@@ -1,0 +1,113 @@
+"""Nothing fails in silence: what is behind undefined and doubtful scores is said once, with names and numbers."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from deepSTRF.cli.report import result_text
+from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.runs import FitOptions, evaluate_run, fit_run
+from deepSTRF.runs.notes import run_notes
+from deepSTRF.runs.recording import Recording
+from deepSTRF.runs.scores import score_parts, summarise
+
+N_BINS = 60
+INDICES = {"train": (0, 1), "val": (2,), "test": (3,)}
+
+
+def make(dt_ms=5.0, offset=0.0, repeats=3):
+    """Four neurons that follow a band each, with repeats; the last has single trials."""
+    generator = torch.Generator().manual_seed(0)
+    stims = [torch.randn(4, N_BINS, generator=generator) + offset for _ in range(4)]
+    responses = [
+        [stim[n] + torch.randn(1 if n == 3 else repeats, N_BINS, generator=generator) for n in range(4)]
+        for stim in stims
+    ]
+    return AudioNeuralDataset.from_arrays(
+        stims, responses, dt_ms=dt_ms, nrn_meta=[{"cell_id": name} for name in ("a", "b", "c", "d")]
+    )
+
+
+def notes_of(data, predictions, model=None):
+    recording = Recording(data, "own", INDICES, {name: data.subset(list(s)) for name, s in INDICES.items()})
+    scores = score_parts(predictions, recording.indices, recording.parts)
+    return run_notes(scores, predictions, recording, model or SimpleNamespace(T=10)), scores
+
+
+def follow(data):
+    """Right, with noise of its own: not better than the ceiling allows."""
+    generator = torch.Generator().manual_seed(1)
+    return [stim[0] + torch.randn(4, N_BINS, generator=generator) for stim in data.stims]
+
+
+def test_nothing_is_said_of_a_clean_recording():
+    data = make()
+    notes, _ = notes_of(data, follow(data))
+    assert notes == [
+        "single trials only in training and validation and test for 1 of 4 neurons (d): no noise ceiling, left out of "
+        "cc_norm"
+    ]
+
+
+def test_constant_and_nan_predictions_are_named_and_leave_the_means():
+    data = make()
+    predictions = follow(data)
+    for prediction in predictions:
+        prediction[1] = 0.1
+    predictions[3][2, 5] = torch.nan
+    notes, scores = notes_of(data, predictions)
+    assert any("prediction is NaN or infinite for 1 of 4 neurons (c)" in note for note in notes)
+    assert any("prediction is constant for 1 of 4 neurons (b) in training and validation and test" in n for n in notes)
+    assert len(notes) == 3
+    test = summarise(scores)["test"]
+    assert (test["cc"]["defined"], test["cc_norm"]["defined"], test["cc"]["all"]) == (2, 1, 4)
+
+
+def test_missing_data_constant_responses_and_noise_are_told_apart():
+    data = make()
+    data.responses[3][0] = torch.full((1, 1), torch.nan)
+    data.responses[2][1] = torch.ones(3, N_BINS)
+    notes, _ = notes_of(data, follow(data))
+    assert any("no data in test for 1 of 4 neurons (a)" in note for note in notes)
+    assert any("response is constant for 1 of 4 neurons (b) in validation" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("dt_ms", "window", "words"), [(0.005, 1, "seconds"), (5.0, 80, "400 ms is longer than 4 of 4")]
+)
+def test_bins_and_windows(dt_ms, window, words):
+    data = make(dt_ms)
+    notes, _ = notes_of(data, follow(data), SimpleNamespace(T=window))
+    assert sum(words in note for note in notes) == 1
+
+
+def test_a_mean_far_above_the_spread():
+    data = make(offset=50.0)
+    data.standardize_stims(per_band=False)
+    notes, _ = notes_of(data, follow(data))
+    (note,) = [note for note in notes if "hardly vary" in note]
+    assert "mean 50" in note
+
+
+def test_penalties_at_the_edge_and_training_above_the_ceiling():
+    data = make()
+    edge = torch.tensor([False, True, False, False])
+    model = SimpleNamespace(T=10, ridge_at_edge=edge, ridge_alpha=torch.full((4,), 1e4))
+    recorded = [torch.stack([data.responses[s][n].mean(0) for n in range(4)]) for s in range(4)]
+    notes, _ = notes_of(data, recorded, model)
+    assert any("end of the grid for 1 of 4 neurons (b: 1e+04)" in note for note in notes)
+    assert any("cc_norm in training is above 1 for 3 of 4 neurons (a: 1." in note for note in notes)
+
+
+def test_they_are_in_the_table_the_file_and_the_evaluation(tmp_path):
+    data = make()
+    data.protocols = {"own": INDICES}
+    result = fit_run(FitOptions(dataset=data, model="linear", window_ms=20, epochs=1), tmp_path / "run")
+    saved = json.loads((tmp_path / "run" / "scores.json").read_text())["notes"]
+    assert saved == result.summary["notes"]
+    assert any(note.startswith("single trials only") for note in saved)
+    text = result_text(result)
+    assert all(text.count(note) == 1 for note in saved)
+    assert list(evaluate_run(result.folder, data=data).notes) == saved
