@@ -124,8 +124,10 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
     board = [row | {"label": _label(row["model"], row["options"])} for row in leaderboard(outcomes)]
     width = max(len(row["label"]) for row in board) + 2
     lines = []
-    for (dataset, recording), rows in itertools.groupby(board, key=lambda row: (row["dataset"], row["recording"])):
+    for (dataset, recording), group in itertools.groupby(board, key=lambda row: (row["dataset"], row["recording"])):
+        rows = list(group)
         lines.append(f"{_label(dataset, recording)}: mean ± sd over seeds, best validation score first")
+        lines.append(_compared(rows))
         lines.append(f"{'':{width}}{'seeds':>6}{'cc_norm':>15}{'':15}{'cc':>15}")
         lines.append(f"{'':{width}}{'':6}{'validation':>15}{'test':>15}{'validation':>15}{'test':>15}")
         for row in rows:
@@ -141,6 +143,16 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
         )
     lines.append(f"one row per run is in {asked.out / RESULTS_FILE}")
     return "\n".join(lines)
+
+
+def _compared(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many neurons the scores of a recording are over."""
+    counts = [
+        f"{max(row[f'{part}_{score}_neurons'] for row in rows)} ({score}, {name})"
+        for score in ("cc_norm", "cc")
+        for part, name in (("val", "validation"), ("test", "test"))
+    ]
+    return f"over the neurons that all of them define: {', '.join(counts)}"
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:

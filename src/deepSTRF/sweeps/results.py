@@ -51,6 +51,8 @@ class Outcome:
         The error of a failed run, in one line and in full.
     warnings : tuple of str
         The warnings of the run.
+    neurons : dict of str to tuple of float
+        Part and score, as ``val_cc``, to the value of each neuron, NaN where undefined; empty where it is not complete.
     """
 
     run: Run
@@ -60,6 +62,7 @@ class Outcome:
     error: str = ""
     traceback: str = ""
     warnings: tuple[str, ...] = ()
+    neurons: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
 
 def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -99,7 +102,9 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     list of dict
         ``dataset``; ``recording`` and ``options``, which say in what it differs from others of the same data set and
         model; ``model``; ``seeds``, of which ``complete``; and for every part and score ``<part>_<score>_mean`` and
-        ``_sd``, over seeds, of the means over neurons. Undefined is NaN and comes last.
+        ``_sd``, over seeds, of the means over neurons, and ``_neurons``, the number of these. They are the neurons that
+        every run on the same recording defines: a model does not gain by predicting a neuron so badly that it leaves
+        the mean. Only a run that defines no neuron at all is not asked. Undefined is NaN and comes last.
 
     Examples
     --------
@@ -112,6 +117,7 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     {'lr': 0.001} 1 0.5
     """
     groups: dict[FitOptions, list[Outcome]] = {}
+    outcomes = _over_common_neurons(outcomes)
     for outcome in outcomes:
         groups.setdefault(dataclasses.replace(outcome.run.options, seed=0), []).append(outcome)
     board = []
@@ -132,6 +138,7 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             name = f"{part}_{score}"
             values = [scores[f"{name}_mean"] for scores in done if scores.get(f"{name}_mean") is not None]
             entry[f"{name}_mean"] = statistics.fmean(values) if values else math.nan
+            entry[f"{name}_neurons"] = max((scores.get(f"{name}_neurons") or 0 for scores in done), default=0)
             entry[f"{name}_sd"] = statistics.stdev(values) if len(values) > 1 else math.nan
         board.append(entry)
 
@@ -141,6 +148,27 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         return (entry["dataset"], str(entry["recording"]), *best_first)
 
     return sorted(board, key=rank)
+
+
+def _over_common_neurons(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes with means over the neurons that every run on the same recording defines."""
+    recordings: dict[tuple[Any, ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        used = _with_defaults(outcome.run.options)
+        recordings.setdefault(tuple(used[name] for name in ("dataset", *DATASET_OPTIONS)), []).append(outcome)
+    common: dict[int, dict[str, Any]] = {}
+    for same, part, score in itertools.product(recordings.values(), PARTS, SCORES):
+        name = f"{part}_{score}"
+        values = {id(outcome): outcome.neurons[name] for outcome in same if name in outcome.neurons}
+        asked = [row for row in values.values() if any(map(math.isfinite, row))]
+        shared = [n for n, column in enumerate(zip(*asked, strict=True)) if all(map(math.isfinite, column))]
+        for key, row in values.items():
+            kept = [row[n] for n in shared if math.isfinite(row[n])]
+            common.setdefault(key, {})[f"{name}_mean"] = statistics.fmean(kept) if kept else None
+            common[key][f"{name}_neurons"] = len(kept)
+    return [
+        dataclasses.replace(outcome, scores={**outcome.scores, **common.get(id(outcome), {})}) for outcome in outcomes
+    ]
 
 
 def write_results(outcomes: Sequence[Outcome], out: Path) -> None:

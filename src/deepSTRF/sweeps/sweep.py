@@ -7,6 +7,7 @@ complete and resumes those that are not. ``docs/sweeps.md`` describes the file, 
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import functools
 import itertools
@@ -187,7 +188,14 @@ def _read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
             entry = files.read_score(summary["parts"][part][score])
             for number, key in (("mean", "mean"), ("median", "median"), ("neurons", "defined")):
                 scores[f"{part}_{score}_{number}"] = entry[key]
-    return Outcome(run, "complete", scores, origin)
+    with files.reading(folder / files.NEURONS_FILE), (folder / files.NEURONS_FILE).open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+        # In the file a score stands before its part.
+        neurons = {
+            f"{part}_{score}": tuple(float(row[f"{score}_{part}"] or "nan") for row in rows)
+            for part, score in itertools.product(PARTS, SCORES)
+        }
+    return Outcome(run, "complete", scores, origin, neurons=neurons)
 
 
 def _run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Outcome]:
