@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepSTRF.metrics import poisson_loss
+from deepSTRF.training.arguments import check_batch
 from deepSTRF.training.seed import random_state, set_random_state
 
 __all__ = ["calibrate_new_model", "in_units_of_scale"]
@@ -48,15 +49,16 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
         return
     if isinstance(loader, Sequence):
         batches: Any = loader
-    elif hasattr(loader, "dataset") and hasattr(loader, "collate_fn"):
-        batches = _Items(loader.dataset, loader.collate_fn)
+    elif all(hasattr(getattr(loader, "dataset", None), name) for name in ("__len__", "__getitem__")):
+        batches = _Items(loader.dataset, loader.collate_fn)  # type: ignore[attr-defined]
     else:
         return
-    first = next(iter(batches), None)
-    if first is None or first["responses"].shape[1:2] != (model.O,):
-        return  # the first training step says what is wrong
     before = random_state([loader])
     try:
+        for batch in batches:
+            _, responses = check_batch(batch)
+            if responses.shape[1] != model.O:
+                return  # the first training step says so
         if getattr(loss_fn, "func", loss_fn) is poisson_loss and ResponseStatistics(batches).signed:
             raise ValueError(
                 "some training responses are negative, and a Poisson loss is for counts and rates: use mse_loss, and "
