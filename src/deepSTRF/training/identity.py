@@ -68,6 +68,7 @@ def describe_model(model: nn.Module) -> str:
     tensors = [
         f"{name} {tuple(tensor.shape)} {tensor.dtype}{' frozen' if name in frozen else ''}"
         for name, tensor in model.state_dict().items()
+        if name != "response_scale"  # set from the training data, which are compared themselves
     ]
     return "\n".join([_repr(model), *tensors])
 

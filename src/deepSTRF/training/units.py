@@ -31,11 +31,13 @@ def in_units_of_scale(model: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], loss_fn: Any) -> None:
-    """Calibrate a :class:`~deepSTRF.models.NeuralModel` that explains nothing of the training data yet.
+    """Calibrate a new :class:`~deepSTRF.models.NeuralModel` whose output is rectified.
 
-    A model with a ``response_scale`` has been calibrated. One that predicts more than half of the neurons better than
-    their mean, because it was loaded or started from known weights, stays as it is. So does every model whose loader is
-    neither a list of batches nor a DataLoader, since going through it might change it. Random numbers are put back.
+    Where a rectifier meets responses of another size than its own, training can end at a constant; a model with a
+    linear output finds the size by itself, and is calibrated only if its user does so. A model is new if it has no
+    ``response_scale``, and predicts at least half of the neurons worse than their mean: one that was loaded or started
+    from known weights stays as it is. So does every model whose loader is neither a list of batches nor a DataLoader,
+    since going through it might change it. Random numbers are put back.
 
     Raises
     ------
@@ -45,29 +47,37 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
     from deepSTRF.models import NeuralModel  # here, because importing the Fitter should cost little
     from deepSTRF.models.output_stage import ResponseStatistics, explains_nothing
 
+    is_poisson = getattr(loss_fn, "func", loss_fn) is poisson_loss
     if not isinstance(model, NeuralModel) or model.response_scale is not None:
         return
-    if isinstance(loader, Sequence):
-        batches: Any = loader
-    elif all(hasattr(getattr(loader, "dataset", None), name) for name in ("__len__", "__getitem__")):
-        batches = _Items(loader.dataset, loader.collate_fn)  # type: ignore[attr-defined]
-    else:
+    rectifies = getattr(getattr(model.readout, "activation", None), "non_negative_output", False)
+    batches = _batches(loader)
+    if batches is None or not (rectifies or is_poisson):
         return
     before = random_state([loader])
     try:
         for batch in batches:
             _, responses = check_batch(batch)
-            if responses.shape[1] != model.O:
-                return  # the first training step says so
-        if getattr(loss_fn, "func", loss_fn) is poisson_loss and ResponseStatistics(batches).signed:
+            if responses.shape[1] != model.O or not responses.is_floating_point():
+                return  # the first training step says what is wrong
+        if is_poisson and ResponseStatistics(batches).signed:
             raise ValueError(
                 "some training responses are negative, and a Poisson loss is for counts and rates: use mse_loss, and "
                 "an output that can be negative, such as output_activation=torch.nn.Identity()"
             )
-        if explains_nothing(model, batches):
+        if rectifies and explains_nothing(model, batches):
             model.calibrate(batches)
     finally:
         set_random_state(before, [loader])
+
+
+def _batches(loader: Any) -> Iterable[Mapping[str, Any]] | None:
+    """What a loader gives, in an order that can be gone through without changing the loader; None if there is none."""
+    if isinstance(loader, Sequence):
+        return loader
+    if all(hasattr(getattr(loader, "dataset", None), name) for name in ("__len__", "__getitem__")):
+        return _Items(loader.dataset, loader.collate_fn)
+    return None
 
 
 class _Items:
