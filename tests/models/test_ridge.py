@@ -153,6 +153,7 @@ def fraction_of_variance(model, items):
     return 1 - float((predicted - target).square().sum() / (target - target.mean()).square().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_val", [True, False])
 def test_predictions_of_noisy_neurons_keep_their_amplitude(with_val):
     """A correlation does not see amplitude: chosen by it, the prediction shrinks to flat."""
@@ -170,6 +171,14 @@ def test_one_long_recording_is_cut_into_blocks():
     assert fraction_of_variance(fit_ridge(train), recording[1:]) >= known - 0.02 > 0
 
 
+@pytest.mark.parametrize(("n_stims", "n_bins"), [(3, 80), (2, 40), (1, 200), (2, 700)])
+def test_few_or_short_stimuli_hold_each_other_out(n_stims, n_bins):
+    recording = make_noisy_recording(3, n_stims=n_stims + 3, n_bins=n_bins)
+    model = fit_ridge(Recording(recording[:n_stims]), window_ms=150)
+    assert model.STRF_weight().isfinite().all()
+    assert model.ridge_alpha.isfinite().all()
+
+
 def test_a_neuron_that_nothing_predicts_is_named():
     generator = torch.Generator().manual_seed(1)
     noise = Recording(
@@ -183,6 +192,7 @@ def test_a_neuron_that_nothing_predicts_is_named():
         fit_ridge(make_recording(2, n_stims=6), window_ms=20, alphas=[1e3, 1e4])
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_repeated_experiments():
     """Jackknife standard errors against the spread of kernels over recordings with other noise."""
     fits = []
@@ -310,6 +320,8 @@ def test_wrong_data_are_named():
     once = Recording([good[0], *({**item, "responses": [torch.full((1, 1), torch.nan)] * 3} for item in good[1:])])
     with pytest.raises(ValueError, match="no neuron has held-out data"):
         fit_ridge(once, folds=4)
+    with pytest.raises(ValueError, match="no neuron has held-out data"):
+        fit_ridge(Recording(good[:1]))  # one stimulus that is too short to be cut
 
 
 def test_movies():

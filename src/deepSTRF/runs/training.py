@@ -19,6 +19,7 @@ from deepSTRF.runs.folder import TRAINING_FOLDER
 from deepSTRF.runs.options import Interrupted
 from deepSTRF.runs.run import EpochCallback, Run
 from deepSTRF.training import Fitter, set_random_seed
+from deepSTRF.training.units import batches_in_order
 
 __all__ = ["LOSSES", "fit_model", "monitor_mode"]
 
@@ -56,10 +57,13 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
         scores = Fitter(model, loader, loader, device=run.device).evaluate(loader)
         return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]
     model = _build(run)
+    # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
+    train_loader = _loader(train.averaged(), settings.batch_size, shuffle=True)
+    if model.response_scale is None:
+        model.calibrate(batches_in_order(train_loader) or [])
     fitter = RecipeFitter(
         model,
-        # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
-        _loader(train.averaged(), settings.batch_size, shuffle=True),
+        train_loader,
         _loader(val, settings.batch_size, shuffle=False),
         loss_fn=LOSSES[settings.loss],
         optimizer=_optimizer(model, settings, recipe.fast_nonlinearity),

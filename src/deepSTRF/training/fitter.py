@@ -46,7 +46,7 @@ class Fitter:
     for missing data go into the loss. Metrics are computed over all batches of a pass at once, never averaged over
     batches, so that the batch size does not change a score.
 
-    A :class:`~deepSTRF.models.NeuralModel` that explains nothing yet is calibrated first (see its ``calibrate``), and
+    A new :class:`~deepSTRF.models.NeuralModel` with a rectified output is calibrated first (see its ``calibrate``), and
     losses are in units of its ``response_scale``, so that the units of the responses do not matter.
 
     Parameters

@@ -11,7 +11,7 @@ from deepSTRF.metrics import poisson_loss
 from deepSTRF.training.arguments import check_batch
 from deepSTRF.training.seed import random_state, set_random_state
 
-__all__ = ["calibrate_new_model", "in_units_of_scale"]
+__all__ = ["batches_in_order", "calibrate_new_model", "in_units_of_scale"]
 
 
 def in_units_of_scale(model: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -51,7 +51,7 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
     if not isinstance(model, NeuralModel) or model.response_scale is not None:
         return
     rectifies = getattr(getattr(model.readout, "activation", None), "non_negative_output", False)
-    batches = _batches(loader)
+    batches = batches_in_order(loader)
     if batches is None or not (rectifies or is_poisson):
         return
     before = random_state([loader])
@@ -71,7 +71,7 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
         set_random_state(before, [loader])
 
 
-def _batches(loader: Any) -> Iterable[Mapping[str, Any]] | None:
+def batches_in_order(loader: Any) -> Iterable[Mapping[str, Any]] | None:
     """What a loader gives, in an order that can be gone through without changing the loader; None if there is none."""
     if isinstance(loader, Sequence):
         return loader

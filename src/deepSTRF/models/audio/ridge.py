@@ -65,8 +65,8 @@ def fit_ridge(
 
     The error of a penalty is the sum of squared differences between prediction and averaged response, over `folds`
     parts of the training stimuli, each predicted from the other parts, and over the stimuli of `val` if there are any.
-    Unlike a correlation it sees the amplitude: a prediction that is too flat costs. With fewer stimuli than folds, the
-    parts are blocks of time with a gap of one window between them. The kernel is then fitted to all of `train`.
+    Unlike a correlation it sees the amplitude: a prediction that is too flat costs. With one or two stimuli, the parts
+    are blocks of time with a gap of one window between them. The kernel is then fitted to all of `train`.
 
     Missing pairs and missing bins do not enter, exactly. Neurons that miss the same ones share their decompositions;
     where every neuron heard something else, the time grows with the number of neurons.
@@ -82,7 +82,7 @@ def fit_ridge(
         Candidates, positive. A single number is used as it is. By default 19 from 1e-5 to 1e4, and between two of them
         the minimum of a parabola.
     folds : int
-        Number of parts of the training stimuli, at least 2.
+        Number of parts of the training stimuli, at least 2; at most one per stimulus.
     jackknife : bool
         Also compute standard errors of the weights, from the kernels that are fitted without one part each [2]_.
 

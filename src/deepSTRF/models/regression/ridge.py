@@ -166,7 +166,7 @@ def _varies(parts: list[Moments]) -> Bool[Tensor, " N"]:
 
 
 def _cut(trials: list[Trial], folds: int, n_lags: int) -> tuple[list[list[Segment]], list[Segment]]:
-    """Parts that hold each other out: every so many-th stimulus, or blocks of time if there are too few stimuli.
+    """Parts that hold each other out: every so many-th stimulus, or blocks of time if there are one or two stimuli.
 
     Returns
     -------
@@ -174,17 +174,18 @@ def _cut(trials: list[Trial], folds: int, n_lags: int) -> tuple[list[list[Segmen
     gaps : list of Segment
         One window between two blocks, which is in no part.
     """
-    parts: list[list[Segment]] = [[] for _ in range(folds)]
+    shortest = min(trial.stim.shape[1] for trial in trials)
+    n_blocks = min(folds, shortest // (3 * n_lags))  # so that two thirds of a block are not gap
     gaps: list[Segment] = []
-    if len(trials) >= folds:
-        for i, trial in enumerate(trials):
-            parts[i % folds].append(Segment(trial, 0, trial.stim.shape[1]))
-        return parts, gaps
+    if len(trials) > 2 or n_blocks < 2:
+        n_parts = min(folds, len(trials))
+        every = [Segment(trial, 0, trial.stim.shape[1]) for trial in trials]
+        return [every[first::n_parts] for first in range(n_parts)], gaps
+    parts: list[list[Segment]] = [[] for _ in range(n_blocks)]
     for trial in trials:
-        n_bins = trial.stim.shape[1]
-        edges = [k * n_bins // folds for k in range(folds + 1)]
+        edges = [k * trial.stim.shape[1] // n_blocks for k in range(n_blocks + 1)]
         for k, (start, stop) in enumerate(itertools.pairwise(edges)):
-            first = min(start + n_lags, stop) if k else start
+            first = start + n_lags if k else start
             parts[k].append(Segment(trial, first, stop))
             if k:
                 gaps.append(Segment(trial, start, first))
