@@ -20,7 +20,7 @@ __all__ = ["DNet"]
 
 
 def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> DNet:
-    options = {"n_hidden": 50, "output_activation": ParametricSoftplus(train.N_neurons)}
+    options: dict[str, Any] = {"n_hidden": 50, "output_activation": ParametricSoftplus(train.N_neurons)}
     return shaped_model(DNet, train, window_ms, **options | arguments)
 
 

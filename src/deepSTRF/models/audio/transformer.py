@@ -22,7 +22,7 @@ __all__ = ["Transformer"]
 
 def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> Transformer:
     window = window_bins(window_ms, train.dt)
-    options = {
+    options: dict[str, Any] = {
         # Two thirds of the window: attention over single bins does not learn from a minute of sound.
         "time_patch_size": max(1, round(window * 2 / 3)),
         "context_window": window,
