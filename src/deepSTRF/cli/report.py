@@ -47,7 +47,11 @@ def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> 
 class ProgressLine:
     """One line per epoch: loss, validation scores, best so far, seconds, patience left."""
 
-    def __init__(self) -> None:
+    def __init__(self, recording: Recording | None = None) -> None:
+        # Without repeats cc_norm is only cc.
+        self.has_repeats = recording is None or any(
+            len(response) > 1 for responses in recording.parts["val"].responses for response in responses
+        )
         self.clock = time.perf_counter()
 
     def __call__(self, fitter: Fitter, row: Mapping[str, Any]) -> str:
@@ -57,9 +61,10 @@ class ProgressLine:
         score = to_scalar(row.get(fitter.monitor, math.nan))
         better = fitter.is_better(score)
         best, left = (score, fitter.patience) if better else (fitter.best_score, fitter.patience_left)
+        norm = f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  " if self.has_repeats else ""
         return (
             f"epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "
-            f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  best {best:.4g}  {seconds:.2f} s  patience {left}"
+            f"{norm}best {best:.4g}  {seconds:.2f} s  patience {left}"
         )
 
 
