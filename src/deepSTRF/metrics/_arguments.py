@@ -85,15 +85,21 @@ def check_pair(pred: Tensor, responses: Tensor, mask: Tensor | None, name: str =
     return mask
 
 
-def reduce_neurons(values: Tensor, reduction: str) -> Tensor:
-    """Reduce ``(N,)`` values over the defined (not NaN) neurons; NaN if there is none."""
+def reduce_neurons(values: Tensor, reduction: str, counts: Tensor | None = None) -> Tensor:
+    """Reduce ``(N,)`` values over the neurons that count; NaN if there is none.
+
+    By default those count that are defined (not NaN). The bool tensor `counts` names them where a NaN among them must
+    not be overlooked, as in a loss.
+    """
     if reduction == "none":
         return values
-    mean = torch.nanmean(values)
+    counts = values.isnan().logical_not() if counts is None else counts
+    number = counts.sum()
+    mean = torch.where(counts, values, 0.0).sum() / number  # 0 / 0 is NaN
     if reduction == "mean":
         return mean
-    # mean × number rather than nansum: without a defined neuron the sum is NaN, not 0
-    return mean * values.isnan().logical_not().sum()
+    # mean × number rather than the sum: without a neuron that counts it is NaN, not 0
+    return mean * number
 
 
 def result_dtype(*tensors: Tensor) -> torch.dtype:

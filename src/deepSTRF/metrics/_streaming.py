@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score, reduce_neurons
+from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score
 from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect
 
 
@@ -158,8 +158,8 @@ class StreamingMetric(Metric):
         Before any batch torchmetrics warns, and the value is that of no neurons: ``(0,)``, or NaN with a reduction.
         """
         layouts = self._layouts.items()
-        values = self.measure.compute(*(layout.unpack(getattr(self, name)) for name, layout in layouts))
-        return reduce_neurons(values, self.reduction).to(torch.float32)
+        statistics = (layout.unpack(getattr(self, name)) for name, layout in layouts)
+        return self.measure.reduced(self.reduction, *statistics).to(torch.float32)
 
     @property
     def _first_state(self) -> Tensor:

@@ -13,7 +13,7 @@ from deepSTRF.metrics._arguments import Mask, Pred, Responses, Score
 from deepSTRF.metrics.comoments import power_of_repeats
 from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
-from deepSTRF.metrics.statistics import HalfSplits, Measure, Moments, Powers, RepeatMoments, score
+from deepSTRF.metrics.statistics import HalfSplits, Measure, Moments, Powers, RepeatMoments, has_bins, score
 
 METHODS = ("schoppe", "hsu")
 SIGNAL_POWERS = ("per_stimulus", "concatenated")
@@ -44,7 +44,9 @@ def explained_of(moments: Moments) -> Float[Tensor, " N"]:
 def mean_square_of(moments: Moments) -> Float[Tensor, " N"]:
     """Mean squared error of :class:`Moments` (the streaming form of ``mse_loss``); NaN without a valid bin."""
     spread = moments.square_pred + moments.square_resp - 2 * moments.cross
-    return spread / moments.bins + (moments.mean_pred - moments.mean_resp).square()
+    bias = (moments.mean_pred - moments.mean_resp).square()
+    # an infinite value has no spread around its mean, inf − inf
+    return torch.where(bias.isinf(), torch.inf, spread / moments.bins + bias)
 
 
 def _positive(power: Tensor, total: Tensor, moments: Moments) -> Tensor:
@@ -102,7 +104,7 @@ def _ceiling_concatenated(moments: Moments, repeats: RepeatMoments) -> Tensor:
 
 CORRCOEF = Measure((Moments.of,), correlation_of)
 FVE = Measure((Moments.of,), explained_of)
-MEAN_SQUARE = Measure((Moments.of,), mean_square_of)
+MEAN_SQUARE = Measure((Moments.of,), mean_square_of, has_data=has_bins)
 
 
 def normalized_corrcoef_measure(

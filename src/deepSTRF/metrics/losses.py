@@ -1,5 +1,8 @@
 """Training losses: differentiable, unaffected by missing data, one number per neuron before the reduction.
 
+A neuron without data does not enter the reduction. One whose prediction is NaN or infinite where there are data does:
+the loss is NaN or infinite then, so that a training stops instead of going on without that neuron.
+
 Missing positions are replaced before the formula, not multiplied by zero after it: an ``exp`` that overflows or a NaN
 there would otherwise reach the gradient as ``0 × inf``.
 """
@@ -15,7 +18,7 @@ from torch import Tensor
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score, check_pair, reduce_neurons
 from deepSTRF.metrics.blocks import Block, average_repeats
-from deepSTRF.metrics.statistics import Measure
+from deepSTRF.metrics.statistics import Measure, has_bins
 
 
 def _prepare(pred: Tensor, gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,7 +48,7 @@ def _mean_over_valid(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
     count = valid.sum((0, 2, 3))
     # the clamp keeps 0 / 0, whose gradient is NaN, out of the graph
     mean = values.sum((0, 2, 3)) / count.clamp(min=1)
-    return reduce_neurons(torch.where(count > 0, mean, torch.nan), reduction)
+    return reduce_neurons(torch.where(count > 0, mean, torch.nan), reduction, count > 0)
 
 
 def mse_loss(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
@@ -66,6 +69,7 @@ def mse_loss(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str
     -------
     Tensor
         ``(N,)`` or a scalar; a neuron without a valid bin is NaN, has zero gradient and does not enter the reduction.
+        A prediction that is NaN or infinite in a valid bin makes its neuron NaN or infinite, and the reduction too.
 
     Raises
     ------
@@ -151,7 +155,11 @@ def poisson_loss(
 
 
 def _poisson(pred: Tensor, count: Tensor, log_input: bool, eps: float) -> Tensor:
-    """Negative log-likelihood at every position, none of which is missing."""
+    """Negative log-likelihood at every position, none of which is missing; inf where the prediction is infinite."""
+    return torch.where(pred.isinf(), torch.inf, _finite_poisson(pred, count, log_input, eps))  # not inf − inf
+
+
+def _finite_poisson(pred: Tensor, count: Tensor, log_input: bool, eps: float) -> Tensor:
     if log_input:
         return pred.exp() - count * pred
     rate = pred.clamp(min=eps)
@@ -203,4 +211,5 @@ def poisson_measure(log_input: bool = False, eps: float = 1e-8) -> Measure:
     1
     """
     check_positive("eps", eps)
-    return Measure((functools.partial(PoissonSums.of, log_input=log_input, eps=eps),), _poisson_mean)
+    part = functools.partial(PoissonSums.of, log_input=log_input, eps=eps)
+    return Measure((part,), _poisson_mean, has_data=has_bins)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, reduce_neurons, result_dtype
+from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, result_dtype
 from deepSTRF.metrics.correlation import (
     CORRCOEF,
     FVE,
@@ -169,8 +169,8 @@ class RunningScores:
         for name, metric in self.metrics.items():
             if name in self.recognised:
                 measure, reduction = self.recognised[name]
-                per_neuron = measure.compute(*(statistics[part] for part in measure.parts))
-                values[name] = reduce_neurons(per_neuron, reduction).to(self.dtype).cpu()
+                value = measure.reduced(reduction, *(statistics[part] for part in measure.parts))
+                values[name] = value.to(self.dtype).cpu()
             else:
                 values[name] = as_score(f"the value of metric {name!r}", metric(*data))
         return values

@@ -233,6 +233,11 @@ Statistic = Any
 Part = Callable[[Block], Statistic]
 
 
+def has_bins(statistic: Statistic) -> Bool[Tensor, " N"]:
+    """Whether a neuron has a valid bin, by a statistic that counts them."""
+    return statistic.bins > 0
+
+
 class Measure(NamedTuple):
     """A metric in two halves: the statistics that it needs of every block, and the formula on them.
 
@@ -244,6 +249,8 @@ class Measure(NamedTuple):
         ``(*statistics) -> (N,)`` float64 tensor; undefined neurons are NaN.
     of_responses : bool
         Whether it is a measure of the responses alone, without a prediction.
+    has_data : callable, optional
+        ``(*statistics) -> (N,)`` bool tensor, of a loss: a neuron with data enters a reduction even if it is NaN.
 
     Examples
     --------
@@ -260,6 +267,12 @@ class Measure(NamedTuple):
     parts: tuple[Part, ...]
     compute: Callable[..., Tensor]
     of_responses: bool = False
+    has_data: Callable[..., Tensor] | None = None
+
+    def reduced(self, reduction: str, *statistics: Statistic) -> Tensor:
+        """Value of the statistics after a reduction over neurons, in float64."""
+        counts = None if self.has_data is None else self.has_data(*statistics)
+        return reduce_neurons(self.compute(*statistics), reduction, counts)
 
     def check(self, pred: Any, responses: Tensor, mask: Tensor | None, name: str) -> Tensor | None:
         """Check the data of a batch, whose responses are called `name` in messages; return the expanded mask."""
@@ -360,8 +373,8 @@ def score(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     mask = measure.check(pred, responses, mask, name)
-    values = measure.compute(*collect(measure.parts, responses, pred, mask))
-    return reduce_neurons(values, reduction).to(result_dtype(responses, *([] if pred is None else [pred])))
+    value = measure.reduced(reduction, *collect(measure.parts, responses, pred, mask))
+    return value.to(result_dtype(responses, *([] if pred is None else [pred])))
 
 
 def _stack(*fields: Tensor) -> Tensor:
