@@ -173,15 +173,12 @@ def noise_ceiling(pred, responses, n):
 
 
 def pairwise_power(responses):
-    """Pairwise-complete signal power and total power of one incomplete (R, T) response."""
-    signal, signal_freedom, total, total_freedom = 0.0, 0, 0.0, 0
-    for r, s in itertools.product(range(len(responses)), repeat=2):
+    """Pairwise-complete signal and noise power of one incomplete (R, T) response."""
+    signal, noise, freedom = 0.0, 0.0, 0
+    for r, s in itertools.combinations(range(len(responses)), 2):
         both = ~np.isnan(responses[r]) & ~np.isnan(responses[s])
-        if both.sum() < 2:
-            continue
-        covariance = np.cov(responses[r, both], responses[s, both])[0, 1] * (both.sum() - 1)
-        if r == s:
-            total, total_freedom = total + covariance, total_freedom + both.sum() - 1
-        else:
-            signal, signal_freedom = signal + covariance, signal_freedom + both.sum() - 1
-    return signal / signal_freedom, total / total_freedom
+        if both.sum() >= 2:
+            signal += np.cov(responses[r, both], responses[s, both])[0, 1] * (both.sum() - 1)
+            noise += np.var(responses[r, both] - responses[s, both], ddof=1) / 2 * (both.sum() - 1)
+            freedom += both.sum() - 1
+    return signal / freedom, noise / freedom

@@ -236,9 +236,9 @@ def test_partly_missing_repeats_give_the_pairwise_complete_power():
     for n in range(3):
         pairs = np.array([pairwise_power(data[b, n]) for b in range(3)])
         bins = (~np.isnan(data[:, n])).any(1).sum(-1)
-        signal, total = (bins[:, None] * pairs).sum(0) / bins.sum()
+        signal, noise = (bins[:, None] * pairs).sum(0) / bins.sum()
         assert metrics.signal_power(responses, reduction="none")[n].item() == pytest.approx(signal, rel=1e-5)
-        assert metrics.noise_power(responses, reduction="none")[n].item() == pytest.approx(total - signal, rel=1e-5)
+        assert metrics.noise_power(responses, reduction="none")[n].item() == pytest.approx(noise, rel=1e-5)
     assert pairwise_power(data[0, 2])[0] == pytest.approx(sahani_linden(data[0, 2])[0])
     for metric in (metrics.snr, metrics.ccmax, metrics.noise_ceiling):
         complete, holes = metric(draw(stimuli=3, repeats=5)[1], reduction="none"), metric(responses, reduction="none")

@@ -200,13 +200,14 @@ def scored(table, mode, monitor="val_fixed", **options):
         ("max", {4: 0.2, 5: 0.6, 6: 0.4}, 5),
         ("min", {4: 0.2, 5: 0.6, 6: 0.1}, 6),
         ("max", {4: [0.2, 0.3], 5: [0.9, -0.9]}, 4),
-        ("max", {4: [0.2, math.nan], 5: [0.1, 0.1]}, 4),
+        ("max", {4: [0.2, math.nan], 5: [0.1, 0.1]}, 5),  # a neuron that is lost must not help
+        ("max", {4: [0.1, 0.1], 5: [0.2, math.nan], 6: [0.2, 0.1]}, 6),
         ("min", {4: [0.3, math.nan], 5: [0.2, 0.2]}, 5),
         ("max", {4: 0.5, 5: 0.5}, 4),
         ("max", {4: -math.inf, 5: -math.inf}, 4),
     ],
 )
-def test_the_best_seed_has_the_best_mean_over_its_defined_neurons(mode, table, best):
+def test_the_best_seed_defines_most_neurons_and_has_the_best_mean_over_them(mode, table, best):
     assert scored(table, mode)["best_seed"] == best
 
 

@@ -58,9 +58,9 @@ class ProgressLine:
         """Format the epoch `row` of `fitter`, before the fitter has judged it."""
         now = time.perf_counter()
         seconds, self.clock = now - self.clock, now
-        score = to_scalar(row.get(fitter.monitor, math.nan))
-        better = fitter.is_better(score)
-        best, left = (score, fitter.patience) if better else (fitter.best_score, fitter.patience_left)
+        value = row.get(fitter.monitor, math.nan)
+        better = fitter.is_better(value)
+        best, left = (to_scalar(value), fitter.patience) if better else (fitter.best_score, fitter.patience_left)
         norm = f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  " if self.has_repeats else ""
         return (
             f"epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "

@@ -3,8 +3,8 @@
 A recording's response tensor ``(B, N, R, T)`` easily has gigabytes. One broadcast over all of it writes temporaries of
 the same size to main memory and is bound by that; the same arithmetic in pieces of about a megabyte stays in the cache
 and costs little more than reading the data once. Every statistic of :mod:`deepSTRF.metrics.statistics` is computed
-from such a :class:`Block`, in float64; only differences between repeats, and their sums over the repeats of one bin,
-stay in the dtype of complete data.
+from such a :class:`Block`, in float64; only sums over the repeats of one bin, and squares where they lose no digits, stay
+in the dtype of complete data.
 """
 
 from __future__ import annotations
@@ -102,8 +102,11 @@ class Block:
         residual = self.responses - self.psth[:, :, None]
         if self.valid is not None:
             residual.mul_(self.valid)
-        square = torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
-        return _without_constants(square, residual.sum(-1), self.bins)
+        # before the squares: a repeat at another offset would leave no digits for the rest
+        residual -= (residual.sum(-1) / self.bins_of_repeat.clamp(min=1))[..., None]
+        if self.valid is not None:
+            residual.mul_(self.valid)
+        return torch.linalg.vector_norm(residual, dim=(-2, -1)).square()
 
 
 def _without_constants(
@@ -250,18 +253,17 @@ def _incomplete_block(responses: Tensor, pred: Tensor | None) -> Block:
 def _by_differences(
     responses: Float[Tensor, "S N R T"],
 ) -> tuple[Float[Tensor, "S N T"], Float[Tensor, "S N"]]:
-    """PSTH and scatter of complete data, by the differences to the first repeat.
+    """PSTH and scatter of complete data, by the differences to the first repeat, minus their own means over time.
 
-    They lose no digits to a large offset, and are exactly 0 where all repeats are the same.
+    They lose no digits to a large offset, of all repeats or of one, and are exactly 0 where all repeats are the same.
     """
-    repeats = responses.shape[2]
-    first = responses[:, :, :1]
+    first = responses[:, :, :1].double()
     deviation = responses - first
-    mean = deviation.sum(2).to(torch.float64).div_(repeats)
-    sums = deviation.sum(-1) - mean.sum(-1, keepdim=True)
-    total = deviation.square_().sum(2).sum(-1, dtype=torch.float64)
-    around = total - repeats * torch.linalg.vecdot(mean, mean)
-    return mean.add_(first[:, :, 0]), _without_constants(around, sums, responses.shape[3])
+    offset = deviation.mean(-1, keepdim=True)
+    deviation -= offset
+    mean = deviation.mean(2)
+    scatter = deviation.sub_(mean[:, :, None]).square_().sum((-2, -1))
+    return mean.add_(offset.mean(2)).add_(first[:, :, 0]), scatter
 
 
 def sum_repeats(responses: Float[Tensor, "S N R T"]) -> Float[Tensor, "S N T"]:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deepSTRF.metrics.blocks import Block
+from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.pieces import block_elements, slices
 
 
@@ -44,11 +45,11 @@ def power_of_repeats(
 def comoments(block: Block) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
     """Count, mean and comoment of the repeats of a block; a block of complete data is taken in pieces."""
     if block.valid is not None:
-        return between_repeats(block.responses, block.valid, block.psth, block.columns)
+        return between_repeats(block.responses, block.valid)
     batch, neurons, repeats, bins = block.responses.shape
     elements = block_elements(block.responses.device)
     pieces = [
-        between_repeats(block.responses[stimuli, group], None, block.psth[stimuli, group], None)
+        between_repeats(block.responses[stimuli, group], None)
         for stimuli, groups in slices((batch, neurons, repeats, bins), elements)
         for group in groups
     ]
@@ -57,26 +58,57 @@ def comoments(block: Block) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S 
 
 
 def between_repeats(
-    responses: Float[Tensor, "S N R T"],
-    valid: Float[Tensor, "S N R T"] | None,
-    psth: Float[Tensor, "S N T"],
-    columns: Float[Tensor, "S N T"] | None,
+    responses: Float[Tensor, "S N R T"], valid: Float[Tensor, "S N R T"] | None
 ) -> tuple[Float[Tensor, "S N R R"], Float[Tensor, "S N R R"], Float[Tensor, "S N R R"]]:
     """Count, mean of the row's repeat and comoment over the bins that two repeats share."""
-    bins = psth.shape[-1] if columns is None else columns.sum(-1, keepdim=True).clamp(min=1)
-    origin = (psth.sum(-1, keepdim=True) / bins)[..., None]
-    shifted = responses - origin
+    shifted, origin = _around_own_means(responses, valid)
     if valid is None:
         sums = shifted.sum(-1, keepdim=True).expand(*shifted.shape[:3], shifted.shape[2])
         count = torch.full_like(sums, shifted.shape[-1])
     else:
         valid = valid.to(shifted.dtype)
-        shifted.mul_(valid)
         count = valid @ valid.transpose(-1, -2)
         sums = shifted @ valid.transpose(-1, -2)
     mean = sums / count.clamp(min=1)
     cross = shifted @ shifted.transpose(-1, -2) - mean * sums.transpose(-1, -2)
     return count, mean + origin, cross
+
+
+def noise_of_pairs(responses: Float[Tensor, "S N R T"], valid: Float[Tensor, "S N R T"]) -> Float[Tensor, "S N"]:
+    """Half the variance of the difference between two repeats over the bins that both have, averaged over the pairs.
+
+    The weights are the degrees of freedom, as in :func:`power_of_repeats`; NaN where no two repeats meet. Where all
+    repeats cover the same bins it is the total minus the signal power.
+
+    Examples
+    --------
+    >>> responses = torch.tensor([[[[0.0, 1.0, 5.0], [0.0, 1.0, 0.0]]]])
+    >>> noise_of_pairs(responses, torch.tensor([[[[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]]]))
+    tensor([[0.]], dtype=torch.float64)
+    """
+    shifted, _ = _around_own_means(responses, valid)
+    valid = valid.to(shifted.dtype)
+    count = valid @ valid.transpose(-1, -2)
+    sums = shifted @ valid.transpose(-1, -2)  # of the row's repeat over the bins shared with the column's
+    own = shifted.square() @ valid.transpose(-1, -2) - sums.square() / count.clamp(min=1)
+    cross = shifted @ shifted.transpose(-1, -2) - sums * sums.transpose(-1, -2) / count.clamp(min=1)
+    counts = (count >= 2) & ~torch.eye(count.shape[-1], dtype=torch.bool, device=count.device)
+    freedom = torch.where(counts, count - 1, 0.0).sum((-2, -1))
+    own, cross = (torch.where(counts, values, 0.0).sum((-2, -1)) for values in (own, cross))
+    noise = own - cross
+    return torch.where(noise <= ROUNDING * own, 0.0, noise) / freedom
+
+
+def _around_own_means(responses: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Responses minus the mean of each repeat over its own bins, in float64, and these means ``(S, N, R, 1)``.
+
+    Before any product: a repeat at another offset would leave no digits for the rest.
+    """
+    sums = responses.sum(-1, keepdim=True, dtype=torch.float64)
+    number = responses.shape[-1] if valid is None else valid.sum(-1, keepdim=True).clamp(min=1)
+    origin = sums / number
+    shifted = responses - origin
+    return shifted if valid is None else shifted.mul_(valid), origin
 
 
 def fill_unshared(cross: Float[Tensor, "S N R R"], count: Float[Tensor, "S N R R"]) -> Float[Tensor, "S N R R"]:
@@ -103,7 +135,7 @@ def replace_irregular(
     qualifies: Bool[Tensor, "S N"],
 ) -> tuple[Float[Tensor, "S N"], Float[Tensor, "S N"], Bool[Tensor, "S N"]]:
     """Replace the powers of the pairs whose repeats cover different bins by the pairwise-complete ones."""
-    if block.valid is None or block.columns is None:
+    if block.valid is None:
         return signal, noise, qualifies
     irregular = ~regular
     if signal.device.type != "cpu":
@@ -111,13 +143,13 @@ def replace_irregular(
     elif regular.all():
         return signal, noise, qualifies
     here = irregular.nonzero(as_tuple=True) if signal.device.type == "cpu" else (...,)
-    pick = [tensor[here] for tensor in (block.responses, block.valid, block.psth, block.columns)]
+    pick = [tensor[here] for tensor in (block.responses, block.valid)]
     if signal.device.type == "cpu":
         pick = [tensor[None] for tensor in pick]  # the pairs as one stimulus
     count, _, cross = between_repeats(*pick)
-    paired, total = power_of_repeats(count, cross)
+    paired, _ = power_of_repeats(count, cross)
     met = ((count >= 2).sum((-2, -1)) - (count.diagonal(dim1=-2, dim2=-1) >= 2).sum(-1)) > 0
     signal[here] = paired
-    noise[here] = total - paired
+    noise[here] = noise_of_pairs(*pick)
     qualifies[here] = met
     return signal, noise, qualifies

@@ -119,7 +119,8 @@ def noise_power(responses: Responses, mask: Mask | None = None, reduction: str =
     Returns
     -------
     Tensor
-        ``(N,)`` or a scalar; 0 for identical repeats, NaN where :func:`signal_power` is.
+        ``(N,)`` or a scalar; 0 for identical repeats, NaN where :func:`signal_power` is. Where a repeat is missing in
+        part, it is half the variance of the difference between two repeats over the bins that both have.
 
     Examples
     --------

@@ -44,8 +44,14 @@ class Readout(nn.Module):
         raise NotImplementedError
 
     def per_neuron_tensors(self) -> dict[str, int]:
-        """Return the names of the tensors that belong to single neurons, with the axis over neurons."""
-        return self._own_per_neuron_tensors() | _per_neuron_tensors_of(self.activation, "activation")
+        """Return the names of the tensors that belong to single neurons, with the axis over neurons.
+
+        The parameters of an activation that serves all neurons with one set are not among them.
+        """
+        own, tensors = self._own_per_neuron_tensors(), self.state_dict()
+        n_neurons = {tensors[name].shape[axis] for name, axis in own.items()}
+        of_activation = _per_neuron_tensors_of(self.activation, "activation")
+        return own | {name: axis for name, axis in of_activation.items() if tensors[name].shape[axis] in n_neurons}
 
 
 class STRFReadout(Readout):

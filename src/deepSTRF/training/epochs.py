@@ -20,10 +20,13 @@ __all__ = [
     "default_val_metrics",
     "format_epoch",
     "is_better",
+    "is_improvement",
+    "lost_neurons",
     "mean_loss",
     "monitored_value",
     "print_epoch",
     "to_scalar",
+    "warn_of_lost_neurons",
     "warn_of_undefined",
 ]
 
@@ -89,6 +92,38 @@ def is_better(value: Tensor | float, than: Tensor | float, mode: str) -> Tensor:
     return ahead | (than.isnan() & ~value.isnan())
 
 
+def is_improvement(value: Tensor | float, best: Tensor | float, mode: str) -> bool:
+    """Whether an epoch's monitor is a strict improvement on that of the best epoch so far.
+
+    They are compared by their means over the neurons for which the best is defined. If one of these is undefined now,
+    it is no improvement: a mean over fewer neurons may be higher only because a poor one is gone.
+
+    Examples
+    --------
+    >>> best = torch.tensor([0.9, 0.1])
+    >>> [is_improvement(torch.tensor(row), best, "max") for row in ([0.8, math.nan], [0.9, 0.2])]
+    [False, True]
+    """
+    value, best = (torch.as_tensor(each, dtype=torch.float64) for each in (value, best))
+    if value.shape == best.shape and not best.isnan().all():  # otherwise nothing is best yet, or it is one number
+        value, best = value[~best.isnan()].mean(), best[~best.isnan()].mean()  # NaN with a neuron that is lost
+    return bool(is_better(to_scalar(value), to_scalar(best), mode))
+
+
+def lost_neurons(value: Tensor | float, best: Tensor | float) -> list[int]:
+    """Return the neurons for which the monitor was defined in the best epoch, and is not now.
+
+    Examples
+    --------
+    >>> lost_neurons(torch.tensor([0.8, math.nan]), torch.tensor([0.9, 0.1]))
+    [1]
+    """
+    value, best = torch.as_tensor(value), torch.as_tensor(best)
+    if value.shape != best.shape or value.ndim != 1:
+        return []
+    return (value.isnan() & ~best.isnan()).nonzero().flatten().tolist()
+
+
 def warn_of_undefined(value: Tensor | float, monitor: str, epoch: int) -> None:
     """Warn that the monitor is undefined in an epoch, and say for how many neurons."""
     values = torch.as_tensor(value)
@@ -96,6 +131,17 @@ def warn_of_undefined(value: Tensor | float, monitor: str, epoch: int) -> None:
         f"epoch {epoch}: {monitor} is undefined for {int(values.isnan().sum())} of {values.numel()}; it counts as no "
         "improvement. Check that the validation stimuli have responses, with repeats if the metric needs them, and "
         "that the predictions are not constant",
+        stacklevel=4,
+    )
+
+
+def warn_of_lost_neurons(lost: Sequence[int], monitor: str, epoch: int) -> None:
+    """Warn that the monitor became undefined for some neurons, and name them."""
+    names = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+    warnings.warn(
+        f"epoch {epoch}: {monitor} is undefined for {len(lost)} neurons for which it was defined in the best epoch "
+        f"({names}), so this and every later epoch like it counts as no improvement. Predictions that became constant "
+        "are the usual reason: try a lower learning rate, or another output activation",
         stacklevel=4,
     )
 

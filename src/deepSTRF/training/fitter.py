@@ -76,7 +76,8 @@ class Fitter:
     monitor : str
         Key of the epoch dict that decides what is better; a per-neuron value counts by its mean where it is defined.
     mode : {"max", "min"}
-        Whether a higher or a lower `monitor` is better. Only a strict improvement counts; NaN never does.
+        Whether a higher or a lower `monitor` is better. Only a strict improvement counts; NaN never does, nor does an
+        epoch in which the monitor is undefined for a neuron that has it in the best epoch.
     ckpt_path : str or Path, optional
         Every improvement writes the model's ``state_dict`` here (atomically; parent folders are made), and the end of
         :meth:`fit` restores it.
@@ -174,6 +175,8 @@ class Fitter:
         self.history: list[Epoch] = []
         self.best_epoch: int | None = None
         self.best_score = math.nan
+        self._best_value: Tensor | float = math.nan  # of each neuron, where the monitor is
+        self._warned_of_lost_neurons = False
         self._best_state: dict[str, Tensor] = {}
         self.start_epoch, self.stopped = 0, False
 
@@ -228,8 +231,12 @@ class Fitter:
         return self.patience - (len(self.history) - 1 - last_improvement)
 
     def is_better(self, value: Tensor | float) -> bool:
-        """Whether a value of the monitor is a strict improvement on ``best_score``; NaN never is."""
-        return bool(epochs.is_better(to_scalar(value), self.best_score, self.mode))
+        """Whether a value of the monitor is a strict improvement on that of the best epoch; NaN never is.
+
+        Means are compared over the neurons for which the best epoch defines it. A value that is undefined for one of
+        them is no improvement.
+        """
+        return epochs.is_improvement(value, self._best_value, self.mode)
 
     def run_epoch(self, epoch: int) -> Epoch:
         """Train once over the training batches, evaluate on the validation batches, return the epoch dict."""
@@ -303,8 +310,13 @@ class Fitter:
         score = to_scalar(value)
         if math.isnan(score):
             epochs.warn_of_undefined(value, self.monitor, epoch)
-        if self.is_better(score):
+        lost = epochs.lost_neurons(value, self._best_value)
+        if lost and not math.isnan(score) and not self._warned_of_lost_neurons:
+            epochs.warn_of_lost_neurons(lost, self.monitor, epoch)
+            self._warned_of_lost_neurons = True
+        if self.is_better(value):
             self.best_epoch, self.best_score, state = epoch, score, self.model.state_dict()
+            self._best_value = value
             if self.ckpt_path is not None:
                 save_state(state, self.ckpt_path)
             if self.restore_best or self.resume:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.files import expand_path, prepare_file
@@ -82,8 +83,8 @@ def fit_multi_seed(
         ``mean_<part>_<metric>``, ``std_<part>_<metric>``
             Tensor (N,) or (1,): mean and population standard deviation over seeds, where defined.
         ``best_seed``, ``best_state_dict``
-            The seed whose monitor, averaged over the neurons where it is defined, is best on the validation batches,
-            and its weights on the CPU. None where it is defined for no seed.
+            The seed whose monitor is defined for most neurons on the validation batches and, among those, whose mean is
+            best; and its weights on the CPU. None where it is defined for no seed.
         ``failures``
             Dict of seed to traceback.
 
@@ -139,11 +140,12 @@ def fit_multi_seed(
     )
     metric = template.monitor.removeprefix("val_")
     fits = RepeatedFits("seed", numbers)
-    best_position, best_state, best_score = len(numbers), None, math.nan
+    best_position, best_state, best_rank = len(numbers), None, (0, math.nan)
     for position, fit in fits.run(fit_seed, n_jobs):
-        score = to_scalar(fit.scores["val"][metric])
-        if is_better(score, best_score, template.mode) or (score == best_score and position < best_position):
-            best_position, best_state, best_score = position, fit.extra, score
+        rank = defined, score = _rank(fit.scores["val"][metric])
+        ahead = defined > best_rank[0] or bool(is_better(score, best_rank[1], template.mode))
+        if (defined >= best_rank[0] and ahead) or (rank == best_rank and position < best_position):
+            best_position, best_state, best_rank = position, fit.extra, rank
     best_seed = None if best_state is None else numbers[best_position]
     arrays = fits.arrays()
     if folder is not None:
@@ -162,6 +164,11 @@ def fit_multi_seed(
         "best_state_dict": best_state,
         "failures": fits.failures,
     }
+
+
+def _rank(value: Tensor | float) -> tuple[int, float]:
+    """Number of neurons for which a monitor is defined, and its mean over them: fewer neurons are not comparable."""
+    return int((~torch.as_tensor(value).isnan()).sum()), to_scalar(value)
 
 
 def _fit_seed(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deepSTRF.files import remove_leftovers
 from deepSTRF.training.checkpoint import load_state, save_state
+from deepSTRF.training.epochs import monitored_value
 from deepSTRF.training.errors import ResumeError
 from deepSTRF.training.identity import check_identity, describe, identity
 from deepSTRF.training.seed import random_state, set_random_state
@@ -100,6 +101,8 @@ class SavedTraining:
             set_random_state(state["random"], (fitter.train_loader, fitter.val_loader))
         fitter.history, fitter.start_epoch = list(state["history"]), len(state["history"])
         fitter.best_epoch, fitter.best_score = state["best_epoch"], state["best_score"]
+        if fitter.best_epoch is not None:
+            fitter._best_value = monitored_value(fitter.history[fitter.best_epoch], fitter.monitor)
         fitter._best_state = state["best"]
         if fitter.best_epoch is not None and fitter.ckpt_path is not None:
             save_state(fitter._best_state, fitter.ckpt_path)  # an epoch that was not finished may have written it
