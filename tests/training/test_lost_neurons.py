@@ -73,7 +73,7 @@ def test_an_epoch_that_loses_a_neuron_is_never_the_best(mode, rows, best):
 
 
 def test_the_neurons_that_are_lost_are_named_once():
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="undefined for") as caught:
         Scripted([[0.9, 0.1, 0.2], [0.8, NAN, 0.2], [0.8, NAN, NAN]]).fit()
     assert len(caught) == 1
     assert "epoch 1" in str(caught[0].message)

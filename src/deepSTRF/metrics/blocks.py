@@ -3,8 +3,8 @@
 A recording's response tensor ``(B, N, R, T)`` easily has gigabytes. One broadcast over all of it writes temporaries of
 the same size to main memory and is bound by that; the same arithmetic in pieces of about a megabyte stays in the cache
 and costs little more than reading the data once. Every statistic of :mod:`deepSTRF.metrics.statistics` is computed
-from such a :class:`Block`, in float64; only sums over the repeats of one bin, and squares where they lose no digits, stay
-in the dtype of complete data.
+from such a :class:`Block`, in float64; only sums over the repeats of one bin, and squares where they lose no digits,
+stay in the dtype of complete data.
 """
 
 from __future__ import annotations

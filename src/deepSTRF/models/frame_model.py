@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.models.bin_by_bin import State, step
+from deepSTRF.models.layers.normalization import not_padding, padding_known
 from deepSTRF.models.neural_model import NeuralModel
 from deepSTRF.modes import evaluating
 
@@ -65,7 +66,7 @@ class FrameModel(NeuralModel):
         TypeError
             If it is not a tensor, or of another dtype.
         """
-        return self._from_frames(self.wav2spec(stims))
+        return self._from_frames(self.wav2spec(stims), stims)
 
     def step(self, stims: Float[Tensor, "B ..."], state: State = None) -> tuple[Float[Tensor, "B N 1 t"], State]:
         """Predict the next bins of a stimulus; see :meth:`NeuralModel.step`.
@@ -90,9 +91,10 @@ class FrameModel(NeuralModel):
         frames, front = step(self.wav2spec, stims, front)
         self._check_frames(frames)
         try:
-            filtered, pre = step(self.prefiltering, frames, pre)
-            features, core = self._step_features(filtered, core)
-            prediction, out = step(self.readout, features, out)
+            with padding_known(self, self._not_padding(stims, frames)):
+                filtered, pre = step(self.prefiltering, frames, pre)
+                features, core = self._step_features(filtered, core)
+                prediction, out = step(self.readout, features, out)
         except RuntimeError as error:
             self._explain(frames, error)
             raise
@@ -160,15 +162,22 @@ class FrameModel(NeuralModel):
         """Run the core on the next bins; a model that overrides ``_features`` overrides this too."""
         return step(self.core, filtered, state)
 
-    def _from_frames(self, frames: Float[Tensor, "B ... T"]) -> Float[Tensor, "B N 1 T"]:
-        """Run everything behind ``wav2spec``."""
+    def _from_frames(
+        self, frames: Float[Tensor, "B ... T"], stims: Float[Tensor, "B ..."] | None = None
+    ) -> Float[Tensor, "B N 1 T"]:
+        """Run everything behind ``wav2spec``; `stims` is what that made the frames of."""
         self._check_frames(frames)
         try:
-            return self._in_units(self.readout(self._features(self.prefiltering(frames))))
+            with padding_known(self, self._not_padding(frames if stims is None else stims, frames)):
+                return self._in_units(self.readout(self._features(self.prefiltering(frames))))
         except RuntimeError as error:
             # Only now, because parts of a model may well convert what they get.
             self._explain(frames, error)
             raise
+
+    def _not_padding(self, stims: Tensor, frames: Tensor) -> Bool[Tensor, "B T"] | None:
+        """Which bins are no padding, for the normalisations; nobody asks in eval mode."""
+        return not_padding(stims, frames.shape[-1]) if self.training else None
 
     def _check_frames(self, frames: object) -> None:
         expected = f"(B, {', '.join(map(str, self._frame))}, T)"

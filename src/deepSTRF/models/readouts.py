@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, check_module
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.layers.normalization import PaddedBatchNorm1d
+from deepSTRF.models.layers.normalization import PaddedBatchNorm1d, valid_bins
 from deepSTRF.models.layers.strf import CausalSTRFConv
 
 __all__ = ["FactorizedReadout", "LinearReadout", "Readout", "STRFReadout"]
@@ -59,7 +59,8 @@ class STRFReadout(Readout):
 
     ``y = activation(BatchNorm(strf * x))``. The normalisation gives every neuron the same scale before the activation,
     whatever the scale of the stimulus; in eval mode it is a fixed gain and offset, see :meth:`effective_kernel`. Bins
-    at the end of a stimulus where the input no longer changes are padding and do not enter the statistics.
+    at the end of a stimulus where the input of the model, or of a readout by itself, is zero are padding and do not
+    enter the statistics.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ class STRFReadout(Readout):
         """Predict the responses in the next bins; the state is that of ``strf``."""
         drive, state = self.strf.step(x, state)
         drive = drive.squeeze(2)
-        drive = self.bn(drive, _not_padding(x)) if self.bn.training else self.bn(drive)
+        drive = self.bn(drive, valid_bins(self.bn, x)) if self.bn.training else self.bn(drive)
         return self._respond(drive.transpose(1, 2)), state
 
     def freeze_normalization(self) -> None:
@@ -378,16 +379,6 @@ def checked_activation(activation: nn.Module | None, out_neurons: int) -> nn.Mod
             "where that is time: use PReLU(), with one slope"
         )
     return activation
-
-
-def _not_padding(x: Float[Tensor, "B C F T"]) -> Bool[Tensor, "B T"]:
-    """Bins before the last run of equal ones: padding is zero, or what a front end or prefilter makes of zeros."""
-    last = x[..., -1:]
-    padding = (x == last).flatten(1, 2).all(1).flip(1).cumprod(1).flip(1).bool()
-    # The last bin always equals itself: alone, it is padding only if it is zero.
-    longer = padding[:, -2:-1].any(1)
-    padding[:, -1] = longer | (last == 0).flatten(1).all(1)
-    return ~padding
 
 
 def _per_neuron_tensors_of(module: nn.Module, prefix: str) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -83,6 +86,47 @@ class CausalLayerNorm(nn.Module):
         return f"dim={self.dim}"
 
 
+def not_padding(x: Float[Tensor, "B *frame T"], n_bins: int | None = None) -> Bool[Tensor, "B bins"]:
+    """Return which bins of a batch are no padding: those up to the last that is not all zeros.
+
+    Padding is known from the input of a model only, where it is zero. Behind a front end or a prefilter it is some
+    constant, and a stimulus may well end in a constant of its own. `n_bins` is the number of bins, where `x` has
+    samples.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[1.0, 0.0, 2.0, 0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]])
+    >>> not_padding(x).sum(1), not_padding(x, 3).sum(1)
+    (tensor([3, 6]), tensor([2, 3]))
+    """
+    padding = (x == 0).flatten(1, -2).all(1).flip(1).cumprod(1).flip(1).bool()
+    length = padding.shape[1]
+    if n_bins is None or n_bins == length:
+        return ~padding
+    # a bin counts if any of its samples does
+    bins = ((~padding).sum(1, keepdim=True) * n_bins + length - 1) // length
+    return torch.arange(n_bins, device=x.device) < bins
+
+
+@contextlib.contextmanager
+def padding_known(module: nn.Module, valid: Bool[Tensor, "B T"] | None) -> Iterator[None]:
+    """Tell the normalisations in a module, for one pass, which bins are no padding; None tells them nothing."""
+    norms = [] if valid is None else [part for part in module.modules() if isinstance(part, PaddedBatchNorm1d)]
+    for norm in norms:
+        norm.known = valid
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.known = None
+
+
+def valid_bins(norm: nn.Module, x: Float[Tensor, "B *frame T"]) -> Bool[Tensor, "B T"]:
+    """Return which bins are no padding: as the model around `norm` knows it, else by the part's own input `x`."""
+    known: Tensor | None = getattr(norm, "known", None)
+    return not_padding(x) if known is None else known
+
+
 class PaddedBatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation whose statistics leave out the bins that only pad a stimulus.
 
@@ -113,6 +157,7 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
     True
     """
 
+    known: Tensor | None = None  # which bins are no padding, while a model that knows it runs
     momentum: float
     num_batches_tracked: Tensor
     running_mean: Tensor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer
 from deepSTRF.models.bin_by_bin import State, step, with_past
 from deepSTRF.models.layers import PaddedBatchNorm1d
-from deepSTRF.models.readouts import _not_padding
+from deepSTRF.models.layers.normalization import valid_bins
 
 __all__ = ["CausalConv3d", "Conv3dCore", "odd_int"]
 
@@ -77,7 +77,7 @@ class Conv3dCore(nn.Module):
     """Causal convolutions, each with a batch normalisation and an ELU.
 
     Every channel is normalised over all pixels, bins and stimuli of a batch; bins at the end of a movie in which
-    nothing changes are padding and are left out. In eval mode that is a fixed gain and offset.
+    the input of the model is zero are padding and are left out. In eval mode that is a fixed gain and offset.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Conv3dCore(nn.Module):
 
     def step(self, x: Float[Tensor, "B C_in H W t"], state: State = None) -> tuple[Tensor, State]:
         """Compute the feature maps of the next frames."""
-        valid = _not_padding(x.flatten(2, 3)) if self.training else None
+        valid = valid_bins(self.norms[0], x) if self.training else None
         states = []
         for convolution, norm, past in zip(
             self.convolutions, self.norms, [None] * len(self.norms) if state is None else state, strict=True
