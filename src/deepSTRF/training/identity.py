@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 import deepSTRF
+from deepSTRF.training.code import code_digest, is_installed
 from deepSTRF.training.errors import ResumeError
 from deepSTRF.training.seed import random_state, set_random_state
 
@@ -28,7 +31,8 @@ OPTIONS = ("monitor", "mode", "patience", "max_grad_norm", "track_train_metrics"
 def identity(fitter: Fitter) -> dict[str, str]:
     """Describe all that a training's numbers depend on, except `max_epochs`: what must be the same to resume it."""
     return {
-        "version": f"deepSTRF {deepSTRF.__version__}, torch {torch.__version__}",
+        "version": f"deepSTRF {deepSTRF.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+        "fitter": _with_code(type(fitter).__qualname__, type(fitter)),
         "model": describe_model(fitter.model),
         "training data": fingerprint(fitter.train_loader),
         "validation data": fingerprint(fitter.val_loader),
@@ -40,7 +44,9 @@ def identity(fitter: Fitter) -> dict[str, str]:
 
 
 def describe(value: Any) -> str:
-    """One line for a setting: a function by its name, an optimizer or scheduler by its class and numbers.
+    """One line for a setting: a function by its name and code, an optimizer or scheduler by its class and numbers.
+
+    Functions of installed packages are known by their names.
 
     Examples
     --------
@@ -49,7 +55,8 @@ def describe(value: Any) -> str:
     "mse_loss(reduction='sum')"
     """
     if isinstance(value, functools.partial):
-        arguments = [*map(_repr, value.args), *(f"{name}={_repr(entry)}" for name, entry in value.keywords.items())]
+        named = (f"{name}={_argument(entry)}" for name, entry in value.keywords.items())
+        arguments = [*map(_argument, value.args), *named]
         return f"{describe(value.func)}({', '.join(arguments)})"
     if isinstance(value, torch.optim.Optimizer):
         groups = [{name: entry for name, entry in group.items() if name != "params"} for group in value.param_groups]
@@ -58,19 +65,36 @@ def describe(value: Any) -> str:
         return describe_model(value)
     if hasattr(value, "state_dict"):
         numbers = {name: entry for name, entry in value.state_dict().items() if isinstance(entry, (int, float, str))}
-        return f"{type(value).__name__} {numbers}"
-    return str(getattr(value, "__qualname__", None) or (value if isinstance(value, (str, int, float)) else type(value)))
+        functions = [describe(function) for function in getattr(value, "lr_lambdas", ())]
+        return f"{type(value).__name__} {numbers}" + (f" {functions}" if functions else "")
+    if value is None or isinstance(value, (str, int, float)):
+        return str(value)
+    return _with_code(getattr(value, "__qualname__", None) or type(value).__qualname__, value)
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, (functools.partial, FunctionType, MethodType, nn.Module)):
+        return describe(value)
+    return f"tensor {tuple(value.shape)} [{code_digest(value)}]" if isinstance(value, Tensor) else _repr(value)
+
+
+def _with_code(name: str, value: Any) -> str:
+    """Add to the name of a function, a class or an object what it does, unless that is known by a version."""
+    own = value if isinstance(value, (type, FunctionType, MethodType, BuiltinFunctionType)) else type(value)
+    return name if is_installed(own) else f"{name} [code {code_digest(value)}]"
 
 
 def describe_model(model: nn.Module) -> str:
-    """Modules with their options, and every tensor with its shape and whether it is frozen."""
+    """Modules with their options and, of the user's own classes, code; every tensor with its shape, and if frozen."""
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     tensors = [
         f"{name} {tuple(tensor.shape)} {tensor.dtype}{' frozen' if name in frozen else ''}"
         for name, tensor in model.state_dict().items()
         if name != "response_scale"  # set from the training data, which are compared themselves
     ]
-    return "\n".join([_repr(model), *tensors])
+    classes = {type(module) for module in model.modules()}
+    code = sorted(_with_code(kind.__qualname__, kind) for kind in classes if not is_installed(kind))
+    return "\n".join([_repr(model), *tensors, *code])
 
 
 def _repr(value: Any) -> str:

@@ -176,7 +176,8 @@ def load_pretrained_from_dir(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the model itself will warn
             _load_weights(sketch, weights, strict, folder)
-    model = make(model_class, config, overrides, folder)
+    with torch.random.fork_rng(devices=[]):  # its initial values are replaced: they cost the caller no random numbers
+        model = make(model_class, config, overrides, folder)
     _load_weights(model, weights, strict, folder)
     try:
         model = model.to(map_location)
