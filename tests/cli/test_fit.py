@@ -213,3 +213,19 @@ def test_ridge_on_ns1_reaches_its_score(shared_data, tmp_path):
 def test_dt_that_does_not_divide(shared_data, tmp_path):
     error_line("fit", "ns1", "ridge", "--data", shared_data / "ns1", "--dt-ms", "7.3", words=["7.3"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty:UserWarning")
+@pytest.mark.parametrize("options", [("ridge",), ("linear", "--epochs", "2")])
+def test_folds_score_every_stimulus_once(options, tmp_path, no_figures):
+    out = tmp_path / "run"
+    stdout = run("fit", "tiny", *options, "--folds", "3", "--out", out, exit_code=0).stdout
+    assert "8 stimuli in 3 folds" in stdout
+    assert "everything " in stdout
+    summary = json.loads((out / "scores.json").read_text())
+    assert summary["folds"]["number"] == 3
+    row = next(line for line in stdout.splitlines() if line.startswith("folds "))
+    assert f"{summary['parts']['test']['cc']['mean']:.3f}" in row
+    with np.load(out / "predictions.npz") as arrays:
+        assert sorted(np.bincount(arrays["fold"]).tolist()) == [2, 3, 3]
+    assert "the same numbers" in run("evaluate", out).stdout

@@ -11,8 +11,8 @@ from shell import run
 from deepSTRF.registry import Settings
 from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.runs.options import OPTIONS
-from deepSTRF.runs.training import LOSSES
 from deepSTRF.sweeps import read_sweep
+from deepSTRF.training.recipes import LOSSES
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_command_line_has_all_of_them():
 
 
 def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
-    values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "arguments": {"n_hidden": 3}}
+    values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "folds": 3, "arguments": {"n_hidden": 3}}
     tables = {"dataset": 'name = "tiny"\n', "model": 'name = "nrf"\n'}
     for name, option in OPTIONS.items():
         if option.scope != "run" and not option.is_folder:

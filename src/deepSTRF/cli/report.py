@@ -36,12 +36,12 @@ PART_NAMES = {"val": "validation"}
 
 def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> str:
     """Say what is fitted to what, and where the result goes."""
-    sizes = ", ".join(f"{len(stimuli)} {part}" for part, stimuli in recording.indices.items())
     data = recording.dataset
-    return (
-        f"{model} on {dataset}: {data.N_neurons} neurons, {sizes} stimuli (split {recording.split}), "
-        f"{data.dt:g} ms bins; results go to {folder}"
-    )
+    sizes = ", ".join(f"{len(stimuli)} {part}" for part, stimuli in recording.indices.items())
+    parts = f"{sizes} stimuli (split {recording.split})"
+    if recording.folds:
+        parts = f"{data.get_S()} stimuli in {recording.split}, then a fit to everything"
+    return f"{model} on {dataset}: {data.N_neurons} neurons, {parts}, {data.dt:g} ms bins; results go to {folder}"
 
 
 class ProgressLine:
@@ -56,6 +56,9 @@ class ProgressLine:
 
     def __call__(self, fitter: Fitter, row: Mapping[str, Any]) -> str:
         """Format the epoch `row` of `fitter`, before the fitter has judged it."""
+        fold = f"fold {row['fold'] + 1}/{row['folds']}  " if "fold" in row else ""
+        if "val_cc" not in row:
+            return f"on everything  epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}"
         now = time.perf_counter()
         seconds, self.clock = now - self.clock, now
         value = row.get(fitter.monitor, math.nan)
@@ -63,7 +66,7 @@ class ProgressLine:
         best, left = (to_scalar(value), fitter.patience) if better else (fitter.best_score, fitter.patience_left)
         norm = f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  " if self.has_repeats else ""
         return (
-            f"epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "
+            f"{fold}epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "
             f"{norm}best {best:.4g}  {seconds:.2f} s  patience {left}"
         )
 
@@ -71,7 +74,7 @@ class ProgressLine:
 def result_text(result: RunResult) -> str:
     """The table of scores of a run, and where its files are."""
     summary = result.summary
-    lines = [score_table(summary["parts"], summary["notes"])]
+    lines = [score_table(summary["parts"], summary["notes"], folds=summary.get("folds"))]
     if "strf_recovery" in summary:
         clear, every = summary["strf_recovery"]["ln_snr_above_half"], summary["strf_recovery"]["all"]
         lines.append(
@@ -92,17 +95,21 @@ def evaluation_text(evaluation: Evaluation) -> str:
         verdict = "DIFFERENT from the saved scores: some are undefined in one and not in the other"
     else:
         verdict = f"DIFFERENT from the saved scores by up to {difference:.2g}: other hardware or library versions?"
-    return f"{score_table(evaluation.summary, evaluation.notes)}\n{verdict}"
+    return f"{score_table(evaluation.summary, evaluation.notes, folds=evaluation.folds)}\n{verdict}"
 
 
-def score_table(parts: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
-    """Train, validation and test against the noise ceiling, and what there is to say about them."""
+def score_table(parts: Mapping[str, Any], notes: Sequence[str] = (), *, folds: Mapping[str, Any] | None = None) -> str:
+    """Train, validation and test against the noise ceiling, and what there is to say about them.
+
+    With folds, the test row is the score of all of them, and the train row that of the model fitted to everything.
+    """
+    names = PART_NAMES if folds is None else {**PART_NAMES, "train": "everything", "test": "folds"}
     lines = [
         f"{'':12}{'cc':^26}{'cc_norm':^26}{'noise ceiling':^18}",
         f"{'':12}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>8}{'median':>8}{'neurons':>10}{'mean':>9}{'median':>9}",
     ]
     for part, values in parts.items():
-        cells = [f"{PART_NAMES.get(part, part):12}"]
+        cells = [f"{names.get(part, part):12}"]
         for score in SCORES:
             entry = values[score]
             width = 9 if score == "ceiling" else 8
@@ -111,6 +118,11 @@ def score_table(parts: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
                 defined = f"{entry['defined']}/{entry['all']}"
                 cells.append(f"{defined:>10}")
         lines.append("".join(cells))
+    if folds is not None:
+        lines.append(
+            f"Folds: each stimulus is predicted by one of {folds['number']} models, not fitted to nor stopped by it. "
+            "Everything: the saved model, on what it was fitted to"
+        )
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 

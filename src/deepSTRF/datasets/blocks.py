@@ -21,7 +21,7 @@ from deepSTRF.metrics import noise_ceiling
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["GAP_MS", "Piece", "assign_blocks", "cut_in_blocks", "parse_blocks", "uncut_ceiling"]
+__all__ = ["GAP_MS", "Piece", "assign_blocks", "cut_in_blocks", "fold_blocks", "parse_blocks", "uncut_ceiling"]
 
 GAP_MS = 500.0
 
@@ -140,8 +140,17 @@ def assign_blocks(cut: NeuralDataset, n_blocks: int) -> tuple[tuple[int, ...], t
     """Stimuli of a data set in blocks that train, validate and test: the middle block of each tests, that before
     validates.
     """
-    test = n_blocks // 2
-    val = test - 1
+    return _parts_of_block(cut, n_blocks // 2, n_blocks // 2 - 1)
+
+
+def fold_blocks(cut: NeuralDataset, n_blocks: int) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """Each block of all stimuli is the test part once, and the next one (the first after the last) validates."""
+    return [_parts_of_block(cut, test, (test + 1) % n_blocks) for test in range(n_blocks)]
+
+
+def _parts_of_block(
+    cut: NeuralDataset, test: int, val: int
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     blocks = [meta["block"] for meta in cut.stim_meta]
     return (
         tuple(i for i, block in enumerate(blocks) if block not in (val, test)),

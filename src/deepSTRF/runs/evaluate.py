@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
@@ -16,7 +18,7 @@ from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import FitOptions, RunError
-from deepSTRF.runs.recording import load_recording
+from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
 
 __all__ = ["Evaluation", "evaluate_run"]
@@ -32,6 +34,7 @@ class Evaluation:
     summary: dict[str, Any]
     largest_difference: float
     notes: tuple[str, ...] = ()
+    folds: dict[str, Any] | None = None
 
 
 def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) -> Evaluation:
@@ -66,11 +69,15 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
             f"{run / files.MODEL_FOLDER} is a model of {model.O} neurons, but the run has {recording.dataset.N_neurons}"
         )
     with cpu_threads(options.threads):  # as many as the run had, so that the numbers can be the same
-        predictions = predict(model, recording.dataset)
+        predictions: Any = predict(model, recording.dataset)
+        if recording.folds:  # the models of the folds were not saved, only what they predicted
+            predictions = {"train": predictions, **_predictions_of_folds(run / files.PREDICTIONS_FILE, recording)}
         scores = score_parts(predictions, recording.indices, recording.parts)
     summary = summarise(scores)
-    notes = tuple(run_notes(scores, predictions, recording, model))
-    return Evaluation(scores, summary, _largest_difference(saved, summary), notes)
+    folds = {"number": len(recording.folds)} if recording.folds else None
+    shown = predictions["test"] if recording.folds else predictions
+    notes = tuple(run_notes(scores, shown, recording, model))
+    return Evaluation(scores, summary, _largest_difference(saved, summary), notes, folds)
 
 
 def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], FitOptions, dict[str, Any]]:
@@ -95,6 +102,15 @@ def _where(data: str | NeuralDataset | None) -> dict[str, Any]:
     if data is None:
         return {}
     return {"dataset": data, "data": None, "dt_ms": None} if isinstance(data, NeuralDataset) else {"data": data}
+
+
+def _predictions_of_folds(path: Path, recording: Recording) -> dict[str, list[Tensor]]:
+    numbers = range(recording.dataset.get_S())
+    with files.reading(path), np.load(path) as arrays:
+        return {
+            part: [torch.from_numpy(arrays[f"{name}_{s:03d}"]) for s in numbers]
+            for part, name in (("val", "val"), ("test", "pred"))
+        }
 
 
 def _largest_difference(old: dict[str, Any], new: dict[str, Any]) -> float:

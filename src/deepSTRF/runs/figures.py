@@ -14,7 +14,7 @@ from deepSTRF import plotting
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.plotting.movies import strongest_pixel
 from deepSTRF.runs.run import Run, RunResult
-from deepSTRF.runs.training import monitor_mode
+from deepSTRF.training.recipes import monitor_mode
 
 __all__ = ["draw_figures"]
 
@@ -33,7 +33,7 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
     strfs = _one_channel(result.strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
-    if len(result.history) > 1:
+    if len(result.history) > 1 and not run.recording.folds:  # trained on everything, it has no validation scores
         figures["learning_curves"], _ = plotting.plot_learning_curves(
             result.history, monitor=run.monitor, mode=monitor_mode(run.monitor)
         )

@@ -26,7 +26,7 @@ from deepSTRF.runs.options import LOGGERS, FitOptions, RunError
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import EpochCallback, Run, RunResult, prepare_run
 from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
-from deepSTRF.runs.training import fit_model
+from deepSTRF.runs.training import FoldFits, fit_folds, fit_model
 from deepSTRF.training.loggers import JsonlLogger, make_logger, read_jsonl
 from deepSTRF.training.loggers.base import Logger
 
@@ -98,14 +98,15 @@ def fit_run(
             if isinstance(error, OSError) and error.filename is None:
                 error.filename = str(run.folder)  # a full disk does not say where
             # What was trained stays, also after Ctrl-C; without scores.json the folder is not taken for a finished run.
-            if run.is_new and not (run.folder / files.HISTORY_FILE).exists():
+            if run.is_new and not any(run.folder.glob(files.HISTORIES)):
                 shutil.rmtree(run.folder, ignore_errors=True)
             raise
 
 
 def _fit_and_score(run: Run, more_logs: Sequence[Logger]) -> RunResult:
     history_log = JsonlLogger(run.folder / files.HISTORY_FILE)
-    clock = _Clock(run.folder / files.HISTORY_FILE)
+    clock = _Clock(sorted(run.folder.glob(files.HISTORIES)))
+    folds = fit_folds(run, _FoldLogs(run, clock)) if run.recording.folds else None
 
     def log(row: dict[str, Any]) -> None:
         history_log({**row, "seconds": clock()})
@@ -119,12 +120,12 @@ def _fit_and_score(run: Run, more_logs: Sequence[Logger]) -> RunResult:
         if run.on_epoch is not None:
             run.on_epoch(fitter, row)
 
-    model, history = fit_model(run, on_epoch)
+    model, history = fit_model(run, on_epoch, folds.best_epochs if folds else ())
     seconds = clock()
     if run.settings is None:
         history_log.rewind(0)
         log(history[0])
-    result = _score(run, model, history, seconds)
+    result = _score(run, model, history, seconds, folds)
     _write(run, result)
     for logger in more_logs:
         logger.finalize(
@@ -146,31 +147,56 @@ def _open_loggers(run: Run, kinds: Sequence[str]) -> Iterator[list[Logger]]:
         yield loggers
 
 
+class _FoldLogs:
+    """Writes the epochs of each fold to a file of its own, and passes them on with the number of the fold."""
+
+    def __init__(self, run: Run, clock: _Clock) -> None:
+        self.run, self.clock = run, clock
+
+    def __call__(self, fold: int, fitter: Any, row: dict[str, Any]) -> None:
+        history_log = JsonlLogger(self.run.folder / f"history_fold{fold}.jsonl")
+        if fitter is None or row["epoch"] == fitter.start_epoch:
+            history_log.rewind(row["epoch"])
+        history_log({**row, "seconds": self.clock()})
+        if self.run.on_epoch is not None and fitter is not None:
+            self.run.on_epoch(fitter, {**row, "fold": fold, "folds": len(self.run.recording.folds)})
+
+
 class _Clock:
     """Seconds of fitting, with those of the sessions before this one."""
 
-    def __init__(self, history: Path) -> None:
-        rows = read_jsonl(history) if history.exists() else []
-        for number, row in enumerate(rows, start=1):
-            if not isinstance(row.get("epoch"), int) or not isinstance(row.get("seconds"), (int, float)):
-                raise RunError(f"line {number} of {history} does not describe an epoch; correct or remove that line")
-        self.before = max((float(row["seconds"]) for row in rows), default=0.0)
+    def __init__(self, histories: Sequence[Path]) -> None:
+        self.before = 0.0
+        for history in histories:
+            rows = read_jsonl(history)
+            for number, row in enumerate(rows, start=1):
+                if not isinstance(row.get("epoch"), int) or not isinstance(row.get("seconds"), (int, float)):
+                    raise RunError(
+                        f"line {number} of {history} does not describe an epoch; correct or remove that line"
+                    )
+            self.before = max((float(row["seconds"]) for row in rows), default=self.before)
         self.started = time.perf_counter()
 
     def __call__(self) -> float:
         return self.before + time.perf_counter() - self.started
 
 
-def _score(run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: float) -> RunResult:
+def _score(
+    run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: float, folds: FoldFits | None
+) -> RunResult:
     recording = run.recording
     predictions = predict(model, recording.dataset, run.device)
     model.cpu()
-    scores = score_parts(predictions, recording.indices, recording.parts)
+    of_parts = {"train": predictions, **folds.predictions} if folds else predictions
+    scores = score_parts(of_parts, recording.indices, recording.parts)
     summary: dict[str, Any] = {
         "parts": summarise(scores),
         "fit_seconds": seconds,
         "epochs": None if run.settings is None else len(history),
     }
+    if folds:
+        summary["folds"] = {"number": len(recording.folds), "best_epochs": folds.best_epochs}
+        predictions = folds.predictions["test"]
     summary["notes"] = run_notes(scores, predictions, recording, model)
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
     waveforms = get_model_card(run.options.model).stimulus == "waveform"
@@ -179,7 +205,8 @@ def _score(run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: 
     if strfs is not None and hasattr(recording.dataset, "true_strfs"):
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
-    return RunResult(run.folder, model, history, scores, summary, predictions, strfs, recovery)
+    of_val = folds.predictions["val"] if folds else []
+    return RunResult(run.folder, model, history, scores, summary, predictions, strfs, recovery, of_val)
 
 
 def _write(run: Run, result: RunResult) -> None:
@@ -187,7 +214,10 @@ def _write(run: Run, result: RunResult) -> None:
     metadata = to_plain({**run.config, "scores": result.summary["parts"]["test"]})
     result.model.save_pretrained(folder / files.MODEL_FOLDER, metadata=metadata)
     files.write_neurons(recording.dataset, result.scores, folder / files.NEURONS_FILE)
-    files.write_predictions(result.predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE)
+    files.write_predictions(
+        result.predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE,
+        folds=recording.folds, of_val=result.val_predictions,
+    )  # fmt: skip
     draw_figures(run, result)
     # Written last: a folder with this file is a finished run.
     write_json(folder / files.SCORES_FILE, result.summary)

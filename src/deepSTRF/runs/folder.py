@@ -36,6 +36,7 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 HISTORY_FILE = "history.jsonl"
+HISTORIES = "history*.jsonl"  # with folds, each has its own
 NEURONS_FILE = "neurons.csv"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"
@@ -245,10 +246,27 @@ def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tens
             table.writerow(row)
 
 
-def write_predictions(predictions: Sequence[Tensor], dataset: NeuralDataset, split: Mapping, path: Path) -> None:
-    """Write, per stimulus ``s``, ``pred_<s>`` ``(N, T_s)``, and the stimuli of each part as ``stimuli_<part>``."""
+def write_predictions(
+    predictions: Sequence[Tensor],
+    dataset: NeuralDataset,
+    split: Mapping,
+    path: Path,
+    *,
+    folds: Sequence[Any] = (),
+    of_val: Sequence[Tensor] = (),
+) -> None:
+    """Write, per stimulus ``s``, ``pred_<s>`` ``(N, T_s)``, and the stimuli of each part as ``stimuli_<part>``.
+
+    With folds, these are the predictions by models that never saw the stimulus, ``val_<s>`` those by the models that it
+    stopped, and ``fold`` (S,) is the fold that tested it, -1 for a stimulus that no neuron heard.
+    """
     arrays: dict[str, Any] = {f"pred_{s:03d}": prediction.numpy() for s, prediction in enumerate(predictions)}
+    arrays |= {f"val_{s:03d}": prediction.numpy() for s, prediction in enumerate(of_val)}
     arrays |= {f"stimuli_{part}": np.asarray(stimuli, dtype=int) for part, stimuli in split.items()}
+    if folds:
+        arrays["fold"] = np.full(len(predictions), -1)
+        for k, fold in enumerate(folds):
+            arrays["fold"][list(fold.test)] = k
     np.savez_compressed(path, dt_ms=dataset.dt, **arrays)
 
 

@@ -115,6 +115,12 @@ class FitOptions:
         "A protocol that the data set names, holdout:K (K stimuli each to validate and test), or blocks:B (of time).",
         scope="dataset",
     )
+    folds: int | None = _option(
+        None,
+        "Score every stimulus, or block of time, by a model that never saw it: so many fits, and one to everything.",
+        scope="dataset",
+        least=3,
+    )
     seed: int = _option(0, "Seed of the initialisation and the batch order.", least=0, most=2**32 - 1)
     device: str = _option("cpu", "cpu, cuda, cuda:1, mps, ...")
     # The steps of these models are too small to share: with two threads they are a little faster where both cores are

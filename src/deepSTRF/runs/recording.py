@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepSTRF.datasets import NeuralDataset
-from deepSTRF.datasets.blocks import assign_blocks, parse_blocks
-from deepSTRF.datasets.splits import Split
+from deepSTRF.datasets.blocks import GAP_MS, assign_blocks, fold_blocks, parse_blocks
+from deepSTRF.datasets.splits import Split, k_fold
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
@@ -31,12 +31,23 @@ class Recording:
         The stimuli of the parts ``train``, ``val`` and ``test``.
     parts : dict of str to NeuralDataset
         The parts themselves.
+    folds : tuple of Split
+        The stimuli of each fold; empty without folds. With them, each part is everything.
+    raw : NeuralDataset, optional
+        With folds: all of it as it was recorded, since each fold is standardised with its own training stimuli.
     """
 
     dataset: NeuralDataset
     split: str
     indices: dict[str, tuple[int, ...]]
     parts: dict[str, NeuralDataset]
+    folds: tuple[Split, ...] = ()
+    raw: NeuralDataset | None = None
+
+    @property
+    def bins(self) -> list[int]:
+        """Response bins of each stimulus; 0 where no neuron heard it."""
+        return [block.n_bins for block in self.dataset._packed().blocks()]
 
 
 def load_recording(options: FitOptions) -> Recording:
@@ -49,6 +60,8 @@ def load_recording(options: FitOptions) -> Recording:
         itself raises other errors for files, names and numbers.
     """
     dataset = _load(options)
+    if options.folds is not None:
+        return _with_folds(dataset, options)
     split = options.split or _default_split(dataset, options)
     dataset, indices = _cut_and_split(dataset, split, options)
     dataset.standardize_stims(list(indices["train"]), per_band=False)
@@ -101,6 +114,34 @@ def _check_stimulus(options: FitOptions, cls: type) -> None:
         takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
         name = name_of_dataset(options.dataset)
         raise RunError(f"{options.model} takes {takes}, and the data set {name!r} has {has}")
+
+
+def _with_folds(dataset: Any, options: FitOptions) -> Recording:
+    """Folds of stimuli; of blocks of time where the split says so, or there are fewer stimuli than folds."""
+    number = options.folds or 0
+    blocks = None if options.split is None else parse_blocks(options.split)
+    if options.split is not None and blocks is None:
+        raise RunError(
+            f"`folds` tests every stimulus once, so `split` can only be blocks of time (blocks:{number}), got "
+            f"{options.split!r}; leave one of the two out"
+        )
+    heard = dataset.nrn_masks.any(1).nonzero()[:, 0].tolist()
+    if blocks is None and len(heard) < number:
+        blocks = number, GAP_MS
+    if blocks is None:
+        drawn = k_fold(len(heard), number)
+        folds = [Split(*(tuple(heard[i] for i in part) for part in split)) for split in drawn]
+    else:
+        n_blocks, gap_ms = blocks
+        dataset = dataset.in_blocks(n_blocks, max(gap_ms, window_of(options, resolve_settings(options))))
+        by_block = number == n_blocks
+        folds = list(map(Split._make, fold_blocks(dataset, n_blocks))) if by_block else k_fold(dataset.get_S(), number)
+    raw = dataset.subset(range(dataset.get_S()))
+    everything = tuple(s for split in folds for s in split.test)
+    dataset.standardize_stims(list(everything), per_band=False)
+    indices = dict.fromkeys(Split._fields, tuple(range(dataset.get_S())))
+    name = f"{number} folds" + ("" if blocks is None else f" of {blocks[0]} blocks")
+    return Recording(dataset, name, indices, dict.fromkeys(Split._fields, dataset), tuple(folds), raw)
 
 
 def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from torch import Tensor
 import deepSTRF
 from deepSTRF.checks import check_device
 from deepSTRF.models.frame_model import FrameModel
-from deepSTRF.models.from_recording import is_signed
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.settings import resolve_settings, window_of
+from deepSTRF.training.recipes import settings_for
 
 __all__ = ["Run", "RunResult", "prepare_run"]
 
@@ -97,11 +97,13 @@ class RunResult:
     summary : dict
         What ``scores.json`` holds.
     predictions : list of Tensor
-        Per stimulus of the recording ``(N, T_s)``.
+        Per stimulus of the recording ``(N, T_s)``; with folds, by the model that never saw it.
     strfs : Tensor, (N, F, T) or (N, [C,] H, W, T), optional
         Receptive fields; None for a model of waveforms, whose fields are over features that it learnt.
     recovery : Tensor, (N,), optional
         Correlation with the true receptive fields, for simulated data.
+    val_predictions : list of Tensor
+        With folds: per stimulus, by the model that it stopped.
     """
 
     folder: Path
@@ -112,6 +114,7 @@ class RunResult:
     predictions: list[Tensor]
     strfs: Tensor | None = None
     recovery: Tensor | None = None
+    val_predictions: list[Tensor] = field(default_factory=list)
 
 
 def prepare_run(
@@ -139,11 +142,10 @@ def prepare_run(
 
 def _settings_for_responses(settings: Settings | None, options: FitOptions, recording: Recording) -> Settings | None:
     """A recipe's Poisson loss is for counts and rates: responses that can be negative get the squared error."""
-    if settings is None or settings.loss != "poisson" or not is_signed(recording.parts["train"]):
-        return settings
-    if options.loss == "poisson":
+    fitting = settings_for(settings, recording.parts["train"])
+    if fitting is not settings and options.loss == "poisson":
         raise RunError("some responses are negative, so `loss` cannot be poisson; choose mse or leave it out")
-    return dataclasses.replace(settings, loss="mse")
+    return fitting
 
 
 def _with_absolute_paths(options: FitOptions) -> FitOptions:
@@ -163,7 +165,8 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
         "dataset_class": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dt_ms": dataset.dt,
         "neurons": dataset.N_neurons,
-        "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}},
+        "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}}
+        | ({"folds": [list(split.test) for split in recording.folds]} if recording.folds else {}),
         "stimulus_normalization": {
             name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")
         },

@@ -74,10 +74,13 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
 
 
 def score_parts(
-    predictions: Sequence[Tensor], indices: Mapping[str, Sequence[int]], parts: Mapping[str, NeuralDataset]
+    predictions: Sequence[Tensor] | Mapping[str, Sequence[Tensor]],
+    indices: Mapping[str, Sequence[int]],
+    parts: Mapping[str, NeuralDataset],
 ) -> dict[str, dict[str, Tensor]]:
-    """Scores of every part, from the predictions for all stimuli of the recording."""
-    return {name: score_part([predictions[s] for s in indices[name]], parts[name]) for name in PARTS}
+    """Scores of every part, from the predictions for all stimuli of the recording; with folds, those of each part."""
+    of = predictions if isinstance(predictions, Mapping) else dict.fromkeys(PARTS, predictions)
+    return {name: score_part([of[name][s] for s in indices[name]], parts[name]) for name in PARTS}
 
 
 @contextlib.contextmanager

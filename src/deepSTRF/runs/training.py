@@ -1,33 +1,50 @@
-"""Training a model by its recipe."""
+"""Training the model of a run: on its training part, or fold by fold and then on everything."""
 
 from __future__ import annotations
 
+import dataclasses
+import statistics
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from deepSTRF.datasets import NeuralDataset
-from deepSTRF.datasets.collate import neural_collate
-from deepSTRF.metrics import mse_loss, poisson_loss
+from deepSTRF.datasets.splits import Split
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import Settings
 from deepSTRF.runs.folder import TRAINING_FOLDER
 from deepSTRF.runs.options import Interrupted
 from deepSTRF.runs.run import EpochCallback, Run
-from deepSTRF.training import Fitter, set_random_seed
-from deepSTRF.training.units import batches_in_order
+from deepSTRF.runs.scores import predict
+from deepSTRF.training.checkpoint import load_state, save_state
+from deepSTRF.training.recipes import RecipeFit, fit_recipe
 
-__all__ = ["LOSSES", "fit_model", "monitor_mode"]
-
-LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
+__all__ = ["FoldFits", "fit_folds", "fit_model"]
 
 
-def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[str, Any]]]:
-    """Fit the recipe of a run to its training and validation parts.
+class FoldFits(NamedTuple):
+    """What the models of all folds predicted.
+
+    Parameters
+    ----------
+    predictions : dict of str to list of Tensor
+        For ``val`` and ``test``, per stimulus ``(N, T_s)``: by the model that it stopped, and by the one that never saw
+        it. NaN for a stimulus that no neuron heard.
+    best_epochs : list of int
+        The best epoch of each fold, from 0; empty for a model in closed form.
+    """
+
+    predictions: dict[str, list[Tensor]]
+    best_epochs: list[int]
+
+
+def fit_model(
+    run: Run, on_epoch: EpochCallback, best_epochs: Sequence[int] = ()
+) -> tuple[FrameModel, list[dict[str, Any]]]:
+    """Fit the recipe of a run: to its training and validation parts, or, with folds, to everything.
 
     Training is resumed from the state that an earlier session left in the folder of the run.
 
@@ -37,6 +54,8 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
         What to fit.
     on_epoch : callable
         ``(fitter, epoch_dict)``, once per epoch; not called for a model in closed form.
+    best_epochs : sequence of int
+        Those of the folds: the model is trained for their median.
 
     Returns
     -------
@@ -48,84 +67,89 @@ def fit_model(run: Run, on_epoch: EpochCallback) -> tuple[FrameModel, list[dict[
     Interrupted
         If `on_epoch` stopped the training.
     """
-    set_random_seed(run.options.seed)
-    recipe, settings = run.recipe, run.settings
     train, val = run.recording.parts["train"], run.recording.parts["val"]
-    if settings is None:
-        model = _build(run)
-        loader = _loader(val, 1, shuffle=False)
-        scores = Fitter(model, loader, loader, device=run.device).evaluate(loader)
-        return model, [{"epoch": 0, **{f"val_{name}": value for name, value in scores.items()}}]
-    model = _build(run)
-    # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
-    train_loader = _loader(train.averaged(), settings.batch_size, shuffle=True)
-    if model.response_scale is None:
-        model.calibrate(batches_in_order(train_loader) or [])
-    fitter = RecipeFitter(
-        model,
-        train_loader,
-        _loader(val, settings.batch_size, shuffle=False),
-        loss_fn=LOSSES[settings.loss],
-        optimizer=_optimizer(model, settings, recipe.fast_nonlinearity),
-        device=run.device,
-        max_epochs=settings.epochs,
-        patience=settings.patience,
-        monitor=settings.monitor,
-        mode=monitor_mode(settings.monitor),
-        log_fn=None,
-        track_train_metrics=False,
-        track_per_cell_best=recipe.per_cell_best,
-        ckpt_path=run.folder / TRAINING_FOLDER / "best.pt",
-        resume=True,
-    )
-    fitter.on_epoch, fitter.noise = on_epoch, settings.noise
-    history = fitter.fit()
-    if fitter.stopped:
-        raise Interrupted(f"stopped after epoch {history[-1]['epoch']}")
-    return model, history
+    if not run.recording.folds:
+        fit = _fit(run, run.settings, train, val, run.folder / TRAINING_FOLDER, on_epoch)
+        return fit.model, fit.history
+    settings = run.settings
+    if settings is not None:
+        # without a best epoch, no score was ever defined; 0 is better than a guess
+        settings = dataclasses.replace(settings, epochs=1 + round(statistics.median(best_epochs or [0])))
+    fit = _fit(run, settings, train, None, run.folder / TRAINING_FOLDER / "everything", on_epoch)
+    return fit.model, fit.history
 
 
-def _build(run: Run) -> FrameModel:
-    train, val = run.recording.parts["train"], run.recording.parts["val"]
+def fit_folds(run: Run, on_epoch: Callable[[int, Any, dict[str, Any]], None]) -> FoldFits:
+    """Fit the recipe of a run once per fold, and let each model predict the stimuli that it was not fitted to.
+
+    A fold that an earlier session finished is read from the folder of the run.
+
+    Parameters
+    ----------
+    run : Run
+        What to fit; its recording has folds.
+    on_epoch : callable
+        ``(fold, fitter, epoch_dict)``, once per epoch, and once for a model in closed form, whose fitter is None.
+
+    Raises
+    ------
+    Interrupted
+        If `on_epoch` stopped the training.
+    """
+    recording = run.recording
+    predictions = {
+        part: [torch.full((recording.dataset.N_neurons, n), torch.nan) for n in recording.bins]
+        for part in ("val", "test")
+    }
+    best_epochs = []
+    for k, split in enumerate(recording.folds):
+        folder = run.folder / TRAINING_FOLDER / f"fold{k}"
+        done = folder / "predictions.pt"
+        if not done.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            save_state(_fit_fold(run, k, split, folder, on_epoch), done)
+        saved = load_state(done, torch.device("cpu"))
+        for part in predictions:
+            for s in getattr(split, part):
+                predictions[part][s] = saved[f"{part}_{s}"]
+        best_epochs += saved["best_epoch"].tolist()
+    return FoldFits(predictions, best_epochs)
+
+
+def _fit_fold(
+    run: Run, k: int, split: Split, folder: Path, on_epoch: Callable[[int, Any, dict[str, Any]], None]
+) -> dict[str, Tensor]:
+    """Predictions of the validation and test stimuli, and the best epoch, if there are epochs."""
+    raw: Any = run.recording.raw
+    own = raw.subset(range(raw.get_S()))  # that the other folds are not standardised with it
+    own.standardize_stims(split.train, per_band=False)
+    parts = Split(*(own.subset(part) for part in split))
+    fit = _fit(run, run.settings, parts.train, parts.val, folder, lambda fitter, row: on_epoch(k, fitter, row))
+    if run.settings is None:
+        on_epoch(k, None, fit.history[0])
+    saved = {"best_epoch": torch.tensor([] if fit.fitter.best_epoch is None else [fit.fitter.best_epoch]).long()}
+    for name in ("val", "test"):
+        of_part = predict(fit.model, getattr(parts, name), run.device)
+        saved |= {f"{name}_{s}": prediction for s, prediction in zip(getattr(split, name), of_part, strict=True)}
+    return saved
+
+
+def _fit(run: Run, settings: Settings | None, train: Any, val: Any, folder: Path, on_epoch: EpochCallback) -> RecipeFit:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the best penalty")  # it is in the notes of the run
-        model: FrameModel = run.recipe.build(train, val, run.window_ms, **(run.options.arguments or {}))
-    return model
-
-
-class RecipeFitter(Fitter):
-    """Reports every epoch together with itself, so that a progress line can show the best score so far; adds noise."""
-
-    on_epoch: EpochCallback
-    noise: float
-
-    def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """Predict a batch; in training, of stimuli to which noise was added."""
-        if self.noise and self.model.training:
-            stims = batch["stims"]
-            # padding stays silent, so that batch normalisation still knows it
-            batch = {**batch, "stims": stims + self.noise * torch.randn_like(stims) * (stims != 0)}
-        return super().forward(batch)
-
-    def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
-        """Pass the epoch on."""
-        self.on_epoch(self, epoch_dict)
-
-
-def monitor_mode(monitor: str) -> str:
-    """Losses are minimised, scores maximised."""
-    return "min" if monitor.endswith("loss") else "max"
-
-
-def _optimizer(model: FrameModel, settings: Settings, fast: float) -> torch.optim.Optimizer:
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": weights},
-        {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-def _loader(dataset: NeuralDataset, batch_size: int, shuffle: bool) -> DataLoader:
-    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
+        fit = fit_recipe(
+            run.recipe,
+            settings,
+            train,
+            val,
+            seed=run.options.seed,
+            on_epoch=on_epoch,
+            window_ms=run.window_ms,
+            arguments=run.options.arguments,
+            device=run.device,
+            ckpt_path=folder / "best.pt",
+            resume=True,
+        )
+    if fit.fitter.stopped:
+        raise Interrupted(f"stopped after epoch {fit.history[-1]['epoch']}")
+    return fit

@@ -209,7 +209,7 @@ def _name(options: FitOptions) -> str:
         ]
 
     dataset, model = short_name(options.dataset), short_name(options.model)
-    parts = [dataset, *given(("dt_ms", "split")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
+    parts = [dataset, *given(("dt_ms", "split", "folds")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
     return re.sub(r"[^\w.+-]+", "", "-".join(parts))
 
 

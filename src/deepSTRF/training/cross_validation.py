@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
@@ -12,10 +14,12 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
 from deepSTRF.metrics.running import RunningScores
+from deepSTRF.registry import Recipe, get_recipe
 from deepSTRF.training.epochs import to_scalar
 from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.prediction import detach_state
-from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, fit_once, make_template
+from deepSTRF.training.recipes import LOSSES, fit_recipe, make_loader, settings_for
+from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, fit_once, make_template, name_checkpoint
 from deepSTRF.training.seed import check_seed, set_random_seed
 
 if TYPE_CHECKING:  # a Fitter needs no data sets
@@ -26,11 +30,11 @@ __all__ = ["cross_validate"]
 
 
 def cross_validate(
-    model_factory: Callable[[int], nn.Module],
+    model_factory: Callable[..., nn.Module] | Recipe | str,
     dataset: NeuralDataset,
     *,
     folds: int | str | Sequence[Any] = 5,
-    batch_size: int = 1,
+    batch_size: int | None = None,
     standardize: bool = True,
     fitter_kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -44,17 +48,21 @@ def cross_validate(
 
     Parameters
     ----------
-    model_factory : callable
-        ``seed -> model``, called once per fold with `seed`.
+    model_factory : callable, Recipe or str
+        ``seed -> model``, called once per fold with `seed`; or ``(seed, train) -> model``, which is also given the
+        training part of the fold, standardised. Or a :class:`~deepSTRF.registry.Recipe`, or the name of a registered
+        model: it is built and trained as ``deepstrf fit`` does, ridge in closed form, with the arguments of
+        `fitter_kwargs` in place of the recipe's.
     dataset : NeuralDataset
         Left as it is. Selected neurons and stimuli are honoured; stimuli without a response take no part.
-    folds : int, 'leave-one-out' or sequence
-        Number of folds, drawn by `seed` (:func:`~deepSTRF.datasets.splits.k_fold`); each stimulus alone; or the test
-        stimuli of each fold, as lists of indices. The test stimuli of the next fold validate, and all others train. Or
-        complete :class:`~deepSTRF.datasets.splits.Split` of training, validation and test stimuli. No stimulus may be
-        tested twice; one that is in no test part is never predicted.
-    batch_size : int
-        Stimuli per batch; the training stimuli are shuffled.
+    folds : int, 'leave-one-out', 'blocks:B' or sequence
+        Number of folds, drawn by `seed` (:func:`~deepSTRF.datasets.splits.k_fold`); each stimulus alone; B blocks of
+        time, for one long stimulus or a few (``dataset.in_blocks(B)``; ``'blocks:B:GAP'`` with the gap in ms); or the
+        test stimuli of each fold, as lists of indices. The test stimuli of the next fold validate, and all others
+        train. Or complete :class:`~deepSTRF.datasets.splits.Split` of training, validation and test stimuli. No
+        stimulus may be tested twice; one that is in no test part is never predicted.
+    batch_size : int, optional
+        Stimuli per batch, 1 or the recipe's if not given; the training stimuli are shuffled.
     standardize : bool
         In each fold, subtract the mean of its training stimuli from all stimuli and divide by their standard deviation,
         one number each over all bands, as ``deepstrf fit`` does.
@@ -73,7 +81,9 @@ def cross_validate(
     dict
         ``predictions``
             One entry per stimulus of `dataset`: (N, T_s) on the CPU; None for a stimulus that was in no test part, or
-            in that of a fold that failed.
+            in that of a fold that failed. With blocks, one entry per stimulus of ``dataset``.
+        ``dataset``
+            With blocks: the recording as it was cut.
         ``pooled_<metric>``
             ``loss`` and every metric of all these predictions together: tensor (N,), or a number.
         ``folds``
@@ -120,9 +130,18 @@ def cross_validate(
     (torch.Size([4]), torch.Size([3, 4]))
     """
     template = make_template(fitter_kwargs, "cross_validate", n_jobs)
-    check_factory("model_factory", model_factory)
+    model_factory = get_recipe(model_factory) if isinstance(model_factory, str) else model_factory
+    if not isinstance(model_factory, Recipe):
+        check_factory("model_factory", model_factory)
+    from deepSTRF.datasets.blocks import parse_blocks
+
     seed = check_seed(seed)
-    splits = _make_splits(folds, dataset, seed)
+    blocks = parse_blocks(folds) if isinstance(folds, str) else None
+    if blocks is not None:
+        dataset = dataset.in_blocks(*blocks)
+        splits = _splits_of_blocks(dataset, blocks[0])
+    else:
+        splits = _make_splits(folds, dataset, seed)
     recording = dataset.subset(range(dataset.get_S()))
     recording.I = dataset._selection().neurons.tolist()  # a selection of stimuli hides the neurons that heard none
     fit_fold = functools.partial(
@@ -130,7 +149,7 @@ def cross_validate(
         model_factory=model_factory,
         recording=recording,
         splits=splits,
-        batch_size=check_integer("batch_size", batch_size),
+        batch_size=None if batch_size is None else check_integer("batch_size", batch_size),
         standardize=standardize,
         fitter_kwargs=fitter_kwargs,
         seed=seed,
@@ -140,10 +159,14 @@ def cross_validate(
     for k, fit in fits.run(fit_fold, n_jobs):
         for stimulus, prediction in zip(splits[k].test, fit.extra, strict=True):
             predictions[stimulus] = prediction
-    metrics = {"loss": template.loss_fn, **template.val_metrics}
+    metrics = {"loss": _loss_of(model_factory, fitter_kwargs, recording, template), **template.val_metrics}
+    pooled = _pooled_scores(metrics, predictions, recording)
+    if recording.uncut is not None and (fitter_kwargs or {}).get("val_metrics") is None:
+        pooled["cc_norm"] = _relative_to_ceiling(pooled["cc"], pooled["cc_norm"], recording)
     return {
         "predictions": predictions,
-        **{f"pooled_{name}": value for name, value in _pooled_scores(metrics, predictions, recording).items()},
+        **({} if blocks is None else {"dataset": dataset}),
+        **{f"pooled_{name}": value for name, value in pooled.items()},
         "folds": splits,
         **fits.arrays(),
         "per_fold_histories": fits.histories,
@@ -154,10 +177,10 @@ def cross_validate(
 def _fit_fold(
     k: int,
     *,
-    model_factory: Callable[[int], nn.Module],
+    model_factory: Callable[..., nn.Module] | Recipe,
     recording: NeuralDataset,
     splits: Sequence[Split],
-    batch_size: int,
+    batch_size: int | None,
     standardize: bool,
     fitter_kwargs: Mapping[str, Any] | None,
     seed: int,
@@ -170,8 +193,11 @@ def _fit_fold(
     if standardize:
         own.standardize_stims(splits[k].train, per_band=False)
     train, val, test = (own.subset(part) for part in splits[k])
+    if isinstance(model_factory, Recipe):
+        return _fit_recipe(model_factory, k, train, val, test, batch_size, fitter_kwargs, seed)
     set_random_seed(seed)
-    model = model_factory(seed)
+    model = _make_model(model_factory, seed, train)
+    batch_size = 1 if batch_size is None else batch_size
     loaders = (
         DataLoader(train, batch_size, shuffle=True, collate_fn=neural_collate),
         DataLoader(val, batch_size, collate_fn=neural_collate),
@@ -179,6 +205,58 @@ def _fit_fold(
     )
     fitter, history, scores = fit_once(model, loaders, fitter_kwargs, f"fold{k}")
     return Fit(history, scores, _predict(fitter, loaders[-1]))
+
+
+def _fit_recipe(
+    recipe: Recipe,
+    k: int,
+    train: NeuralDataset,
+    val: NeuralDataset,
+    test: NeuralDataset,
+    batch_size: int | None,
+    fitter_kwargs: Mapping[str, Any] | None,
+    seed: int,
+) -> Fit:
+    settings = settings_for(recipe.settings, train)
+    if settings is not None and batch_size is not None:
+        settings = replace(settings, batch_size=batch_size)
+    own = name_checkpoint(dict(fitter_kwargs or {}), f"fold{k}")
+    fit = fit_recipe(recipe, settings, train, val, seed=seed, **own)
+    loader = make_loader(test, 1)
+    scores = {"val": fit.fitter.evaluate(make_loader(val, 1)), "test": fit.fitter.evaluate(loader)}
+    return Fit(fit.history, scores, _predict(fit.fitter, loader))
+
+
+def _make_model(factory: Callable[..., nn.Module], seed: int, train: NeuralDataset) -> nn.Module:
+    """Call a factory with the seed, and with the training part if it has a parameter of that name."""
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some callables written in C have no signature
+        return factory(seed)
+    if "train" not in parameters:
+        return factory(seed)
+    others = [p for name, p in parameters.items() if name != "train" and p.default is p.empty]
+    if "seed" in parameters:
+        return factory(seed=seed, train=train)
+    return factory(seed, train=train) if others else factory(train=train)
+
+
+def _loss_of(
+    factory: Any, fitter_kwargs: Mapping[str, Any] | None, recording: NeuralDataset, template: Fitter
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss that the folds were trained with."""
+    if not isinstance(factory, Recipe) or "loss_fn" in (fitter_kwargs or {}):
+        return template.loss_fn
+    settings = settings_for(factory.settings, recording)
+    return template.loss_fn if settings is None else LOSSES[settings.loss]
+
+
+def _relative_to_ceiling(cc: Tensor, cc_norm: Tensor, recording: NeuralDataset) -> Tensor:
+    """For blocks of time, cc over the ceiling of the uncut recording; a neuron with single trials keeps its value."""
+    from deepSTRF.datasets.blocks import uncut_ceiling
+
+    ceiling = uncut_ceiling(recording)
+    return torch.where(ceiling.isfinite(), cc / ceiling, cc_norm)
 
 
 def _predict(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Tensor]:
@@ -220,7 +298,7 @@ def _make_splits(folds: int | str | Sequence[Any], dataset: NeuralDataset, seed:
         elif folds == "leave-one-out":
             drawn = leave_one_out(len(usable))
         else:
-            raise ValueError(f"folds must be an integer, 'leave-one-out' or a list, got {folds!r}")
+            raise ValueError(f"folds must be an integer, 'leave-one-out', 'blocks:B' or a list, got {folds!r}")
         return [Split(*(tuple(usable[i] for i in part) for part in split)) for split in drawn]
     if not isinstance(folds, Iterable):
         raise TypeError(f"folds must be an integer, 'leave-one-out' or a list, got {folds!r}")
@@ -231,6 +309,13 @@ def _make_splits(folds: int | str | Sequence[Any], dataset: NeuralDataset, seed:
         splits = _splits_of_tests([_stimuli(entry) for entry in entries], usable)
     _check_splits(splits, set(usable))
     return splits
+
+
+def _splits_of_blocks(cut: NeuralDataset, n_blocks: int) -> list[Split]:
+    from deepSTRF.datasets.blocks import fold_blocks
+    from deepSTRF.datasets.splits import Split
+
+    return [Split(*parts) for parts in fold_blocks(cut, n_blocks)]
 
 
 def _stimuli(indices: Any) -> tuple[int, ...]:

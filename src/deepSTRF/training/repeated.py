@@ -18,7 +18,16 @@ from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.seed import check_seed
 from deepSTRF.training.workers import Failure, count_processes, run_tasks
 
-__all__ = ["Fit", "RepeatedFits", "check_factory", "check_seeds", "fit_once", "make_template", "score_arrays"]
+__all__ = [
+    "Fit",
+    "RepeatedFits",
+    "check_factory",
+    "check_seeds",
+    "fit_once",
+    "make_template",
+    "name_checkpoint",
+    "score_arrays",
+]
 
 Scores = Mapping[str, Mapping[str, Any]]
 
@@ -141,14 +150,19 @@ def fit_once(
     **more
         Arguments of the Fitter that replace those of `fitter_kwargs`.
     """
-    kwargs = {"log_fn": None, **(fitter_kwargs or {}), "restore_best": True, **more}
-    if kwargs.get("ckpt_path") is not None:
-        path = expand_path(kwargs["ckpt_path"], "ckpt_path")
-        kwargs["ckpt_path"] = path.with_name(f"{path.stem}_{name}{path.suffix}")
+    kwargs = name_checkpoint({"log_fn": None, **(fitter_kwargs or {}), "restore_best": True, **more}, name)
     train_loader, val_loader, test_loader = loaders
     fitter = Fitter(model, train_loader, val_loader, **kwargs)
     history = fitter.fit()
     return fitter, history, {"val": fitter.evaluate(val_loader), "test": fitter.evaluate(test_loader)}
+
+
+def name_checkpoint(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    """The arguments of a Fitter with a checkpoint of its own, ``best_<name>.pt`` in place of ``best.pt``."""
+    if kwargs.get("ckpt_path") is None:
+        return kwargs
+    path = expand_path(kwargs["ckpt_path"], "ckpt_path")
+    return {**kwargs, "ckpt_path": path.with_name(f"{path.stem}_{name}{path.suffix}")}
 
 
 class RepeatedFits:

@@ -1,0 +1,189 @@
+"""Training a model by the recipe that is registered with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from deepSTRF.metrics import mse_loss, poisson_loss
+from deepSTRF.registry import Recipe, Settings
+from deepSTRF.training.epochs import Epoch
+from deepSTRF.training.fitter import Fitter
+from deepSTRF.training.seed import set_random_seed
+from deepSTRF.training.units import batches_in_order
+
+if TYPE_CHECKING:  # a Fitter needs no data sets
+    from torch.utils.data import DataLoader
+
+    from deepSTRF.datasets import NeuralDataset
+
+__all__ = ["LOSSES", "RecipeFit", "RecipeFitter", "fit_recipe", "make_loader", "monitor_mode", "settings_for"]
+
+LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
+
+_EVALUATION = ("device", "loss_fn", "val_metrics")  # arguments of a Fitter that matter to a model in closed form
+
+EpochCallback = Callable[[Any, dict[str, Any]], None]
+
+
+class RecipeFit(NamedTuple):
+    """A fitted model, in eval mode; its Fitter, which in closed form only evaluates; and the history of the fit."""
+
+    model: Any
+    fitter: Fitter
+    history: list[Epoch]
+
+
+def fit_recipe(
+    recipe: Recipe,
+    settings: Settings | None,
+    train: NeuralDataset,
+    val: NeuralDataset | None,
+    *,
+    seed: int,
+    on_epoch: EpochCallback | None = None,
+    window_ms: float | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    **fitter_kwargs: Any,
+) -> RecipeFit:
+    """Build a model from a training part, and train it until it no longer improves on the validation part.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How it is built and trained.
+    settings : Settings or None
+        Those of the recipe, or others in their place; None for a model in closed form.
+    train, val : NeuralDataset
+        The parts. Without `val` it is trained for exactly as many epochs as the settings have, and the last one counts.
+    seed : int
+        Of the initialisation and the batch order.
+    on_epoch : callable, optional
+        ``(fitter, epoch_dict)``, once per epoch; not called for a model in closed form.
+    window_ms : float, optional
+        Length of the receptive fields; by default that of the settings.
+    arguments : dict, optional
+        Further arguments of the model's constructor.
+    **fitter_kwargs
+        Arguments of the Fitter that replace those of the recipe.
+
+    Returns
+    -------
+    RecipeFit
+        In closed form, its history is one row with the validation scores, without any if there is no `val`.
+
+    Examples
+    --------
+    >>> from deepSTRF.datasets.simulated import SimulatedDataset
+    >>> from deepSTRF.registry import get_recipe
+    >>> train, val, test = SimulatedDataset(n_neurons=2, n_stims=6, duration_s=1.0).split("holdout:1")
+    >>> recipe = get_recipe("linear")
+    >>> fit = fit_recipe(recipe, recipe.settings, train, val, seed=0, max_epochs=2)
+    >>> type(fit.model).__name__, len(fit.history)
+    ('Linear', 2)
+    """
+    set_random_seed(seed)
+    window_ms = (settings or Settings()).window_ms if window_ms is None else window_ms
+    model = recipe.build(train, train if val is None else val, window_ms, **(arguments or {}))
+    if settings is None:
+        loader = make_loader(train if val is None else val, 1)
+        fitter = Fitter(model, loader, loader, **{name: v for name, v in fitter_kwargs.items() if name in _EVALUATION})
+        scores = {} if val is None else fitter.evaluate(loader)
+        return RecipeFit(model.eval(), fitter, [{"epoch": 0, **{f"val_{name}": v for name, v in scores.items()}}])
+    # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
+    train_loader = make_loader(train.averaged(), settings.batch_size, shuffle=True)
+    if getattr(model, "response_scale", model) is None:
+        model.calibrate(batches_in_order(train_loader) or [])
+    kwargs: dict[str, Any] = {
+        "loss_fn": LOSSES[settings.loss],
+        "optimizer": _optimizer(model, settings, recipe.fast_nonlinearity),
+        "max_epochs": settings.epochs,
+        "patience": settings.patience,
+        "monitor": settings.monitor,
+        "mode": monitor_mode(settings.monitor),
+        "log_fn": None,
+        "track_train_metrics": False,
+        "track_per_cell_best": recipe.per_cell_best,
+        "restore_best": True,
+        **fitter_kwargs,
+    }
+    if val is None:
+        kwargs |= {"monitor": "train_loss", "mode": "min", "track_per_cell_best": False, "restore_best": False}
+        fitter = _WithoutValidation(model, train_loader, train_loader, **kwargs)
+    else:
+        fitter = RecipeFitter(model, train_loader, make_loader(val, settings.batch_size), **kwargs)
+    fitter.on_epoch, fitter.noise = on_epoch, settings.noise
+    return RecipeFit(model, fitter, fitter.fit())
+
+
+class RecipeFitter(Fitter):
+    """Reports every epoch together with itself, so that a progress line can show the best score so far; adds noise."""
+
+    on_epoch: EpochCallback | None = None
+    noise: float = 0.0
+
+    def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Predict a batch; in training, of stimuli to which noise was added."""
+        if self.noise and self.model.training:
+            stims = batch["stims"]
+            # padding stays silent, so that batch normalisation still knows it
+            batch = {**batch, "stims": stims + self.noise * torch.randn_like(stims) * (stims != 0)}
+        return super().forward(batch)
+
+    def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
+        """Pass the epoch on."""
+        super().on_epoch_end(epoch, epoch_dict)
+        if self.on_epoch is not None:
+            self.on_epoch(self, epoch_dict)
+
+
+class _WithoutValidation(RecipeFitter):
+    """Trains for a number of epochs that is known, on everything: nothing is left to choose the best one by."""
+
+    def run_epoch(self, epoch: int) -> Epoch:
+        return {"epoch": epoch, "train_loss": self._train_one_epoch()["loss"]}
+
+    def keep_best(self, epoch: int, value: Tensor | float) -> None:
+        """The last epoch counts."""
+
+    @property
+    def patience_left(self) -> int:
+        """Never 0."""
+        return self.max_epochs
+
+
+def settings_for(settings: Settings | None, train: NeuralDataset) -> Settings | None:
+    """The settings, with the squared error for a Poisson loss where responses are negative: that is for counts."""
+    from deepSTRF.models.from_recording import is_signed
+
+    if settings is None or settings.loss != "poisson" or not is_signed(train):
+        return settings
+    return replace(settings, loss="mse")
+
+
+def monitor_mode(monitor: str) -> str:
+    """Losses are minimised, scores maximised."""
+    return "min" if monitor.endswith("loss") else "max"
+
+
+def make_loader(dataset: NeuralDataset, batch_size: int, *, shuffle: bool = False) -> DataLoader:
+    """Batches of a data set."""
+    from torch.utils.data import DataLoader
+
+    from deepSTRF.datasets.collate import neural_collate
+
+    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
+
+
+def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": weights},
+        {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
