@@ -93,3 +93,14 @@ def test_the_old_addresses_lead_here():
 
     assert utils.compare_wav2spec_to_groundtruth is plotting.compare_wav2spec_to_groundtruth
     assert plotting.compare_wav2spec_to_groundtruth is compare_wav2spec_to_groundtruth
+
+
+def test_the_ground_truth_has_kilohertz_where_its_bands_are_known():
+    dataset = SimpleNamespace(stims=[torch.randn(1, 8000)], dt=5.0)
+    arguments = {"ground_truth_stims": [torch.randn(20, 200)], "frequencies_hz": np.geomspace(500, 4000, 20)}
+    _, _, fig = compare_wav2spec_to_groundtruth(dataset, CausalMelSpectrogram(8000, n_mels=20), **arguments)
+    assert fig.axes[1].get_ylabel() == "frequency (kHz)"
+    with pytest.raises(ValueError, match="one frequency per band"):
+        compare_wav2spec_to_groundtruth(
+            dataset, CausalMelSpectrogram(8000, n_mels=20), **arguments | {"frequencies_hz": [1.0]}
+        )

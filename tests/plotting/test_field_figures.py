@@ -23,7 +23,7 @@ def test_receptive_fields_are_drawn_as_given_with_symmetric_colours(rng):
 
 
 def test_red_excites(rng):
-    _, axes = plot_strf_grid(np.array([[[-1.0, 1.0]]]))
+    _, axes = plot_strf_grid(np.array([[[-1.0, 1.0], [0.0, 0.0]]]))
     suppression, excitation = axes[0].images[0].to_rgba(np.array([-1.0, 1.0]))
     assert excitation[0] > excitation[2]
     assert suppression[2] > suppression[0]

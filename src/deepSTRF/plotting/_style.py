@@ -18,7 +18,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from deepSTRF.checks import check_integer
 from deepSTRF.plotting._arrays import as_array, check_axes
@@ -164,6 +164,19 @@ def times(n_bins: int, dt_ms: float | None) -> tuple[np.ndarray, float, str]:
     """Bin centres, end of the last bin and axis label: seconds, or bins where `dt_ms` is None."""
     width, label = (1.0, "time (bins)") if dt_ms is None else (dt_ms / 1000.0, "time (s)")
     return (np.arange(n_bins) + 0.5) * width, n_bins * width, label
+
+
+def shift_times(ax: Axes, begin: int, dt_ms: float | None) -> None:
+    """Label the time axis of a panel from `begin` bins on, for an excerpt that is drawn from zero."""
+    offset = begin * (1.0 if dt_ms is None else dt_ms / 1000.0)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value + offset:g}"))
+
+
+def draw_line(ax: Axes, x: np.ndarray, values: np.ndarray) -> None:
+    """Draw one band over time or lag as a curve."""
+    ax.plot(x, values, color=DATA_COLOUR, linewidth=0.9)
+    ax.yaxis.set_major_locator(round_ticks(4))
+    declutter(ax, image=False)
 
 
 def lag_extent(n_lags: int, dt_ms: float | None) -> tuple[float, float]:

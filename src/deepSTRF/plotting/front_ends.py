@@ -26,6 +26,7 @@ def compare_wav2spec_to_groundtruth(
     z_score: bool = True,
     figsize: tuple[float, float] | None = None,
     suptitle: str | None = None,
+    frequencies_hz: Array | Sequence[float] | None = None,
 ) -> tuple[Tensor, Tensor, Figure]:
     """Draw what a front end makes of a waveform above the spectrogram of the same sound that came with the recording.
 
@@ -45,6 +46,10 @@ def compare_wav2spec_to_groundtruth(
         Size of the figure in inches.
     suptitle : str, optional
         Title of the figure; the correlation of the two is appended where they have the same number of bands.
+
+    frequencies_hz : array (F,), optional
+        Centre frequency of each band of the ground truth, rising; default ``ds.frequencies_hz`` where there is one for
+        each. Those of the front end are its ``centres_hz``.
 
     Returns
     -------
@@ -99,7 +104,7 @@ def compare_wav2spec_to_groundtruth(
     pred, truth = pred[:, :n_bins], truth[:, :n_bins]
     if z_score:
         pred, truth = _standardise(pred), _standardise(truth)
-    return pred, truth, _draw(pred, truth, ds, wav2spec, z_score, figsize, suptitle)
+    return pred, truth, _draw(pred, truth, ds, wav2spec, z_score, figsize, suptitle, frequencies_hz)
 
 
 def _frames(wav2spec: nn.Module, waveform: Tensor) -> Tensor:
@@ -126,6 +131,7 @@ def _draw(
     z_score: bool,
     figsize: tuple[float, float] | None,
     suptitle: str | None,
+    frequencies_hz: Any,
 ) -> Figure:
     n_bins, dt = pred.shape[1], getattr(ds, "dt", None)
     _, end, time_label = _style.times(n_bins, dt)
@@ -135,7 +141,13 @@ def _draw(
     finite = finite[finite.isfinite()]
     limits = (float(finite.min()), float(finite.max())) if z_score and len(finite) else None
     centres = getattr(wav2spec, "centres_hz", None)
-    bands = (None if centres is None else check_frequencies(centres, len(pred)), None)
+    published = getattr(ds, "frequencies_hz", None) if frequencies_hz is None else frequencies_hz
+    if frequencies_hz is None and published is not None and len(published) != len(truth):
+        published = None  # of other spectrograms than these
+    bands = (
+        None if centres is None else check_frequencies(centres, len(pred)),
+        check_frequencies(published, len(truth)),
+    )
     names = (type(wav2spec).__name__, "ground truth")
     for ax, values, name, frequencies in zip(panels, (pred, truth), names, bands, strict=True):
         image = _style.draw_image(ax, values.double().numpy(), (0.0, end), "magma", limits)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepSTRF.checks import describe_type
+from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.plotting import _style
 from deepSTRF.plotting._arrays import (
     Array,
@@ -27,6 +27,10 @@ from deepSTRF.plotting._arrays import (
 __all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
 
 RESPONSE_LABEL = "response (a.u.)"
+
+# A page shows about this much: more than twice as much is cut to an excerpt.
+EXCERPT_S = 5.0
+EXCERPT_BINS = 1000
 
 
 def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
@@ -64,7 +68,12 @@ def _draw_traces(
 def _draw_spectrogram(
     ax: Axes, stim: np.ndarray, dt_ms: float | None, cmap: str, frequencies: np.ndarray | None
 ) -> None:
-    _, end, time_label = _style.times(stim.shape[1], dt_ms)
+    centres, end, time_label = _style.times(stim.shape[1], dt_ms)
+    if len(stim) == 1:  # a curve says more than one row of colours
+        _style.draw_line(ax, centres, stim[0])
+        ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
+        ax.set_ylabel("stimulus", fontsize=_style.LABEL_SIZE)
+        return
     _style.draw_image(ax, stim, (0.0, end), cmap)
     ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
     ax.set_ylabel(_style.label_frequencies(ax, frequencies, len(stim)), fontsize=_style.LABEL_SIZE)
@@ -97,6 +106,41 @@ def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
             f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
         )
     return spectrogram
+
+
+def _excerpt(target: np.ndarray, dt_ms: float | None) -> tuple[int, int]:
+    """First bin and end of what is drawn: all of it, or where the mean response of a long one is strongest."""
+    n_bins = len(target)
+    shown = EXCERPT_BINS if dt_ms is None else max(2, round(1000 * EXCERPT_S / dt_ms))
+    if n_bins <= 2 * shown:
+        return 0, n_bins
+    sums = np.concatenate([[0.0], np.nancumsum(target)])
+    known = np.concatenate([[0], np.cumsum(np.isfinite(target))])
+    # bins without data count as little: an excerpt with a gap is chosen only where there is no other
+    step = max(1, shown // 10)  # begins at a round time
+    begins = np.arange(0, n_bins - shown + 1, step)
+    counts = known[begins + shown] - known[begins]
+    totals = np.where(counts > shown / 2, (sums[begins + shown] - sums[begins]) / np.maximum(counts, 1), -np.inf)
+    begin = int(begins[np.argmax(totals)])
+    return begin, begin + shown
+
+
+def _check_excerpt(excerpt: bool | tuple[int, int], target: np.ndarray, dt_ms: float | None) -> tuple[int, int]:
+    if isinstance(excerpt, bool):
+        return _excerpt(target, dt_ms) if excerpt else (0, len(target))
+    if not isinstance(excerpt, (tuple, list)) or len(excerpt) != 2:
+        raise TypeError(f"excerpt must be True, False or (first bin, end), got {excerpt!r}")
+    begin, end = (check_integer("excerpt", edge, least=0) for edge in excerpt)
+    if not begin < end <= len(target):
+        raise ValueError(f"excerpt must be (first bin, end) within the {len(target)} bins, got {excerpt!r}")
+    return begin, end
+
+
+def _excerpt_title(begin: int, end: int, n_bins: int, dt_ms: float | None) -> str:
+    """Which part of how much is drawn."""
+    if dt_ms is None:
+        return f"bins {begin} to {end} of {n_bins}"
+    return f"{begin * dt_ms / 1000:g} to {end * dt_ms / 1000:g} s of {n_bins * dt_ms / 1000:g} s"
 
 
 def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
@@ -138,11 +182,14 @@ def plot_stim_with_response(
     *,
     frequencies_hz: Array | Sequence[float] | None = None,
     psth: Array | None = None,
+    excerpt: bool | tuple[int, int] = True,
 ) -> tuple[Figure, list[Axes]]:
     """Draw a spectrogram or a waveform above the responses to it.
 
     Three panels for several repeats (stimulus, repeats as an image, their mean), two for a single trial
-    (stimulus, response). Missing bins (NaN) are grey in the images and gaps in the traces.
+    (stimulus, response). Missing bins (NaN) are grey in the images and gaps in the traces. A stimulus of one band is a
+    curve. Of more than 10 s (or 2000 bins without `dt_ms`), 5 s (1000 bins) are drawn, where the mean response is
+    strongest; the label of the time axis says which, and `excerpt` chooses.
 
     Parameters
     ----------
@@ -167,6 +214,8 @@ def plot_stim_with_response(
         Centre frequency of each band, rising. With it the frequency axis is in kHz, otherwise in bands.
     psth : array (T,), optional
         Drawn instead of the mean over repeats.
+    excerpt : bool or (int, int)
+        Whether to draw an excerpt of what is too long to be read; or the first bin and the end of what to draw.
 
     Returns
     -------
@@ -202,16 +251,31 @@ def plot_stim_with_response(
         target = check_same_length("psth", as_array(psth, "psth", (1,)), n_bins)
     frequencies = None if stimulus.ndim == 1 else check_frequencies(frequencies_hz, len(stimulus))
 
+    begin, end = _check_excerpt(excerpt, target, dt_ms)
+    part = slice(begin, end)
+    if stimulus.ndim == 1:
+        per_bin = len(stimulus) // n_bins
+        stimulus = stimulus[begin * per_bin : end * per_bin]
+    else:
+        stimulus = stimulus[:, part]
+    responses, target = responses[:, part], target[part]
+    prediction = None if prediction is None else prediction[part]
+
     contents = ("stimulus", "repeats", "mean response") if n_repeats > 1 else ("stimulus", "response")
-    create = functools.partial(_new_panels, len(contents), n_bins, figsize)
+    create = functools.partial(_new_panels, len(contents), end - begin, figsize)
     fig, panels = _style.open_panels(axes, contents, create, title)
     if stimulus.ndim == 1:
-        _draw_waveform(panels[0], stimulus, n_bins, dt_ms)
+        _draw_waveform(panels[0], stimulus, end - begin, dt_ms)
     else:
         _draw_spectrogram(panels[0], stimulus, dt_ms, spec_cmap, frequencies)
     if n_repeats > 1:
         _draw_raster(panels[1], responses, dt_ms, raster_cmap)
     _draw_traces(panels[-1], target, prediction, dt_ms, contents[-1], "prediction", True)
+    if end - begin < n_bins:
+        for panel in panels:
+            _style.shift_times(panel, begin, dt_ms)
+        shown = _excerpt_title(begin, end, n_bins, dt_ms)
+        panels[-1].set_xlabel(f"{panels[-1].get_xlabel()}: {shown}", fontsize=_style.LABEL_SIZE)
     if axes is None:
         for panel in panels[:-1]:  # they share the time axis of the lowest one
             panel.set_xlabel("")
@@ -291,6 +355,7 @@ def plot_neuron(
     scores: Mapping[str, float] | None = None,
     response_label: str = RESPONSE_LABEL,
     figsize: tuple[float, float] | None = None,
+    excerpt: bool | tuple[int, int] = True,
 ) -> tuple[Figure, list[Axes]]:
     """Draw one neuron's responses to one stimulus and the prediction of them, with the score in the title.
 
@@ -306,7 +371,7 @@ def plot_neuron(
         What the model predicts.
     dt_ms : float
         Bin width in milliseconds.
-    frequencies_hz, figsize
+    frequencies_hz, figsize, excerpt
         As in :func:`plot_stim_with_response`.
     title : str, optional
         Which neuron and which stimulus; the scores are appended.
@@ -365,6 +430,7 @@ def plot_neuron(
         frequencies_hz=frequencies_hz,
         psth=target,
         figsize=figsize,
+        excerpt=excerpt,
     )
     axes[-1].set_ylabel(response_label, fontsize=_style.LABEL_SIZE)
     return fig, axes

@@ -25,6 +25,7 @@ from deepSTRF.plotting._arrays import (
 
 __all__ = ["plot_strf_grid", "plot_strf_recovery"]
 
+CURVE_LABEL = "weight (response per stimulus unit)"
 FIELD_INCHES = (1.75, 1.45)  # one receptive field, with its share of title and ticks
 
 
@@ -35,7 +36,13 @@ def _as_strfs(strfs: Any, name: str) -> list[np.ndarray]:
     return as_fields(strfs, name, "F, T", as_spectrogram)
 
 
-def _draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, limit: float) -> AxesImage:
+def _draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, limit: float) -> AxesImage | None:
+    if len(kernel) == 1:  # a field of one band is a curve
+        lags = (np.arange(kernel.shape[1]) - kernel.shape[1] + 1) * (1.0 if dt_ms is None else dt_ms)
+        ax.axhline(0.0, color="#B0B0B0", linewidth=0.6)
+        _style.draw_line(ax, lags, kernel[0])
+        ax.set_ylim(-1.1 * limit, 1.1 * limit)
+        return None
     image = _style.draw_image(ax, kernel, _style.lag_extent(kernel.shape[1], dt_ms), cmap, limits=(-limit, limit))
     # a thin frame, because the white of a weak kernel is the white of the page
     for spine in ax.spines.values():
@@ -48,13 +55,14 @@ def _label_outer(
     ax: Axes, left: bool, bottom: bool, frequencies: np.ndarray | None, n_bands: int, n_lags: int, dt_ms: float | None
 ) -> str:
     """Set the ticks of one panel, with numbers at the outer panels only; return the label of the band axis."""
-    label = _style.label_frequencies(ax, frequencies, n_bands, max_ticks=4)
+    label = CURVE_LABEL if n_bands == 1 else _style.label_frequencies(ax, frequencies, n_bands, max_ticks=4)
     if n_lags == 1:
         ax.set_xticks([0.0])
     else:
         ax.xaxis.set_major_locator(_style.round_ticks(3, integer=dt_ms is None))
     ax.set_xlim(_style.lag_extent(n_lags, dt_ms))
-    ax.tick_params(labelleft=left, labelbottom=bottom)
+    # curves have a scale of their own each
+    ax.tick_params(labelleft=left or n_bands == 1, labelbottom=bottom)
     return label
 
 
@@ -62,6 +70,8 @@ def _write_scale(ax: Axes, kernel: np.ndarray, limit: float) -> None:
     """Say in the panel what its deepest red and blue stand for, or that there is nothing to see."""
     if not np.isfinite(kernel).any():
         text = "undefined"
+    elif len(kernel) == 1 and np.nan_to_num(kernel).any():
+        return  # the axis of a curve has numbers
     else:
         text = f"±{limit:.2g}" if np.nan_to_num(kernel).any() else "all zero"
     ax.text(
@@ -86,7 +96,7 @@ def _draw_colour_bar(fig: Figure, image: AxesImage, axes: list[Axes], ticks_know
     if ticks_known:
         bar.locator = MaxNLocator(nbins=5, symmetric=True)
         bar.update_ticks()
-        bar.set_label("weight (response per stimulus unit)", fontsize=_style.NOTE_SIZE)
+        bar.set_label(CURVE_LABEL, fontsize=_style.NOTE_SIZE)
     else:
         limit = image.get_clim()[1]
         bar.set_ticks([-limit, 0.0, limit], labels=["−max", "0", "+max"])
@@ -94,9 +104,10 @@ def _draw_colour_bar(fig: Figure, image: AxesImage, axes: list[Axes], ticks_know
 
 
 def _label_figure(
-    fig: Figure, image: AxesImage, axes: list[Axes], ticks_known: bool, dt_ms: float | None, frequency_label: str
+    fig: Figure, image: AxesImage | None, axes: list[Axes], ticks_known: bool, dt_ms: float | None, frequency_label: str
 ) -> None:
-    _draw_colour_bar(fig, image, axes, ticks_known)
+    if image is not None:
+        _draw_colour_bar(fig, image, axes, ticks_known)
     fig.supxlabel(_style.lag_label(dt_ms), fontsize=_style.LABEL_SIZE)
     fig.supylabel(frequency_label, fontsize=_style.LABEL_SIZE)
 
@@ -116,7 +127,8 @@ def plot_strf_grid(
     """Draw receptive fields in a grid, red for excitation and blue for suppression.
 
     Time runs to the right: the last column is the current bin (lag 0), columns to the left are the past (negative
-    lags). Colours are symmetric around 0. Each panel has its own scale, written in its corner, unless `shared_clim`.
+    lags). Colours are symmetric around 0; fields of one band are curves. Each panel has its own scale, written in its
+    corner, unless `shared_clim`.
 
     Parameters
     ----------

@@ -74,11 +74,17 @@ def _write_notes(figure: Any, notes: Sequence[str]) -> None:
         figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=NOTE_SIZE)
 
 
-def rank_neurons(scores: Mapping[str, Tensor]) -> list[int]:
-    """Neurons with a defined score, best first: by cc_norm where it is a noise-corrected score, else by cc."""
+def ranking_score(scores: Mapping[str, Tensor]) -> str:
+    """``"cc_norm"`` where it is a noise-corrected score of any neuron, else ``"cc"``."""
     corrected = scores["cc_norm"].isfinite() & (scores["n_repeats"] > 1)
-    key = scores["cc_norm"] if bool(corrected.any()) else scores["cc"]
-    defined = corrected if bool(corrected.any()) else scores["cc"].isfinite()
+    return "cc_norm" if bool(corrected.any()) else "cc"
+
+
+def rank_neurons(scores: Mapping[str, Tensor]) -> list[int]:
+    """Neurons with a defined :func:`ranking_score`, best first."""
+    name = ranking_score(scores)
+    key = scores[name]
+    defined = key.isfinite() & (scores["n_repeats"] > 1) if name == "cc_norm" else key.isfinite()
     order = torch.argsort(torch.where(defined, key, -torch.inf), descending=True).tolist()
     return order[: int(defined.sum())]
 
@@ -94,8 +100,9 @@ def _strf_figure(
 ) -> Any:
     test = run.recording.parts["test"]
     fields = [strfs[n] for n in best]
-    titles = [f"{names[n]}, cc {float(scores['cc'][n]):.2f}" for n in best]
-    suptitle = "Receptive fields of the best neurons (red excites)"
+    score = ranking_score(scores)  # titled by what they are sorted by
+    titles = [f"{names[n]}, {score} {float(scores[score][n]):.2f}" for n in best]
+    suptitle = "Receptive fields of the best neurons" + ("" if fields[0].shape[0] == 1 else " (red excites)")
     if isinstance(test, VideoNeuralDataset):
         return plotting.plot_movie_fields(fields, titles, test.dt, suptitle=suptitle)[0]
     frequencies = getattr(test, "frequencies_hz", None)
@@ -136,5 +143,6 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
     )
     if row is not None:  # the row of the movie that goes through the receptive field
         axes[0].set_ylabel(f"pixel of row {row}")
-        axes[0].images[0].set_cmap("gray")
+        for image in axes[0].images:  # none for a movie that is one pixel wide
+            image.set_cmap("gray")
     return figure
