@@ -50,13 +50,36 @@ def test_standardize_with_a_large_offset():
     assert (joined.std(-1) - 1).abs().max() < 1e-5
 
 
-def test_a_constant_band_stays_finite(ds):
-    for stim in ds.stims:
-        stim[:, 3] = 7.0
-    stats = ds.standardize_stims()
-    assert float(stats["std"][0, 3]) == pytest.approx(1e-8)
-    assert all(torch.isfinite(stim).all() for stim in ds.stims)
-    assert not ds.stims[0][:, 3].any()
+def test_a_band_that_is_constant_in_training_does_not_explode_in_test(ds):
+    """It is divided by the deviation of the others, whatever the units are."""
+    for unit in (1.0, 1e-12):
+        stims = [torch.randn(1, 4, 500) * unit for _ in range(3)]
+        stims[0][:, 3] = 7.0 * unit
+        data = NeuralDataset.from_arrays(stims, [torch.ones(1, 1, 500)] * 3, dt_ms=1.0)
+        stats = data.standardize_stims([0])
+        others = stats["std"][0, :3].double().square().mean().sqrt()
+        assert float(stats["std"][0, 3]) == pytest.approx(float(others), rel=1e-5)
+        assert not data.stims[0][:, 3].any()
+        assert 5 < data.stims[1].abs().max() < 15
+    for silent in (0.0, 7.0):  # nothing to compare with: only the mean is taken away
+        data = NeuralDataset.from_arrays([torch.full((1, 2, 9), silent)], [torch.ones(1, 1, 9)], dt_ms=1.0)
+        assert data.standardize_stims()["std"].flatten().tolist() == [1.0, 1.0]
+        assert not data.stims[0].any()
+
+
+@pytest.mark.parametrize("method", ["max", "zscore"])
+@pytest.mark.parametrize("unit", [1e-13, 1.0, 1e6])
+def test_units_of_responses_do_not_matter(method, unit):
+    """MEG comes in tesla."""
+    responses = torch.randn(2, 3, 200, generator=torch.Generator().manual_seed(0))
+    responses[1] = 0.0
+    data = NeuralDataset.from_arrays([torch.rand(4, 200)], [responses * unit], dt_ms=1.0)
+    scale = data.normalize_responses(method)["scale"]
+    reference = NeuralDataset.from_arrays([torch.rand(4, 200)], [responses], dt_ms=1.0)
+    reference.normalize_responses(method)
+    torch.testing.assert_close(data.responses[0][0], reference.responses[0][0])
+    assert scale[1] == scale[0]  # a silent neuron has that of the others
+    assert not data.responses[0][1].any()
 
 
 def test_standardize_refuses(ds):

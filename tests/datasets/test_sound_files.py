@@ -100,3 +100,24 @@ def test_bad_sounds(tmp_path, load, content, error, words):
         load(path)
     assert [word for word in words if word not in str(caught.value)] == []
     assert content is None or path.read_bytes() == content
+
+
+def wav_bytes(n_samples=4800):
+    file = io.BytesIO()
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, n_samples)
+    soundfile.write(file, samples, 48000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.999])
+def test_a_wav_file_that_is_cut_off_is_an_error(kept):
+    content = wav_bytes()
+    with pytest.raises(ValueError, match=r"cut off: its header promises 9600 bytes of samples, and there are \d+"):
+        load_wav(io.BytesIO(content[: int(kept * len(content))]))
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF - 36])
+def test_headers_of_streams_do_not_know_the_length(size):
+    content = wav_bytes()
+    streamed = content[:40] + size.to_bytes(4, "little") + content[44:]
+    assert torch.equal(load_wav(io.BytesIO(streamed))[0], load_wav(io.BytesIO(content))[0])

@@ -243,9 +243,16 @@ def test_make_wav2spec_passes_on_what_it_gets():
     }
 
 
-def test_hops_are_rounded_to_samples():
-    assert CausalMelSpectrogram(44100).hop == 220
-    assert CausalMelSpectrogram(22050, hop_ms=10.0).hop == 220
+@pytest.mark.parametrize("kind", ["mel", "gammatone", "gammatonegram", "sincnet", "leaf"])
+@pytest.mark.parametrize(
+    ("audio_fs", "dt_ms", "rates"),
+    [(44100, 5.0, "44000 or 44200"), (11025, 10.0, "11000 or 11100"), (48828.125, 5.0, "48800 or 49000")],
+)
+def test_a_bin_is_a_whole_number_of_samples(kind, audio_fs, dt_ms, rates):
+    """Rounded, 44.1 kHz at 5 ms drifts by 135 ms a minute."""
+    with pytest.raises(ValueError, match=f"{rates} Hz"):
+        make_wav2spec(kind, audio_fs, dt_ms)
+    assert make_wav2spec(kind, 44100, 10.0, **({"kernel_size": 65} if kind == "sincnet" else {})).hop == 441
 
 
 # --- mel -------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from deepSTRF.metrics.statistics import collect, merge
 
 __all__ = ["PreprocessableRecording"]
 
+_ROUNDING = 1e-7  # of float32: what is left of the deviations of a constant
+
 
 class PreprocessableRecording(RecordingStorage):
     """A recording that can be standardised, smoothed, normalised and rated."""
@@ -45,7 +47,8 @@ class PreprocessableRecording(RecordingStorage):
         per_band : bool
             One mean and deviation per band (axis -2), else one for everything.
         eps : float
-            Smallest deviation to divide by, for bands that never change.
+            A band whose deviation is below this part of that of the others is constant: it is divided by theirs, so
+            that it does not explode where it changes after all.
 
         Returns
         -------
@@ -92,7 +95,7 @@ class PreprocessableRecording(RecordingStorage):
         squares = torch.zeros_like(mean)
         for stim in stims:
             squares += (stim.double() - mean).square().sum(axes, keepdim=True)
-        std = (squares / max(count - 1, 1)).sqrt().clamp(min=eps)
+        std = _divisors((squares / max(count - 1, 1)).sqrt(), mean, eps)
         if not own_axes:
             mean, std = mean.reshape(()), std.reshape(())
         # in half precision the smallest deviation would be rounded to 0
@@ -155,7 +158,7 @@ class PreprocessableRecording(RecordingStorage):
         stim_indices : iterable of int, optional
             Stimuli that the statistics are taken from, as for :meth:`standardize_stims`.
         eps : float
-            Smallest number to divide by, for neurons that never respond.
+            A neuron whose scale is below this part of that of the others is silent or constant: it is divided by theirs.
 
         Returns
         -------
@@ -201,7 +204,7 @@ class PreprocessableRecording(RecordingStorage):
             scale = (squares / (count - 1)).sqrt()
         too_few = count < 2
         offset = torch.where(too_few, 0.0, offset).float()
-        scale = torch.where(too_few, 1.0, scale.clamp(min=eps)).float()
+        scale = torch.where(too_few, 1.0, _divisors(scale, offset, eps)).float()
 
         def normalized(block: ResponseBlock) -> Tensor:
             neurons = torch.from_numpy(block.neurons)
@@ -314,3 +317,13 @@ class PreprocessableRecording(RecordingStorage):
             self.uncut._replace_responses(change)
         blocks = [block.replaced(change(block)) if block.n_bins else block for block in self._packed().blocks()]
         self.responses = PackedResponses(blocks, self.N_neurons)
+
+
+def _divisors(deviation: Tensor, mean: Tensor, eps: float) -> Tensor:
+    """Deviations to divide by: that of the others, or 1, in place of one that is 0 but for rounding."""
+    known = deviation.nan_to_num(nan=0.0)
+    reference = known.square().mean().sqrt()
+    constant = (known <= eps * reference) | (known <= _ROUNDING * mean.abs())
+    others = known[~constant]
+    replacement = others.square().mean().sqrt() if len(others) else torch.ones_like(reference)
+    return torch.where(constant, replacement, known)

@@ -19,6 +19,9 @@ _LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
 
 __all__ = ["load_resampled_mono_wav", "load_wav", "resample"]
 
+# Sizes from here on stand for an unknown length: no WAV file holds two gigabytes of samples.
+_STREAMED = 0x7FFFFF00
+
 
 class _Bytes(io.BytesIO):
     """The bytes of a file; what a damaged header says lies before their start is at their start.
@@ -73,7 +76,8 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
             return load_wav(file)
     name = getattr(path, "name", "the sound file")
     try:
-        samples, fs = soundfile.read(_Bytes(path.read()), dtype="float32", always_2d=True)
+        content = _check_complete(path.read(), name)
+        samples, fs = soundfile.read(_Bytes(content), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, ValueError, MemoryError) as error:
         raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {error}") from error
     if samples.shape[0] == 0:
@@ -81,6 +85,35 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
     if fs < 1 or not np.isfinite(samples).all():
         raise ValueError(f"{name} is damaged: it holds NaN or infinite samples, or a sampling rate of {fs} Hz")
     return torch.from_numpy(np.ascontiguousarray(samples.T)), int(fs)
+
+
+def _check_complete(content: bytes, name: str) -> bytes:
+    """Return a file whose WAV header, if it has one, promises no more samples than there are.
+
+    Programs that write to a pipe don't know the length and leave it 0, or the largest there is: theirs is filled in.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut off: libsndfile would read what is left without a word.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return content
+    at = 12
+    while at + 8 <= len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        if content[at : at + 4] == b"data":
+            there = len(content) - at - 8
+            if size == 0 or size >= _STREAMED:
+                return content[: at + 4] + there.to_bytes(4, "little") + content[at + 8 :]
+            if size > there:
+                raise ValueError(
+                    f"{name} is cut off: its header promises {size} bytes of samples, and there are {there}; copy or "
+                    "download it again"
+                )
+            return content
+        at += 8 + size + size % 2
+    return content
 
 
 def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Float[Tensor, "C T2"]:

@@ -12,7 +12,7 @@ from deepSTRF.checks import check_integer, check_number, check_positive
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
-__all__ = ["WaveformFrontEnd", "compressed", "frequency_range", "nth_root"]
+__all__ = ["WaveformFrontEnd", "compressed", "exact_hop", "frequency_range", "nth_root"]
 
 
 class WaveformFrontEnd(Rebuildable, ABC):
@@ -26,8 +26,7 @@ class WaveformFrontEnd(Rebuildable, ABC):
     audio_fs : float
         Sampling rate in Hz.
     hop_ms : float
-        Length of a bin in ms. In samples it is rounded; choose a sampling rate at which there is nothing to round,
-        because stimulus and response drift apart otherwise.
+        Length of a bin in ms, which must be a whole number of samples: otherwise stimulus and response drift apart.
     out_channels : int
         Number of bands F.
 
@@ -52,7 +51,7 @@ class WaveformFrontEnd(Rebuildable, ABC):
         super().__init__()
         check_positive("audio_fs", audio_fs)
         self.audio_fs = audio_fs
-        self.hop = self._samples("hop_ms", hop_ms)
+        self.hop = exact_hop(audio_fs, hop_ms)
         self.out_channels = check_integer("the number of bands", out_channels)
 
     @abstractmethod
@@ -148,6 +147,38 @@ class WaveformFrontEnd(Rebuildable, ABC):
                 f"the waveforms are on {waveform.device}, but the front end is on {own.device}: move one, as "
                 f"waveforms.to({str(own.device)!r})"
             )
+
+
+def exact_hop(audio_fs: float, hop_ms: float) -> int:
+    """Return the number of samples in a bin.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number; the message says which sampling rates go.
+
+    Examples
+    --------
+    >>> exact_hop(48000, 5.0)
+    240
+    >>> exact_hop(44100, 5.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: audio_fs=44100 Hz puts 220.5 samples into a bin of 5.0 ms, and rounding would let stimulus and response \
+drift apart: resample to 44000 or 44200 Hz, or any other multiple of 200 Hz, or choose another bin
+    """
+    exact = float(audio_fs) * float(check_positive("hop_ms", hop_ms)) / 1000
+    hop = round(exact)
+    if exact < 1 - 1e-6:
+        raise ValueError(f"hop_ms={hop_ms} is less than one sample at audio_fs={audio_fs}")
+    if abs(exact - hop) > 1e-6 * exact:
+        unit = 1000 / float(hop_ms)
+        raise ValueError(
+            f"audio_fs={audio_fs} Hz puts {exact:.6g} samples into a bin of {hop_ms} ms, and rounding would let stimulus "
+            f"and response drift apart: resample to {int(exact) * unit:g} or {(int(exact) + 1) * unit:g} Hz, or any other "
+            f"multiple of {unit:g} Hz, or choose another bin"
+        )
+    return hop
 
 
 def frequency_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
