@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deepSTRF.checks import describe_type
 
-__all__ = ["column_names", "to_tensor"]
+__all__ = ["check_bin_width", "column_names", "to_tensor"]
 
 _SHORTEST_DT_MS = 0.1
 
@@ -52,8 +52,8 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
         raise TypeError(f"{where} must be an array of numbers: {error}") from error
     if values.dtype.names is not None:
         raise TypeError(
-            f"{where} is a struct with the fields {', '.join(values.dtype.names)}, as MATLAB files hold: give one of its "
-            "fields, an array of numbers"
+            f"{where} is a struct with the fields {', '.join(values.dtype.names)}, as MATLAB files hold: give one of "
+            "its fields, an array of numbers"
         )
     if values.dtype.kind == "O":
         raise TypeError(
@@ -66,8 +66,8 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
     if masked is not None and masked.any():
         if not is_response:
             raise ValueError(
-                f"{where} has {int(masked.sum())} masked values, and a stimulus cannot have missing ones: fill them in, "
-                "or cut the stimulus and mark the responses there as missing (NaN)"
+                f"{where} has {int(masked.sum())} masked values, and a stimulus cannot have missing ones: fill them "
+                "in, or cut the stimulus and mark the responses there as missing (NaN)"
             )
         values[masked] = np.nan
     return torch.from_numpy(values.T.copy() if is_frame else values)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.checks import check_list
+from deepSTRF.checks import check_list, describe_type
+from deepSTRF.datasets.arrays import check_bin_width, column_names, to_tensor
 from deepSTRF.datasets.metadata import copy_metadata
 from deepSTRF.datasets.storage import RecordingStorage
 
@@ -35,11 +36,13 @@ class ArrayRecording(RecordingStorage):
         Parameters
         ----------
         stims : sequence of array
-            Per stimulus a spectrogram (F, T_s) or (1, F, T_s), NumPy or torch; movies (H, W, T_s) for a
-            :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ.
+            Per stimulus a spectrogram (F, T_s) or (1, F, T_s), or one band (T_s,); movies (H, W, T_s) for a
+            :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ. NumPy, torch, or anything that
+            converts to NumPy; all is stored as float32.
         responses : sequence
-            Per stimulus an array (N, R, T_s), NaN where there is no data; or a list with one entry per neuron:
-            (R, T_s), or (T_s,) for one repeat, or None for no data.
+            Per stimulus an array (N, R, T_s), NaN or masked where there is no data; or a list with one entry per
+            neuron: (R, T_s), or (T_s,) for one repeat, or None for no data; or a data frame of one trial, with a column
+            per neuron and a row per bin, whose names become ``cell_id``.
         dt_ms : float
             Width of a bin in ms.
         stim_meta, nrn_meta : sequence, optional
@@ -67,6 +70,7 @@ class ArrayRecording(RecordingStorage):
         >>> ds.F, ds.N_neurons, ds.responses[1][0].shape
         (16, 2, torch.Size([3, 80]))
         """
+        check_bin_width(dt_ms)
         dataset = cls.__new__(cls)
         dataset._init_contract(path, dt_ms)
         dataset._forget_protocols()
@@ -79,7 +83,7 @@ class ArrayRecording(RecordingStorage):
             raise ValueError(
                 f"responses must have one entry per stimulus: {len(responses)} responses, {n_stims} stimuli"
             )
-        dataset._fill_stims([_tensor(stim, f"stims[{s}]") for s, stim in enumerate(stims)])
+        dataset._fill_stims([to_tensor(stim, f"stims[{s}]", is_response=False) for s, stim in enumerate(stims)])
         dataset.N_neurons = _count(responses[0], "responses[0]")
         rows = []
         for s, entry in enumerate(responses):
@@ -90,6 +94,9 @@ class ArrayRecording(RecordingStorage):
                 )
             rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
         dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
+        names = column_names(responses[0])
+        if nrn_meta is None and names is not None:
+            nrn_meta = [{"cell_id": name} for name in names]
         dataset.nrn_meta = _metadata(nrn_meta, dataset.N_neurons, "nrn_meta")
         dataset.responses = rows
         dataset.validate()
@@ -101,18 +108,19 @@ class ArrayRecording(RecordingStorage):
 
 
 def as_spectrograms(stims: Sequence[Tensor]) -> list[Tensor]:
-    """Bring spectrograms (F, T_s) or (1, F, T_s) to the latter form.
+    """Bring spectrograms (F, T_s) or (1, F, T_s), and single bands (T_s,), to the form (1, F, T_s).
 
     Raises
     ------
     ValueError
         If one has another shape, or they differ in their number of bands.
     """
-    spectrograms = [values[None] if values.ndim == 2 else values for values in stims]
+    spectrograms = [values.reshape((1,) * (3 - values.ndim) + tuple(values.shape)) for values in stims]
     for index, values in enumerate(spectrograms):
         if values.ndim != 3 or values.shape[0] != 1:
             raise ValueError(
-                f"stims[{index}] must be a spectrogram of shape (F, T) or (1, F, T), got {tuple(values.shape)}"
+                f"stims[{index}] must be a spectrogram of shape (F, T) or (1, F, T), or one band (T,), got "
+                f"{tuple(values.shape)}"
             )
     bands = {values.shape[1] for values in spectrograms}
     if len(bands) > 1:
@@ -126,40 +134,42 @@ def _metadata(metadata: Any, count: int, name: str) -> list[Any]:
     return copy_metadata(check_list(name, metadata, "dicts"))
 
 
-def _tensor(array: Any, where: str) -> Tensor:
-    """A float32 copy of an array of numbers."""
-    if not isinstance(array, np.ndarray | Tensor | list | tuple):
-        raise TypeError(f"{where} must be a NumPy array or a torch tensor, got {type(array).__name__}")
-    try:
-        values = array.detach().clone() if isinstance(array, Tensor) else torch.tensor(np.asarray(array))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{where} must be an array of numbers: {error}") from error
-    if values.is_complex():
-        raise TypeError(f"{where} is complex; real numbers are expected")
-    return values.to(torch.float32)
-
-
 def _count(entry: Any, where: str) -> int:
-    if isinstance(entry, np.ndarray | Tensor):
+    columns = column_names(entry)
+    if columns is not None:
+        return len(columns)
+    if _is_array(entry):
+        if entry.ndim == 2:
+            first = entry.shape[0]
+            raise ValueError(
+                f"expected {where} of shape (N, R, T), got {tuple(entry.shape)}: for single trials of {first} neurons "
+                f"pass responses[:, None], for {first} repeats of one neuron responses[None]"
+            )
         if entry.ndim != 3:
             raise ValueError(
-                f"{where} is an array of shape {tuple(entry.shape)}, expected (N, R, T); "
-                "for one neuron give a list with its (R, T) array"
+                f"expected {where} of shape (N, R, T), got {tuple(entry.shape)}; for one neuron give a list with its "
+                "(R, T) array"
             )
         return entry.shape[0]
     if not isinstance(entry, list | tuple):
         raise TypeError(
-            f"{where} must be an array (N, R, T) or a list with one (R, T) array or None per neuron, "
-            f"got {type(entry).__name__}"
+            f"{where} must be an array (N, R, T), a data frame with one column per neuron, or a list with one (R, T) "
+            f"array or None per neuron; got {describe_type(entry)}"
         )
     return len(entry)
 
 
+def _is_array(entry: Any) -> bool:
+    return hasattr(entry, "shape") and hasattr(entry, "ndim")
+
+
 def _responses(entry: Any, stimulus: int, n_bins: int) -> Any:
-    if isinstance(entry, np.ndarray | Tensor):
-        values = _tensor(entry, f"responses[{stimulus}]")
-        if values.shape[2] != n_bins:
-            raise ValueError(f"responses[{stimulus}] has {values.shape[2]} bins, its stimulus has {n_bins}")
+    where = f"responses[{stimulus}]"
+    if column_names(entry) is not None or _is_array(entry):
+        values = to_tensor(entry, where, is_response=True)
+        if values.ndim == 2:  # a data frame: one trial
+            values = values[:, None]
+        _check_bins(values, n_bins, where, stimulus)
         return values
     row = []
     for neuron, response in enumerate(entry):
@@ -167,13 +177,45 @@ def _responses(entry: Any, stimulus: int, n_bins: int) -> Any:
         if response is None:
             row.append(torch.full((1, 1), float("nan")))
             continue
-        values = _tensor(response, where)
+        if isinstance(response, list | tuple) and len({np.size(repeat) for repeat in response}) > 1:
+            raise TypeError(
+                f"expected {where} of shape (R, T), got {len(response)} lists of different lengths. If these are spike "
+                "times, count them in bins first, each repeat with numpy.histogram(times, edges)[0]"
+            )
+        values = to_tensor(response, where, is_response=True)
         if values.ndim == 1:
             values = values[None]
         if values.ndim != 2:
             raise ValueError(f"{where} must have shape (R, T) or (T,), got {tuple(values.shape)}")
         is_missing_mark = values.shape == (1, 1) and bool(torch.isnan(values).all())
-        if values.shape[1] != n_bins and not is_missing_mark:
-            raise ValueError(f"{where} has {values.shape[1]} bins, stimulus {stimulus} has {n_bins}")
+        if not is_missing_mark:
+            _check_bins(values, n_bins, where, stimulus)
         row.append(values)
     return row
+
+
+def _check_bins(values: Tensor, n_bins: int, where: str, stimulus: int) -> None:
+    """Raise ValueError unless a response has as many bins as its stimulus, and say what may have happened."""
+    own = values.shape[-1]
+    if own == n_bins:
+        return
+    shorter, longer = sorted((own, n_bins))
+    if longer - shorter <= 2:
+        hint = f"cut both to the shorter: [..., :{shorter}]"
+    elif own > n_bins and own % n_bins == 0:
+        hint = (
+            f"if it has {own // n_bins} bins per bin of the stimulus, add them up: counts.reshape(*counts.shape[:-1], "
+            f"{n_bins}, {own // n_bins}).sum(-1)"
+        )
+    elif n_bins > own and n_bins >= 20 * own:
+        hint = (
+            "if the stimulus is a waveform, make a spectrogram of it first, with one frame per response bin "
+            "(deepSTRF.models.wav2spec.make_wav2spec); if the response holds spike times, count them in bins first, "
+            "with numpy.histogram(times, edges)[0]"
+        )
+    else:
+        hint = (
+            "resample one of them to the bins of the other; if the response holds spike times, count them in bins "
+            "first, with numpy.histogram(times, edges)[0]"
+        )
+    raise ValueError(f"{where} has {own} bins, its stimulus {stimulus} has {n_bins}; {hint}")

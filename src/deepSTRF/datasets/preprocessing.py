@@ -158,7 +158,7 @@ class PreprocessableRecording(RecordingStorage):
         stim_indices : iterable of int, optional
             Stimuli that the statistics are taken from, as for :meth:`standardize_stims`.
         eps : float
-            A neuron whose scale is below this part of that of the others is silent or constant: it is divided by theirs.
+            A neuron whose scale is below this part of that of the others never responds: it is divided by theirs.
 
         Returns
         -------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
 
+from deepSTRF.checks import check_list, check_positive
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
 __all__ = ["AudioNeuralDataset"]
@@ -43,6 +45,7 @@ class AudioNeuralDataset(NeuralDataset):
     240
     """
 
+    frequencies_hz: tuple[float, ...]
     F: int
     audio_fs: int | None
     hearing_range_hz: tuple[float, float] | None
@@ -61,6 +64,49 @@ class AudioNeuralDataset(NeuralDataset):
     def hop(self) -> int | None:
         """Waveform samples per response bin, rounded; None where ``audio_fs`` is not set."""
         return None if self.audio_fs is None else round(self.audio_fs * self.dt / 1000)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        stims: Sequence[Any],
+        responses: Sequence[Any],
+        dt_ms: float,
+        *,
+        frequencies_hz: Sequence[float] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data set from spectrograms and responses in memory.
+
+        Parameters
+        ----------
+        stims, responses, dt_ms, **options
+            As for :meth:`NeuralDataset.from_arrays <deepSTRF.datasets.NeuralDataset.from_arrays>`.
+        frequencies_hz : sequence of float, optional
+            Centre frequency of each band in Hz, for the axes of figures; kept as ``frequencies_hz``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As there, and if there is not one positive frequency per band.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> ds = AudioNeuralDataset.from_arrays(
+        ...     [np.random.rand(2, 50)], [np.zeros((1, 3, 50))], 5.0, frequencies_hz=[500.0, 1000.0]
+        ... )
+        >>> ds.frequencies_hz
+        (500.0, 1000.0)
+        """
+        dataset = super().from_arrays(stims, responses, dt_ms, **options)
+        if frequencies_hz is not None:
+            check_list("frequencies_hz", frequencies_hz, "frequencies in Hz")
+            dataset.frequencies_hz = tuple(float(check_positive("frequencies_hz", f)) for f in frequencies_hz)
+            if len(dataset.frequencies_hz) != dataset.F:
+                raise ValueError(
+                    f"frequencies_hz must have one entry for each of {dataset.F} bands, got {len(frequencies_hz)}"
+                )
+        return dataset
 
     def _fill_stims(self, stims: list[Tensor]) -> None:
         super()._fill_stims(stims)
@@ -145,6 +191,8 @@ class AudioNeuralDataset(NeuralDataset):
         self.audio_fs = source.audio_fs
         self.hearing_range_hz = source.hearing_range_hz
         self.return_waveform = _waveforms(source)
+        if hasattr(source, "frequencies_hz"):
+            self.frequencies_hz = source.frequencies_hz
 
 
 def _waveforms(dataset: NeuralDataset) -> bool:
