@@ -172,10 +172,11 @@ def exact_hop(audio_fs: float, hop_ms: float) -> int:
         raise ValueError(f"hop_ms={hop_ms} is less than one sample at audio_fs={audio_fs}")
     if abs(exact - hop) > 1e-6 * exact:
         unit = 1000 / float(hop_ms)
+        lower, higher = int(exact) * unit, (int(exact) + 1) * unit
         raise ValueError(
             f"audio_fs={audio_fs} Hz puts {exact:.6g} samples into a bin of {hop_ms} ms, and rounding would let "
-            f"stimulus and response drift apart: resample to {int(exact) * unit:g} or {(int(exact) + 1) * unit:g} Hz, or "
-            f"any other multiple of {unit:g} Hz, or choose another bin"
+            f"stimulus and response drift apart: resample to {lower:g} or {higher:g} Hz, or any other multiple of "
+            f"{unit:g} Hz, or choose another bin"
         )
     return hop
 
