@@ -38,10 +38,10 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
     if isinstance(array, Tensor):
         values = array.detach().clone()
         if values.is_complex():
-            raise TypeError(f"{where} is complex, expected real numbers")
+            raise TypeError(f"{where} is complex; real numbers are expected")
         return values.to(torch.float32)
-    if isinstance(array, str | bytes | dict):
-        raise TypeError(f"{where} must be an array of numbers, got {describe_type(array)}")
+    if not hasattr(array, "__len__") or isinstance(array, str | bytes | dict):
+        raise TypeError(f"{where} must be a NumPy array or a torch tensor, got {type(array).__name__}")
     if hasattr(array, "toarray"):  # scipy.sparse
         array = array.toarray()
     is_frame = column_names(array) is not None
@@ -60,9 +60,12 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
             f"{where} must be an array of numbers, got one of objects ({_first_type(values)}). Spike times, with as "
             "many per repeat as there happen to be, are counted in bins first, such as with numpy.histogram"
         )
+    if values.dtype.kind == "c":
+        raise TypeError(f"{where} is complex; real numbers are expected")
     if values.dtype.kind not in "biuf":
-        raise TypeError(f"{where} must be an array of real numbers, got dtype {values.dtype}")
-    values = np.array(values, dtype=np.float32)  # a copy in native byte order, with positive strides
+        raise TypeError(f"{where} must be an array of numbers, got dtype {values.dtype}")
+    with np.errstate(over="ignore"):  # infinite values are an error where the data are checked
+        values = np.array(values, dtype=np.float32)  # a copy in native byte order, with positive strides
     if masked is not None and masked.any():
         if not is_response:
             raise ValueError(

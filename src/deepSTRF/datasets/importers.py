@@ -142,13 +142,13 @@ def _count(entry: Any, where: str) -> int:
         if entry.ndim == 2:
             first = entry.shape[0]
             raise ValueError(
-                f"expected {where} of shape (N, R, T), got {tuple(entry.shape)}: for single trials of {first} neurons "
-                f"pass responses[:, None], for {first} repeats of one neuron responses[None]"
+                f"{where} is an array of shape {tuple(entry.shape)}, expected (N, R, T): for single trials of {first} "
+                f"neurons pass responses[:, None], for {first} repeats of one neuron responses[None]"
             )
         if entry.ndim != 3:
             raise ValueError(
-                f"expected {where} of shape (N, R, T), got {tuple(entry.shape)}; for one neuron give a list with its "
-                "(R, T) array"
+                f"{where} is an array of shape {tuple(entry.shape)}, expected (N, R, T); for one neuron give a list "
+                "with its (R, T) array"
             )
         return entry.shape[0]
     if not isinstance(entry, list | tuple):
@@ -169,7 +169,7 @@ def _responses(entry: Any, stimulus: int, n_bins: int) -> Any:
         values = to_tensor(entry, where, is_response=True)
         if values.ndim == 2:  # a data frame: one trial
             values = values[:, None]
-        _check_bins(values, n_bins, where, stimulus)
+        _check_bins(values, n_bins, where, "its stimulus")
         return values
     row = []
     for neuron, response in enumerate(entry):
@@ -189,12 +189,12 @@ def _responses(entry: Any, stimulus: int, n_bins: int) -> Any:
             raise ValueError(f"{where} must have shape (R, T) or (T,), got {tuple(values.shape)}")
         is_missing_mark = values.shape == (1, 1) and bool(torch.isnan(values).all())
         if not is_missing_mark:
-            _check_bins(values, n_bins, where, stimulus)
+            _check_bins(values, n_bins, where, f"stimulus {stimulus}")
         row.append(values)
     return row
 
 
-def _check_bins(values: Tensor, n_bins: int, where: str, stimulus: int) -> None:
+def _check_bins(values: Tensor, n_bins: int, where: str, stimulus: str) -> None:
     """Raise ValueError unless a response has as many bins as its stimulus, and say what may have happened."""
     own = values.shape[-1]
     if own == n_bins:
@@ -218,4 +218,4 @@ def _check_bins(values: Tensor, n_bins: int, where: str, stimulus: int) -> None:
             "resample one of them to the bins of the other; if the response holds spike times, count them in bins "
             "first, with numpy.histogram(times, edges)[0]"
         )
-    raise ValueError(f"{where} has {own} bins, its stimulus {stimulus} has {n_bins}; {hint}")
+    raise ValueError(f"{where} has {own} bins, {stimulus} has {n_bins}; {hint}")

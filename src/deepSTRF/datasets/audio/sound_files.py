@@ -104,6 +104,8 @@ def _check_complete(content: bytes, name: str) -> bytes:
         size = int.from_bytes(content[at + 4 : at + 8], "little")
         if content[at : at + 4] == b"data":
             there = len(content) - at - 8
+            if there == 0:
+                return content  # the reader says so
             if size == 0 or size >= _STREAMED:
                 return content[: at + 4] + there.to_bytes(4, "little") + content[at + 8 :]
             if size > there:
