@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepSTRF.checks import check_integer, describe_type
+from deepSTRF.checks import describe_type
 from deepSTRF.plotting import _style
 from deepSTRF.plotting._arrays import (
     Array,
@@ -23,14 +23,11 @@ from deepSTRF.plotting._arrays import (
     check_same_length,
     correlation,
 )
+from deepSTRF.plotting._excerpts import check_excerpt, excerpt_title
 
 __all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
 
 RESPONSE_LABEL = "response (a.u.)"
-
-# A page shows about this much: more than twice as much is cut to an excerpt.
-EXCERPT_S = 5.0
-EXCERPT_BINS = 1000
 
 
 def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
@@ -106,41 +103,6 @@ def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
             f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
         )
     return spectrogram
-
-
-def _excerpt(target: np.ndarray, dt_ms: float | None) -> tuple[int, int]:
-    """First bin and end of what is drawn: all of it, or where the mean response of a long one is strongest."""
-    n_bins = len(target)
-    shown = EXCERPT_BINS if dt_ms is None else max(2, round(1000 * EXCERPT_S / dt_ms))
-    if n_bins <= 2 * shown:
-        return 0, n_bins
-    sums = np.concatenate([[0.0], np.nancumsum(target)])
-    known = np.concatenate([[0], np.cumsum(np.isfinite(target))])
-    # bins without data count as little: an excerpt with a gap is chosen only where there is no other
-    step = max(1, shown // 10)  # begins at a round time
-    begins = np.arange(0, n_bins - shown + 1, step)
-    counts = known[begins + shown] - known[begins]
-    totals = np.where(counts > shown / 2, (sums[begins + shown] - sums[begins]) / np.maximum(counts, 1), -np.inf)
-    begin = int(begins[np.argmax(totals)])
-    return begin, begin + shown
-
-
-def _check_excerpt(excerpt: bool | tuple[int, int], target: np.ndarray, dt_ms: float | None) -> tuple[int, int]:
-    if isinstance(excerpt, bool):
-        return _excerpt(target, dt_ms) if excerpt else (0, len(target))
-    if not isinstance(excerpt, (tuple, list)) or len(excerpt) != 2:
-        raise TypeError(f"excerpt must be True, False or (first bin, end), got {excerpt!r}")
-    begin, end = (check_integer("excerpt", edge, least=0) for edge in excerpt)
-    if not begin < end <= len(target):
-        raise ValueError(f"excerpt must be (first bin, end) within the {len(target)} bins, got {excerpt!r}")
-    return begin, end
-
-
-def _excerpt_title(begin: int, end: int, n_bins: int, dt_ms: float | None) -> str:
-    """Which part of how much is drawn."""
-    if dt_ms is None:
-        return f"bins {begin} to {end} of {n_bins}"
-    return f"{begin * dt_ms / 1000:g} to {end * dt_ms / 1000:g} s of {n_bins * dt_ms / 1000:g} s"
 
 
 def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
@@ -251,7 +213,7 @@ def plot_stim_with_response(
         target = check_same_length("psth", as_array(psth, "psth", (1,)), n_bins)
     frequencies = None if stimulus.ndim == 1 else check_frequencies(frequencies_hz, len(stimulus))
 
-    begin, end = _check_excerpt(excerpt, target, dt_ms)
+    begin, end = check_excerpt(excerpt, target, dt_ms)
     part = slice(begin, end)
     if stimulus.ndim == 1:
         per_bin = len(stimulus) // n_bins
@@ -274,7 +236,7 @@ def plot_stim_with_response(
     if end - begin < n_bins:
         for panel in panels:
             _style.shift_times(panel, begin, dt_ms)
-        shown = _excerpt_title(begin, end, n_bins, dt_ms)
+        shown = excerpt_title(begin, end, n_bins, dt_ms)
         panels[-1].set_xlabel(f"{panels[-1].get_xlabel()}: {shown}", fontsize=_style.LABEL_SIZE)
     if axes is None:
         for panel in panels[:-1]:  # they share the time axis of the lowest one
