@@ -36,10 +36,9 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
         If a stimulus has masked entries.
     """
     if isinstance(array, Tensor):
-        values = array.detach().clone()
-        if values.is_complex():
+        if array.is_complex():
             raise TypeError(f"{where} is complex; real numbers are expected")
-        return values.to(torch.float32)
+        return array.detach().clone().to(torch.float32)
     if not hasattr(array, "__len__") or isinstance(array, str | bytes | dict):
         raise TypeError(f"{where} must be a NumPy array or a torch tensor, got {type(array).__name__}")
     if hasattr(array, "toarray"):  # scipy.sparse

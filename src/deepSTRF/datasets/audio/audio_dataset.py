@@ -45,7 +45,7 @@ class AudioNeuralDataset(NeuralDataset):
     240
     """
 
-    frequencies_hz: tuple[float, ...]
+    frequencies_hz: Any  # one per band: an array, a tensor or a tuple
     F: int
     audio_fs: int | None
     hearing_range_hz: tuple[float, float] | None
