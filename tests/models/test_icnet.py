@@ -46,7 +46,7 @@ def test_explicit_strides(tmp_path):
     [
         ({"audio_fs": 7000, "dt_ms": 1.0}, "bin of 7 samples.*n_encoder_layers=1"),
         ({"audio_fs": 20000, "dt_ms": 1.0}, "n_encoder_layers=3"),
-        ({"audio_fs": 44100, "dt_ms": 5.0}, "= 220.5: resample"),
+        ({"audio_fs": 44100, "dt_ms": 5.0}, "puts 220.5 samples into a bin .*: resample"),
         ({"audio_fs": 8000, "encoder_strides": [2, 2, 2, 2, 2]}, r"multiply to the 40 samples per bin.* product 32"),
         ({"audio_fs": 8000, "encoder_strides": [8, 5]}, "5 numbers, one per layer"),
         ({"audio_fs": 8000, "encoder_strides": [2, 2, 2, 5, 0]}, "encoder_strides"),

@@ -64,7 +64,7 @@ def test_a_model_of_waveforms_is_fitted_and_scored_again(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "model", "words"),
     [
-        ("tiny-movies", "ridge", "ridge takes sounds, and the data set 'tiny-movies' has movies"),
+        ("tiny-movies", "linear", "linear takes sounds, and the data set 'tiny-movies' has movies"),
         ("tiny-movies", "icnet", "icnet takes sounds"),
         ("tiny-sounds", "video-ln", "video-ln takes movies, and the data set 'tiny-sounds' has sounds"),
         ("simulated", "icnet", "icnet takes waveforms, and the data set 'simulated' has only spectrograms"),

@@ -51,7 +51,9 @@ class Readout(nn.Module):
         own, tensors = self._own_per_neuron_tensors(), self.state_dict()
         n_neurons = {tensors[name].shape[axis] for name, axis in own.items()}
         of_activation = _per_neuron_tensors_of(self.activation, "activation")
-        return own | {name: axis for name, axis in of_activation.items() if tensors[name].shape[axis] in n_neurons}
+        return own | {
+            name: axis for name, axis in of_activation.items() if tensors[name].shape[axis] > 1 or 1 in n_neurons
+        }
 
 
 class STRFReadout(Readout):
