@@ -41,6 +41,7 @@ def code_digest(value: Any) -> str:
 
     Examples
     --------
+    >>> __name__ = "__main__"  # the code of this module itself would count by name
     >>> def scaled(by):
     ...     return lambda x: by * x
     >>> code_digest(scaled(2)) == code_digest(scaled(2)), code_digest(scaled(2)) == code_digest(scaled(3))
