@@ -207,8 +207,9 @@ class _Registry:
         if name.endswith(".py"):
             raise UnknownNameError(f"add the name of the class: {' or '.join(self.cards_in_file(name))}")
         if name not in self.cards():
-            own = f"; for one of your own, give FILE.py:{inner or 'CLASS'}"
-            raise UnknownNameError(unknown_name(self.kind, name, self.cards()) + own)
+            message = unknown_name(self.kind, name, self.cards())
+            own = f"For one of your own, give FILE.py:{inner if ':' in name else 'CLASS'}"
+            raise UnknownNameError(f"{message}{'' if message.endswith('?') else '.'} {own}")
         return self.entries[name]
 
     def cards_in_file(self, path: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 __all__ = ["LinearNonlinear", "start_from_ridge"]
 
 _MOST_FEATURES = 8000  # a ridge of more would take longer than the training that it shortens
-_FAR = 2.0  # eight standard deviations of the responses
+_FAR = 2.0  # about fifteen standard deviations of the median neuron
 
 
 def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> LinearNonlinear:
