@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.cochleagram import band_centres
+from deepSTRF.datasets.cochleagram import band_centres
 from deepSTRF.datasets.known_rates import KnownRates
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
 from deepSTRF.datasets.smoothing import hanning_smooth

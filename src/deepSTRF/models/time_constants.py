@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive, unknown_name
-from deepSTRF.models.scales import Greenwood, Hz_to_mel, inverse_Greenwood, mel_to_Hz
+from deepSTRF.scales import Greenwood, Hz_to_mel, inverse_Greenwood, mel_to_Hz
 
 __all__ = ["a_to_tau", "freq_to_tau", "get_CFs", "tau_to_a"]
 

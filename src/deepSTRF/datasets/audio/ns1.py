@@ -11,7 +11,6 @@ import numpy as np
 
 from deepSTRF.checks import check_choice, check_integer
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.audio.ns1_release import (
     RECORDED_MS,
     SOUNDS,
@@ -21,6 +20,7 @@ from deepSTRF.datasets.audio.ns1_release import (
     read_sound,
     read_unit,
 )
+from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.download import default_cache_dir, download_recording
 from deepSTRF.files import expand_path
 from deepSTRF.registry import DatasetCard, register_dataset
@@ -89,7 +89,7 @@ class NS1Dataset(AudioNeuralDataset):
     audio_fs : int
         Sampling rate of the waveforms in Hz. Only used with `return_waveform`: cochleagrams are made at 48 kHz.
     cochleagram : {'sounds', 'authors'}
-        ``'sounds'`` computes it with :func:`~deepSTRF.datasets.audio.cochleagram.causal_cochleagram`, in dB.
+        ``'sounds'`` computes it with :func:`~deepSTRF.datasets.cochleagram.causal_cochleagram`, in dB.
         ``'authors'`` reads their precomputed ``test_data_5ms.mat`` (github.com/monzilur/DNet), which must lie in
         the folder; for ``dt_ms=5`` only. Its frames may see a few ms of the future.
 

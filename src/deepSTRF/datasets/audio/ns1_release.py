@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.audio.sound_files import load_wav, resample
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.mat_files import read_mat_variable
+from deepSTRF.datasets.sound_files import load_wav, resample_causally
 
 __all__ = [
     "RECORDED_MS",
@@ -138,10 +138,7 @@ def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]
             f"{file} holds {waveform.shape[-1]} samples at {header_fs} Hz; expected 5 s at {_TRUE_FS} Hz. It may be "
             f"cut off: download the release again"
         )
-    resampled = resample(waveform.mean(0, keepdim=True), _TRUE_FS, fs)
-    # The filter looks 10 samples of the lower rate ahead: a delay by as much makes it causal.
-    delay = int(np.ceil(10 * max(fs / _TRUE_FS, 1.0)))
-    return torch.nn.functional.pad(resampled, (delay, 0))[:, :n_samples]
+    return resample_causally(waveform.mean(0, keepdim=True), _TRUE_FS, fs)[:, :n_samples]
 
 
 def read_unit(release: Any, path: str, n_bins: int, dt_ms: float) -> list[Float[Tensor, "R T"]]:

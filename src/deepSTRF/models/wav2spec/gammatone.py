@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,9 +9,9 @@ from torch.nn import functional
 
 from deepSTRF.checks import check_choice, check_integer, check_positive
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.scales import ERB_bandwidth, ERB_to_Hz, Hz_to_ERB
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range
 from deepSTRF.models.wav2spec.pcen import pcen
+from deepSTRF.scales import ERB_to_Hz, Hz_to_ERB, gammatone_kernels
 
 __all__ = ["CausalGammatone"]
 
@@ -140,15 +138,3 @@ class CausalGammatone(WaveformFrontEnd):
             return bands, (samples, rectified, level)
         compression = "cubic" if self.compression == "cuberoot" else self.compression
         return compressed(bands, compression, self.log_floor), (samples, rectified, ())
-
-
-def gammatone_kernels(
-    centres_hz: Float[Tensor, " F"], fs: float, order: int, b_factor: float, n_taps: int
-) -> Float[Tensor, "F taps"]:
-    """Impulse responses with a gain of 1 at the best frequency, the first tap is the impulse's own sample."""
-    t = torch.arange(n_taps, dtype=torch.float64) / fs
-    decay = 2 * math.pi * b_factor * ERB_bandwidth(centres_hz)[:, None]
-    # (decay t)^(n-1) instead of t^(n-1), which is tiny: the gain is set below.
-    kernels = (decay * t) ** (order - 1) * torch.exp(-decay * t) * torch.cos(2 * math.pi * centres_hz[:, None] * t)
-    gain = torch.fft.rfft(kernels, max(4096, n_taps)).abs().amax(-1, keepdim=True)
-    return kernels / gain

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.scales import ERB_bandwidth
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range, nth_root
+from deepSTRF.scales import ERB_bandwidth
 
 __all__ = ["Gammatonegram"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.scales import ERB_bandwidth, Hz_to_mel, mel_to_Hz
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, frequency_range
 from deepSTRF.models.wav2spec.pcen import pcen
+from deepSTRF.scales import ERB_bandwidth, Hz_to_mel, mel_to_Hz
 
 __all__ = ["CausalLEAF"]
 

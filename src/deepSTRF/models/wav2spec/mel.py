@@ -11,8 +11,8 @@ from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, compressed, frequency_range
+from deepSTRF.scales import Hz_to_mel, mel_to_Hz
 
 __all__ = ["CausalMelSpectrogram"]
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from deepSTRF.checks import check_choice, check_integer
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.scales import Hz_to_mel, mel_to_Hz
 from deepSTRF.models.wav2spec.base import WaveformFrontEnd, frequency_range
+from deepSTRF.scales import Hz_to_mel, mel_to_Hz
 
 __all__ = ["SincNet"]
 
