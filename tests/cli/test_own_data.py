@@ -1,5 +1,6 @@
 """Data sets of one's own: an object in Python, a class in a file on the command line."""
 
+import csv
 import json
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_a_data_set_object_is_fitted_and_left_as_it_is(recording, tmp_path, no_f
     assert config["dataset_class"] == "deepSTRF.datasets.audio.audio_dataset.AudioNeuralDataset"
     assert config["split"]["name"] == "own"
     assert result.folder == tmp_path / "run"
+    assert repr(result).startswith(f"RunResult('{tmp_path / 'run'}', test cc 0.")
     assert evaluate_run(result.folder, data=recording).largest_difference == 0
     with pytest.raises(RunError, match=r"data set object.*AudioNeuralDataset.*data=dataset"):
         evaluate_run(result.folder)
@@ -54,6 +56,20 @@ def test_a_data_set_object_is_fitted_and_left_as_it_is(recording, tmp_path, no_f
     other.responses[0][0] = other.responses[0][0] + 1
     with pytest.raises(RunError):
         evaluate_run(result.folder, data=other)
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty")
+def test_metadata_that_is_no_dict_is_kept(recording, tmp_path):
+    """As data sets of 0.1.0 have it: with all figures, notes and tables."""
+    recording.stim_meta = [("song", s) for s in range(8)]
+    recording.nrn_meta = [("A1", 7), {"cell_id": "b7", "area": "AAF"}]
+    recording.true_strfs = torch.ones(2, 4, 10)
+    result = fit_run(FitOptions(dataset=recording, model="ridge", window_ms=50, split="holdout:1"), tmp_path / "run")
+    rows = list(csv.DictReader((tmp_path / "run" / "neurons.csv").read_text().splitlines()))
+    assert [(row["metadata"], row["cell_id"]) for row in rows] == [("('A1', 7)", ""), ("", "b7")]
+    assert result.summary["strf_recovery"]["ln_snr_above_half"]["neurons"] == 0
+    assert (tmp_path / "run" / "neuron_best.png").exists()
+    assert evaluate_run(result.folder, data=recording).largest_difference == 0
 
 
 def test_an_object_has_its_bins_already(recording, tmp_path):

@@ -73,12 +73,20 @@ def test_the_sounds_do_not_depend_on_the_cells():
 def test_true_snr_is_the_expected_one(smooth):
     """Over many repeats the measured signal-to-noise ratio comes to the one in the metadata."""
     ds = SimulatedDataset(n_neurons=12, n_stims=6, duration_s=2.0, n_repeats=60, snr=(0.05, 1.0), smooth=smooth)
-    truth = np.array([meta["snr"] for meta in ds.nrn_meta])
+    truth = np.array([meta["true_snr"] for meta in ds.nrn_meta])
     assert (truth >= 0.05).all()
     assert (truth <= 1.0).all()
     ratio = measured_snr(ds) / truth
     np.testing.assert_allclose(np.median(ratio), 1.0, atol=0.03)
     np.testing.assert_allclose(ratio, 1.0, atol=0.25)
+
+
+def test_measured_quality_leaves_the_truth_alone():
+    ds = SimulatedDataset(**SMALL)
+    before = [meta["true_snr"] for meta in ds.nrn_meta]
+    measured = ds.compute_neuron_quality()["snr"]
+    assert [meta["true_snr"] for meta in ds.nrn_meta] == before
+    assert [meta["snr"] for meta in ds.nrn_meta] == measured.tolist()
 
 
 def test_counts_are_poisson_around_the_true_rates():
@@ -162,7 +170,7 @@ def test_ridge_recovers_the_receptive_fields_of_ln_cells(default):
         weights[:, score > best] = candidate[:, score > best]
         best = np.maximum(best, score)
     truth = default.true_strfs.flatten(1).double().numpy()
-    chosen = [n for n, meta in enumerate(default.nrn_meta) if meta["kind"] == "ln" and meta["snr"] > 0.5]
+    chosen = [n for n, meta in enumerate(default.nrn_meta) if meta["kind"] == "ln" and meta["true_snr"] > 0.5]
     assert len(chosen) >= 5
     correlations = [np.corrcoef(truth[n], weights[:, n])[0, 1] for n in chosen]
     assert np.median(correlations) >= 0.9, correlations

@@ -164,6 +164,15 @@ def test_predictions_of_noisy_neurons_keep_their_amplitude(with_val):
         assert fraction_of_variance(chosen, clean) >= fraction_of_variance(fit_ridge(train, alphas=1.0), clean) - 0.02
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the best penalty")
+def test_the_default_penalty_lies_where_a_fine_grid_has_it():
+    train = Recording(make_noisy_recording(0)[3:])
+    fine = torch.logspace(-1, 2, 61, dtype=torch.float64).tolist()
+    chosen, best = fit_ridge(train).ridge_alpha, fit_ridge(train, alphas=fine).ridge_alpha
+    torch.testing.assert_close(chosen, best, rtol=0.13, atol=0)  # a step of the grid
+
+
 def test_one_long_recording_is_cut_into_blocks():
     recording = make_noisy_recording(0, n_stims=4, n_bins=3000)
     train = Recording(recording[:1])

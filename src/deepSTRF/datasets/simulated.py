@@ -92,7 +92,7 @@ class SimulatedDataset(KnownRates, AudioNeuralDataset):
 
     Notes
     -----
-    ``nrn_meta`` holds cell_id, kind, nonlinearity, snr (the truth), mean_rate_hz, best_frequency_hz (where the
+    ``nrn_meta`` holds cell_id, kind, nonlinearity, true_snr, mean_rate_hz, best_frequency_hz (where the
     field is most excitatory) and latency_ms; ``stim_meta`` holds name, type and duration_s.
 
     Sounds come in units of 14 dB around a fixed level, so they can be fitted without further standardising.
@@ -170,7 +170,7 @@ class SimulatedDataset(KnownRates, AudioNeuralDataset):
         rates = _rates(cells, sounds, frequencies, dt_ms)
         kernel = _smoothing_kernel(dt_ms) if smooth else np.ones(1)
         for n, cell in enumerate(cells):
-            scale = cell["snr"] / _expected_snr([rate[n] for rate in rates], kernel)
+            scale = cell["true_snr"] / _expected_snr([rate[n] for rate in rates], kernel)
             for rate in rates:
                 rate[n] *= scale
         total_s = sum(rate.shape[1] for rate in rates) * dt_ms / 1000
@@ -195,7 +195,7 @@ class SimulatedDataset(KnownRates, AudioNeuralDataset):
         self.validate()
 
 
-_PUBLIC = ("kind", "nonlinearity", "snr", "best_frequency_hz", "latency_ms")
+_PUBLIC = ("kind", "nonlinearity", "true_snr", "best_frequency_hz", "latency_ms")
 
 
 def _as_range(name: str, value: Any, smallest: float) -> tuple[Any, Any]:
@@ -252,7 +252,7 @@ def _draw_cell(
         "nonlinearity": nonlinearity,
         "threshold": rng.uniform(-0.1, 0.5),
         "gain": rng.uniform(0.8, 1.0),
-        "snr": float(np.exp(rng.uniform(*np.log(snr)))),
+        "true_snr": float(np.exp(rng.uniform(*np.log(snr)))),
         "off_weight": rng.uniform(0.0, 0.6),
         "tau_ms": rng.uniform(50, 200),
         "divisive_weight": rng.uniform(0.5, 2.0),

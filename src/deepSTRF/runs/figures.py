@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF import plotting
+from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.plotting.movies import strongest_pixel
 from deepSTRF.runs.run import Run, RunResult
@@ -89,9 +90,9 @@ def rank_neurons(scores: Mapping[str, Tensor]) -> list[int]:
     return order[: int(defined.sum())]
 
 
-def short_name(neuron: int, meta: Mapping[str, Any]) -> str:
+def short_name(neuron: int, meta: Any) -> str:
     """The cell id where it fits a title, otherwise the neuron's row in ``neurons.csv``."""
-    name = str(meta.get("cell_id", ""))
+    name = str(as_dict(meta).get("cell_id", ""))
     return name if 0 < len(name) <= LONGEST_NAME else f"neuron {neuron}"
 
 
@@ -133,7 +134,7 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
         result.predictions[run.recording.indices["test"][s]][neuron],
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
-        title=f"{name}, {test.stim_meta[s].get('name', f'stimulus {s}')}",
+        title=f"{name}, {as_dict(test.stim_meta[s]).get('name', f'stimulus {s}')}",
         scores={
             f"test {score}": float(scores[score][neuron])
             for score in ("cc", "cc_norm")

@@ -16,6 +16,7 @@ from torch import Tensor
 from deepSTRF.analysis import receptive_fields, strf_correlation
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.files import to_plain, write_json
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import get_model_card
@@ -225,7 +226,8 @@ def _write(run: Run, result: RunResult) -> None:
 
 def recovery_summary(dataset: NeuralDataset, recovery: Tensor) -> dict[str, Any]:
     """Median correlation of recovered with true receptive fields, over all cells and over LN cells with SNR > 0.5."""
-    clear = torch.tensor([meta["kind"] == "ln" and meta["snr"] > 0.5 for meta in dataset.nrn_meta])
+    every = [as_dict(meta) for meta in dataset.nrn_meta]
+    clear = torch.tensor([meta.get("kind") == "ln" and meta.get("true_snr", math.nan) > 0.5 for meta in every])
     values = {"ln_snr_above_half": recovery[clear], "all": recovery}
     return {
         name: {"median": float(value.double().nanmedian()) if len(value) else math.nan, "neurons": len(value)}

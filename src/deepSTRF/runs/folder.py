@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.files import expand_path, lock, to_plain
 from deepSTRF.runs.options import RunError
 
@@ -229,8 +230,12 @@ def read_score(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
-    """Write one row per neuron: its metadata, its number of repeats and its scores; undefined scores are empty."""
-    keys = list(dict.fromkeys(key for meta in dataset.nrn_meta for key in meta))
+    """Write one row per neuron: its metadata, its number of repeats and its scores; undefined scores are empty.
+
+    Metadata that is no dict is in the column ``metadata``.
+    """
+    every = [as_dict(meta) for meta in dataset.nrn_meta]
+    keys = list(dict.fromkeys(key for meta in every for key in meta))
     most_repeats = torch.stack([values["n_repeats"] for values in scores.values()]).amax(0)
     columns = ["neuron", *keys, "n_repeats"]
     for part in scores:
@@ -238,7 +243,7 @@ def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tens
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(columns)
-        for n, meta in enumerate(dataset.nrn_meta):
+        for n, meta in enumerate(every):
             row = [n, *(meta.get(key, "") for key in keys), int(most_repeats[n])]
             for values in scores.values():
                 row += [_cell(values[name][n]) for name in ("cc", "cc_norm", "ceiling")]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.runs.recording import Recording
 
 __all__ = ["run_notes"]
@@ -41,7 +42,7 @@ def run_notes(scores: Scores, predictions: Sequence[Tensor], recording: Recordin
     list of str
         Empty where there is nothing to say.
     """
-    names = [str(meta.get("cell_id", "") or n) for n, meta in enumerate(recording.dataset.nrn_meta)]
+    names = [str(as_dict(meta).get("cell_id", "") or n) for n, meta in enumerate(recording.dataset.nrn_meta)]
     return [
         *_about_undefined(scores, predictions, recording, names),
         *_about_single_trials(scores, names),

@@ -80,7 +80,7 @@ class Run:
         return window_of(self.options, self.settings)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run found, and where it wrote it.
 
@@ -115,6 +115,12 @@ class RunResult:
     strfs: Tensor | None = None
     recovery: Tensor | None = None
     val_predictions: list[Tensor] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """The folder and the mean test scores, not thousands of numbers."""
+        test = self.summary["parts"]["test"]
+        scores = ", ".join(f"test {name} {test[name]['mean']:.3f}" for name in ("cc", "cc_norm"))
+        return f"RunResult({str(self.folder)!r}, {scores})"
 
 
 def prepare_run(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -17,8 +18,8 @@ from deepSTRF.models.regression.trials import means
 __all__ = ["RidgeFit", "solve_ridge"]
 
 _GRID = torch.logspace(-5, 4, 19, dtype=torch.float64)  # half a decade apart
+_FINER = 20  # steps between two of them, in which the best penalty is looked for
 
-_MOST_FEATURES = 8000  # a decomposition of more takes many minutes and gigabytes
 # Variances below this part of the mean square are rounding noise of a constant.
 _CONSTANT = 1e-12
 
@@ -150,11 +151,19 @@ def _choose(
         return torch.full((len(neurons),), math.nan, dtype=torch.float64), torch.zeros_like(at_edge)
     if candidates is not None:
         return grid[best], at_edge
-    # The grid is even on a logarithmic axis: the minimum of the parabola through the best three points.
-    inner = best.clamp(1, len(grid) - 2)
-    before, at, after = (total[inner + step, torch.arange(len(neurons))] for step in (-1, 0, 1))
-    shift = torch.where(at_edge | (best == 0), 0.0, 0.5 * (before - after) / (before - 2 * at + after))
-    return grid[best] * (grid[1] / grid[0]) ** shift.nan_to_num(0.0).clamp(-0.5, 0.5), at_edge
+    return torch.where(at_edge, grid[best], _between(grid, total)), at_edge
+
+
+def _between(grid: Float[Tensor, " A"], errors: Float[Tensor, "A n"]) -> Float[Tensor, " n"]:
+    """The penalty with the least error on the curve through the grid.
+
+    On a logarithmic axis the curve bends over decades, more sharply towards small penalties: a spline follows it.
+    """
+    from scipy.interpolate import CubicSpline  # takes a while to import
+
+    log_grid = grid.log().numpy()
+    fine = np.linspace(log_grid[0], log_grid[-1], _FINER * (len(grid) - 1) + 1)
+    return torch.from_numpy(np.exp(fine[CubicSpline(log_grid, errors.numpy())(fine).argmin(0)]))
 
 
 def _varies(parts: list[Moments]) -> Bool[Tensor, " N"]:
