@@ -306,7 +306,7 @@ BAD = {
     "session: before the recording": (
         _session_options(before_ms=5000),
         ValueError,
-        "begins at -0.* before the recording",
+        "begins at -.* before the recording",
     ),
     "session: negative times": (
         _session_options(spikes=[[-0.5, 1.0, 3.0, 29]]),
