@@ -16,6 +16,7 @@ from deepSTRF.models.freezing import FreezableModel
 from deepSTRF.models.optional_buffer import load_optional_buffer
 from deepSTRF.models.output_stage import calibrate
 from deepSTRF.models.saving.savable import SavableModel
+from deepSTRF.models.wav2spec.base import check_grid
 
 __all__ = ["NeuralModel"]
 
@@ -195,6 +196,30 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         prediction, self._carried = self.step(stims, self._carried)
         self._n_carried = len(stims)
         return prediction
+
+    def check_batch(self, batch: Mapping[str, Any]) -> None:
+        """Raise ValueError if the waveforms of a batch are not what the front end is for.
+
+        The Fitter, runs and evaluations do so by themselves; in a loop of your own, call it on the first batch.
+
+        Parameters
+        ----------
+        batch : dict
+            With ``audio_fs`` and ``dt_ms``, one number or one for each stimulus, as data sets of waveforms give them.
+            Without these keys nothing is checked.
+
+        Examples
+        --------
+        >>> from deepSTRF.models.audio import Linear
+        >>> from deepSTRF.models.wav2spec import make_wav2spec
+        >>> model = Linear(n_frequency_bands=34, wav2spec=make_wav2spec("mel", audio_fs=48000, dt_ms=5.0))
+        >>> model.check_batch({"audio_fs": [48000, 48000], "dt_ms": [5.0, 5.0]})
+        """
+        values = [batch.get(name) for name in ("audio_fs", "dt_ms")]
+        n_stims = max((len(value) for value in values if isinstance(value, list | tuple)), default=1)
+        rates, bins = (value if isinstance(value, list | tuple) else [value] * n_stims for value in values)
+        for audio_fs, dt_ms in set(zip(rates, bins, strict=True)):
+            check_grid(self.wav2spec, audio_fs, dt_ms)
 
     def calibrate(self, batches: Iterable[Mapping[str, Any]]) -> None:
         """Set the output stage of a new model to a recording, so that units do not matter to its training.

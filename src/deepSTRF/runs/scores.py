@@ -14,6 +14,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.blocks import uncut_ceiling
 from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
+from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
 
 __all__ = ["cpu_threads", "predict", "score_part", "score_parts", "summarise"]
@@ -28,7 +29,14 @@ def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device
     -------
     list of Tensor
         Per stimulus ``(N, T_s)`` on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the front end of the model is for sounds of another sampling rate, or for other bins.
     """
+    if getattr(dataset, "return_waveform", False):
+        check_grid(getattr(model, "wav2spec", None), dataset.audio_fs, dataset.dt)  # type: ignore[attr-defined]
     model.to(device)
     with evaluating(model), torch.no_grad():
         return [model(stim[None].to(device))[0, :, 0].cpu() for stim in dataset.stims]

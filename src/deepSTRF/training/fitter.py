@@ -27,7 +27,7 @@ from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
 from deepSTRF.training.per_cell import PerCellSnapshots
 from deepSTRF.training.prediction import detach_state, predict_batch
 from deepSTRF.training.resume import SavedTraining
-from deepSTRF.training.units import calibrate_new_model, in_units_of_scale
+from deepSTRF.training.units import calibrate_new_model, check_first_batch, in_units_of_scale
 
 __all__ = ["Fitter", "NonFiniteLossError", "UnknownMonitorError"]
 
@@ -336,6 +336,7 @@ class Fitter:
         self._reset()
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
             arguments.check_loader(name, loader, self.max_epochs)
+            check_first_batch(self.model, loader)
         if self.ckpt_path is not None:
             prepare_file(self.ckpt_path, "ckpt_path")
         if self.track_per_cell_best:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deepSTRF.training.arguments import check_batch, check_prediction
 
-__all__ = ["detach_state", "predict_batch"]
+__all__ = ["check_front_end", "detach_state", "predict_batch"]
 
 
 def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -23,8 +23,10 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
     TypeError
         If batch or predictions have the wrong type, or the model cannot predict chunk by chunk.
     ValueError
-        If the batch is incomplete, or the predictions don't match its responses.
+        If the batch is incomplete, or of other sounds than the model's front end is for, or the predictions don't match
+        its responses.
     """
+    check_front_end(model, batch)
     stims, responses = (tensor.to(device, non_blocking=True) for tensor in check_batch(batch))
     forward_chunk: Any = getattr(model, "forward_chunk", None)
     if "onset" not in batch:
@@ -38,6 +40,13 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
         )
     check_prediction(pred, responses)
     return pred, responses
+
+
+def check_front_end(model: nn.Module, batch: Any) -> None:
+    """Raise ValueError if a :class:`~deepSTRF.models.NeuralModel` has a front end that is for other sounds."""
+    check = getattr(model, "check_batch", None)
+    if check is not None and isinstance(batch, Mapping):
+        check(batch)
 
 
 def detach_state(model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ from torch import Tensor, nn
 
 from deepSTRF.metrics import poisson_loss
 from deepSTRF.training.arguments import check_batch
+from deepSTRF.training.prediction import check_front_end
 from deepSTRF.training.seed import random_state, set_random_state
 
-__all__ = ["batches_in_order", "calibrate_new_model", "in_units_of_scale"]
+__all__ = ["batches_in_order", "calibrate_new_model", "check_first_batch", "in_units_of_scale"]
 
 
 def in_units_of_scale(model: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -67,6 +69,19 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
             )
         if rectifies and explains_nothing(model, batches):
             model.calibrate(batches)
+    finally:
+        set_random_state(before, [loader])
+
+
+def check_first_batch(model: nn.Module, loader: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError if a loader's sounds are not what the model's front end is for; random numbers are put back."""
+    batches = batches_in_order(loader) if hasattr(getattr(model, "wav2spec", None), "hop") else None
+    if batches is None:
+        return
+    before = random_state([loader])
+    try:
+        for batch in itertools.islice(batches, 1):
+            check_front_end(model, batch)
     finally:
         set_random_state(before, [loader])
 

@@ -18,7 +18,7 @@ class AudioNeuralDataset(NeuralDataset):
     """Responses of a population of neurons to sounds.
 
     Stimuli are spectrograms (1, F, T_s) with one frame per response bin. If a subclass sets ``return_waveform = True``,
-    they are mono waveforms (1, T_audio), with T_audio = T_s * hop.
+    they are mono waveforms (1, T_audio), with T_audio = T_s * hop, and items carry ``audio_fs`` and ``dt_ms``.
 
     Parameters
     ----------
@@ -111,6 +111,11 @@ class AudioNeuralDataset(NeuralDataset):
     def _fill_stims(self, stims: list[Tensor]) -> None:
         super()._fill_stims(stims)
         self.F = self.stims[0].shape[1]
+
+    def _item(self, stimulus: int) -> dict[str, Any]:
+        """With waveforms, also their sampling rate and the width of a bin, which front ends are checked against."""
+        grid = {"audio_fs": self.audio_fs, "dt_ms": self.dt} if _waveforms(self) else {}
+        return {**super()._item(stimulus), **grid}
 
     def _bins_of(self, stimulus: int) -> int | None:
         frames = self.stims[stimulus].shape[-1]

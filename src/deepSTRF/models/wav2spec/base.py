@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -12,7 +13,7 @@ from deepSTRF.checks import check_integer, check_number, check_positive
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
-__all__ = ["WaveformFrontEnd", "compressed", "exact_hop", "frequency_range", "nth_root"]
+__all__ = ["WaveformFrontEnd", "check_grid", "compressed", "exact_hop", "frequency_range", "nth_root"]
 
 
 class WaveformFrontEnd(Rebuildable, ABC):
@@ -179,6 +180,33 @@ def exact_hop(audio_fs: float, hop_ms: float) -> int:
             f"{unit:g} Hz, or choose another bin"
         )
     return hop
+
+
+def check_grid(front_end: object, audio_fs: float | None, dt_ms: float | None) -> None:
+    """Raise ValueError if waveforms have another sampling rate, or responses other bins, than a front end.
+
+    What is not known is not checked: a front end without ``audio_fs`` or ``hop``, a rate or bin of None.
+
+    Examples
+    --------
+    >>> from deepSTRF.models.wav2spec import make_wav2spec
+    >>> check_grid(make_wav2spec("mel", 48000, 5.0), 44000, 5.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: the front end (CausalMelSpectrogram) is for sounds at 48000 Hz in bins of 5 ms, and the data have ...
+    """
+    own_fs, hop = getattr(front_end, "audio_fs", None), getattr(front_end, "hop", None)
+    if own_fs is None or hop is None:
+        return
+    own_dt = 1000 * hop / float(own_fs)
+    fs, dt = (float(own if given is None else given) for given, own in ((audio_fs, own_fs), (dt_ms, own_dt)))
+    if math.isclose(fs, own_fs, rel_tol=1e-6) and math.isclose(dt, own_dt, rel_tol=1e-6):
+        return
+    raise ValueError(
+        f"the front end ({type(front_end).__name__}) is for sounds at {own_fs:g} Hz in bins of {own_dt:g} ms, and the "
+        f"data have {fs:g} Hz in bins of {dt:g} ms: build the front end with audio_fs={fs:g} and these bins, or load "
+        f"the data with audio_fs={own_fs:g} and dt_ms={own_dt:g}"
+    )
 
 
 def frequency_range(f_min: float, f_max: float | None, audio_fs: float) -> tuple[float, float]:
