@@ -37,6 +37,16 @@ def test_a_wrong_value_is_a_value_error_without_flags(options, words):
     assert raised.value.with_flags().startswith(OPTIONS[name].flag + " must ")
 
 
+def test_conditions_are_read_at_once():
+    with pytest.raises(RunError, match="neurons: expected a condition such as 'area=A1'") as raised:
+        FitOptions(neurons="area")
+    assert raised.value.with_flags().startswith("--neurons: ")
+    with pytest.raises(RunError, match="stimuli: unknown operator '=>'"):
+        FitOptions(stimuli=["type=>song"])
+    assert FitOptions(neurons=()).neurons is None
+    assert FitOptions(neurons=["area == A1", "snr>0.2"]) == FitOptions(neurons=("area=A1", "snr>0.2"))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -50,6 +60,9 @@ def test_a_wrong_value_is_a_value_error_without_flags(options, words):
         ({"split": ["holdout:1"]}, "split must be a string, got a list"),
         ({"model": None}, "model must be a string, got None"),
         ({"arguments": ["n_hidden"]}, "arguments must be a dict with the names of arguments as keys, got a list"),
+        ({"neurons": 5}, "neurons must be conditions such as .* got an int: 5"),
+        ({"neurons": [5]}, "a condition is a string such as .* got an int: 5"),
+        ({"stimuli": {"type": "song"}}, "stimuli must be conditions such as .* got a dict"),
         ({"arguments": {"n_hidden": object()}}, "arguments must hold numbers, strings and lists"),
     ],
 )
@@ -90,10 +103,13 @@ def test_the_command_line_has_all_of_them():
 
 def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
     values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "folds": 3, "arguments": {"n_hidden": 3}}
+    values |= {"neurons": ("kind=ln", "snr>0"), "stimuli": ("index>=0",)}
     tables = {"dataset": 'name = "tiny"\n', "model": 'name = "nrf"\n'}
     for name, option in OPTIONS.items():
         if option.scope != "run" and not option.is_folder:
             value = "{n_hidden = 3}" if name == "arguments" else repr(values.get(name, 2))
+            if option.kind is tuple:
+                value = f"[{list(values[name])}]"  # of one value, which is a list of conditions
             tables[option.scope] += f"{name} = {value}\n"
     text = 'out = "out"\n' + "".join(f"[[{scope}]]\n{table}" for scope, table in tables.items())
     assert tomllib.loads(text)

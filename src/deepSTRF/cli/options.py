@@ -27,6 +27,14 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
             command = click.option(
                 option.flag, option.name, multiple=True, metavar="NAME=VALUE", callback=_as_dict, help=option.help
             )(command)
+        elif option.kind is tuple:
+            command = click.option(
+                option.flag,
+                multiple=True,
+                metavar="CONDITION",
+                callback=lambda _, __, given: given or None,
+                help=option.help,
+            )(command)
         elif option.name not in ("dataset", "model"):
             command = click.option(
                 option.flag,

@@ -41,7 +41,11 @@ def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> 
     parts = f"{sizes} stimuli (split {recording.split})"
     if recording.folds:
         parts = f"{data.get_S()} stimuli in {recording.split}, then a fit to everything"
-    return f"{model} on {dataset}: {data.N_neurons} neurons, {parts}, {data.dt:g} ms bins; results go to {folder}"
+    selected = recording.selected
+    of_all = "" if selected is None else f" of {selected.of_neurons}"
+    return (
+        f"{model} on {dataset}: {data.N_neurons}{of_all} neurons, {parts}, {data.dt:g} ms bins; results go to {folder}"
+    )
 
 
 class ProgressLine:

@@ -29,3 +29,8 @@ class KnownRates(NeuralDataset):
         super()._block_copy_attrs(source, pieces)
         if hasattr(source, "true_rates"):
             self.true_rates = [source.true_rates[p.stimulus][..., p.start : p.stop] for p in pieces]
+
+    def _neuron_copy_attrs(self, source: Any, neurons: list[int]) -> None:
+        super()._neuron_copy_attrs(source, neurons)
+        if hasattr(source, "true_rates"):
+            self.true_rates = [rates[neurons] for rates in source.true_rates]

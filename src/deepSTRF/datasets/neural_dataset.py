@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from deepSTRF.datasets.concatenation import JoinableRecording
+from deepSTRF.datasets.conditional import ConditionalRecording
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
-from deepSTRF.datasets.splits import SplittableRecording
 
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
-class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, SplittableRecording, JoinableRecording):
+class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalRecording, JoinableRecording):
     """Responses of a population of neurons to a set of stimuli.
 
     A subclass reads a recording in its ``__init__``: it calls ``super().__init__(path, dt_ms)``, fills the attributes,

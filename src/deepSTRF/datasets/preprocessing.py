@@ -17,11 +17,11 @@ from torch import Tensor
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.datasets.indices import check_indices
 from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.quality import measured
 from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.datasets.smoothing import convolved_where_known, hann_taps
 from deepSTRF.datasets.storage import RecordingStorage
 from deepSTRF.metrics.reliability import SNR, ccmax_measure
-from deepSTRF.metrics.statistics import collect, merge
 
 __all__ = ["PreprocessableRecording"]
 
@@ -260,22 +260,8 @@ class PreprocessableRecording(RecordingStorage):
         >>> ds.compute_neuron_quality()["snr"]
         tensor([10., nan])
         """
-        ceiling = ccmax_measure(max_ccmax_iters)
-        total = None
-        for block in self._packed().blocks():
-            if block.n_bins == 0:
-                continue
-            heard = torch.from_numpy(block.neurons)
-            statistics = tuple(
-                type(part)(*(torch.zeros(self.N_neurons, dtype=f.dtype).index_copy_(0, heard, f.cpu()) for f in part))
-                for part in collect((*SNR.parts, *ceiling.parts), block.values[None])
-            )
-            total = statistics if total is None else merge(total, statistics)
-        if total is None:
-            quality = {name: torch.full((self.N_neurons,), torch.nan) for name in ("snr", "ccmax")}
-        else:
-            powers, halves = total
-            quality = {"snr": SNR.compute(powers).float(), "ccmax": ceiling.compute(halves).float()}
+        snr, ccmax = measured(self._packed().blocks(), self.N_neurons, SNR, ccmax_measure(max_ccmax_iters))
+        quality = {"snr": snr.float(), "ccmax": ccmax.float()}
         for name, values in quality.items():
             for meta, value in zip(self.nrn_meta, values.tolist(), strict=True):
                 if isinstance(meta, MutableMapping):

@@ -194,6 +194,11 @@ class SimulatedDataset(KnownRates, AudioNeuralDataset):
             self.smooth_responses(_SMOOTHING_MS)
         self.validate()
 
+    def _neuron_copy_attrs(self, source: Any, neurons: list[int]) -> None:
+        super()._neuron_copy_attrs(source, neurons)
+        if hasattr(source, "true_strfs"):
+            self.true_strfs = source.true_strfs[neurons]
+
 
 _PUBLIC = ("kind", "nonlinearity", "true_snr", "best_frequency_hz", "latency_ms")
 

@@ -44,11 +44,29 @@ def run_notes(scores: Scores, predictions: Sequence[Tensor], recording: Recordin
     """
     names = [str(as_dict(meta).get("cell_id", "") or n) for n, meta in enumerate(recording.dataset.nrn_meta)]
     return [
+        *_about_selection(recording),
         *_about_undefined(scores, predictions, recording, names),
         *_about_single_trials(scores, names),
         *_about_fit(scores, model, names),
         *_about_stimuli(recording, model),
     ]
+
+
+def _about_selection(recording: Recording) -> Iterable[str]:
+    """How many of how many neurons and stimuli the scores are over."""
+    selected = recording.selected
+    if selected is None:
+        return
+    stimuli = len(selected.stimuli) < selected.of_stimuli
+    yield (
+        f"selected: {len(selected.neurons)} of {selected.of_neurons} neurons"
+        f"{f' and {len(selected.stimuli)} of {selected.of_stimuli} stimuli' if stimuli else ''}"
+    )
+    if selected.measured:
+        yield (
+            f"{', '.join(selected.measured)} {'was' if len(selected.measured) == 1 else 'were'} measured on all "
+            f"{'selected ' if stimuli else ''}stimuli, those of the test too"
+        )
 
 
 def _about_undefined(

@@ -17,7 +17,7 @@ from deepSTRF.files import expand_path
 if TYPE_CHECKING:
     from deepSTRF.datasets import NeuralDataset
 
-__all__ = ["LOGGERS", "OPTIONS", "Arguments", "FitOptions", "Interrupted", "Option", "RunError"]
+__all__ = ["LOGGERS", "OPTIONS", "Arguments", "Conditions", "FitOptions", "Interrupted", "Option", "RunError"]
 
 # Those of `training.loggers` that a run may have besides its history.jsonl; that module would load torch.
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -55,6 +55,19 @@ class Interrupted(RunError):
 def flag_of(name: str) -> str:
     """Return the flag of an option on the command line, ``--batch-size`` for ``batch_size``."""
     return "--set" if name == "arguments" else f"--{name.replace('_', '-')}"
+
+
+class Conditions(tuple[str, ...]):
+    """Conditions on neurons or stimuli, all of which must hold.
+
+    Examples
+    --------
+    >>> print(Conditions(["area=A1", "snr>0.2"]))
+    area=A1 & snr>0.2
+    """
+
+    def __str__(self) -> str:
+        return " & ".join(self)
 
 
 class Arguments(dict[str, Any]):
@@ -121,6 +134,17 @@ class FitOptions:
         scope="dataset",
         least=3,
     )
+    neurons: tuple[str, ...] | None = _option(
+        None,
+        "Only the neurons with KEY=VALUE (also != > >= < <=): a key of their metadata, or snr, ccmax, rate, repeats, "
+        "index. May be given more than once; all must hold. Put it in quotes: 'snr>0.2'.",
+        scope="dataset",
+    )
+    stimuli: tuple[str, ...] | None = _option(
+        None,
+        "Only the stimuli with KEY=VALUE, in the same way: a key of their metadata, or duration (s), repeats, index.",
+        scope="dataset",
+    )
     seed: int = _option(0, "Seed of the initialisation and the batch order.", least=0, most=2**32 - 1)
     device: str = _option("cpu", "cpu, cuda, cuda:1, mps, ...")
     # The steps of these models are too small to share: with two threads they are a little faster where both cores are
@@ -156,7 +180,7 @@ class Option:
     name : str
         Of the field of :class:`FitOptions`.
     kind : type
-        str, int, float or Mapping.
+        str, int, float, tuple (of conditions) or Mapping.
     default : object
         None: that of the recipe or of the data set.
     help : str
@@ -213,6 +237,8 @@ class Option:
             return float(check_number(self.name, value))
         if self.kind is Mapping:
             return _arguments(self.name, value)
+        if self.kind is tuple:
+            return _conditions(self.name, value)
         if self.is_folder:
             return str(expand_path(value, self.name))
         if self.name == "dataset" and is_dataset(value):
@@ -242,6 +268,15 @@ def is_dataset(value: Any) -> bool:
 def name_of_dataset(dataset: str | NeuralDataset) -> str:
     """Name of the data set of a run, ``object:<its class>`` where it was given as an object."""
     return dataset if isinstance(dataset, str) else f"object:{type(dataset).__name__}"
+
+
+def _conditions(name: str, value: Any) -> Conditions | None:
+    from deepSTRF.datasets.conditions import parse_conditions  # loads torch
+
+    try:
+        return Conditions(map(str, parse_conditions(value, name))) or None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _arguments(name: str, value: Any) -> Arguments | None:

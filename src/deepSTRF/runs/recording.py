@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.blocks import GAP_MS, assign_blocks, fold_blocks, parse_blocks
+from deepSTRF.datasets.conditions import parse_condition
+from deepSTRF.datasets.metadata import as_dict
+from deepSTRF.datasets.quality import FROM_RESPONSES
 from deepSTRF.datasets.splits import Split, k_fold
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 from deepSTRF.runs.settings import resolve_settings, window_of
 
-__all__ = ["Recording", "load_recording"]
+__all__ = ["Recording", "Selected", "load_recording"]
+
+
+class Selected(NamedTuple):
+    """What the options ``neurons`` and ``stimuli`` left of a recording.
+
+    Parameters
+    ----------
+    neurons, stimuli : tuple of int
+        Indices in the whole recording.
+    of_neurons, of_stimuli : int
+        How many there are in the whole recording.
+    measured : tuple of str
+        The conditions for which something was measured on the responses.
+    """
+
+    neurons: tuple[int, ...]
+    stimuli: tuple[int, ...]
+    of_neurons: int
+    of_stimuli: int
+    measured: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,8 @@ class Recording:
         The stimuli of each fold; empty without folds. With them, each part is everything.
     raw : NeuralDataset, optional
         With folds: all of it as it was recorded, since each fold is standardised with its own training stimuli.
+    selected : Selected, optional
+        What was selected of the recording; None for all of it.
     """
 
     dataset: NeuralDataset
@@ -43,6 +69,7 @@ class Recording:
     parts: dict[str, NeuralDataset]
     folds: tuple[Split, ...] = ()
     raw: NeuralDataset | None = None
+    selected: Selected | None = None
 
     @property
     def bins(self) -> list[int]:
@@ -59,9 +86,12 @@ def load_recording(options: FitOptions) -> Recording:
         If the data set does not fit the options or the model, or no neuron has data in one of the parts. The data set
         itself raises other errors for files, names and numbers.
     """
-    dataset = _load(options)
-    if options.folds is not None:
-        return _with_folds(dataset, options)
+    dataset, selected = _select(_load(options), options)
+    recording = _with_split(dataset, options) if options.folds is None else _with_folds(dataset, options)
+    return dataclasses.replace(recording, selected=selected)
+
+
+def _with_split(dataset: Any, options: FitOptions) -> Recording:
     split = options.split or _default_split(dataset, options)
     dataset, indices = _cut_and_split(dataset, split, options)
     dataset.standardize_stims(list(indices["train"]), per_band=False)
@@ -102,7 +132,22 @@ def _load(options: FitOptions) -> NeuralDataset:
     return copy
 
 
+def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset, Selected | None]:
+    """The data set with the neurons and stimuli that the options leave."""
+    if options.neurons is None and options.stimuli is None:
+        return dataset, None
+    neurons, stimuli = options.neurons or (), options.stimuli or ()
+    chosen = dataset._choose(neurons, stimuli)
+    metadata = {str(key) for entry in dataset.nrn_meta for key in as_dict(entry)}
+    measured = [text for text in neurons if parse_condition(text).key in {*FROM_RESPONSES} - metadata]
+    return dataset._taking(chosen), Selected(
+        tuple(chosen.neurons), tuple(chosen.stimuli), dataset.N_neurons, dataset.get_S(), tuple(measured)
+    )
+
+
 def _default_split(dataset: NeuralDataset, options: FitOptions) -> str:
+    if options.stimuli is not None:  # what is named may be no part of it any more
+        return dataset.default_split
     given = options.dataset
     own = get_dataset_card(given).default_split if isinstance(given, str) else given.default_split
     return own or dataset.default_split

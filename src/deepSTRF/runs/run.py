@@ -171,6 +171,7 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
         "dataset_class": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dt_ms": dataset.dt,
         "neurons": dataset.N_neurons,
+        "selected": None if recording.selected is None else recording.selected._asdict(),
         "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}}
         | ({"folds": [list(split.test) for split in recording.folds]} if recording.folds else {}),
         "stimulus_normalization": {

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.checks import unknown_name
+from deepSTRF.datasets.conditions import parse_condition
 from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError, get_dataset, get_recipe
 from deepSTRF.runs.folder import absolute_name, short_name
-from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
+from deepSTRF.runs.options import OPTIONS, Conditions, FitOptions, RunError
 from deepSTRF.runs.settings import resolve_settings
 
 __all__ = ["Run", "Sweep", "read_sweep"]
@@ -24,6 +25,8 @@ __all__ = ["Run", "Sweep", "read_sweep"]
 DATASET_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "dataset")
 MODEL_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "model")
 TOP = "the top of the file"
+_IN_WORDS = {"=": "", "!=": "not-", ">": "above-", ">=": "from-", "<": "below-", "<=": "to-"}
+_LONGEST = 200  # letters of a run's name: file systems take 255
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def _names(runs: Sequence[FitOptions]) -> list[str]:
     """
     names = [_name(options) for options in runs]
     return [
-        name if names.count(name) == 1 else f"{name}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
+        name if names.count(name) == 1 else f"{name}-{_hash(options)}"
         for name, options in zip(names, runs, strict=True)
     ]
 
@@ -209,10 +212,26 @@ def _name(options: FitOptions) -> str:
         ]
 
     dataset, model = short_name(options.dataset), short_name(options.model)
-    parts = [dataset, *given(("dt_ms", "split", "folds")), model, *given(MODEL_OPTIONS), f"seed{options.seed}"]
-    return re.sub(r"[^\w.+-]+", "", "-".join(parts))
+    parts = [
+        dataset,
+        *given(("dt_ms", "split", "folds", "neurons", "stimuli")),
+        model,
+        *given(MODEL_OPTIONS),
+        f"seed{options.seed}",
+    ]
+    name = re.sub(r"[^\w.+-]+", "", "-".join(parts))
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}-{_hash(options)}"
+
+
+def _hash(options: FitOptions) -> str:
+    return hashlib.sha256(repr(options).encode()).hexdigest()[:8]
 
 
 def _text(value: Any) -> str:
-    """The shortest form that is the same number: 0.001, 20, 1e-05."""
+    """The shortest form that is the same number: 0.001, 20, 1e-05; of conditions, what a folder may be called."""
+    if isinstance(value, Conditions):
+        return "".join(
+            f"-{condition.key}-{_IN_WORDS[condition.operator]}{'-'.join(condition.values)}"
+            for condition in map(parse_condition, value)
+        )
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

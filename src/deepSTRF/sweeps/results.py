@@ -26,6 +26,8 @@ RESULTS_FILE = "results.csv"
 PARQUET_FILE = "results.parquet"
 ERRORS_FILE = "errors.txt"
 
+_COLUMNS = {"neurons": "selected_neurons", "stimuli": "selected_stimuli"}  # `neurons` is their number
+
 PARTS = ("val", "test")
 SCORES = ("cc", "cc_norm")
 SCORE_COLUMNS = tuple(
@@ -76,7 +78,7 @@ def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         options, scores = outcome.run.options, outcome.scores
         row: dict[str, Any] = {"folder": outcome.run.name, "status": outcome.status}
         row |= {"dataset": options.dataset, "model": options.model}
-        row |= {name: _with_defaults(options)[name] for name in varied} | {"seed": options.seed}
+        row |= {_COLUMNS.get(name, name): _with_defaults(options)[name] for name in varied} | {"seed": options.seed}
         row |= {name: scores.get(name) for name in ("neurons", "epochs_run", "fit_seconds", *SCORE_COLUMNS)}
         rows.append({**row, "error": outcome.error or None})
     return rows
@@ -201,9 +203,13 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     columns: dict[str, type] = {name: option.kind for name, option in OPTIONS.items()}
     columns |= {"neurons": int, "epochs_run": int, "fit_seconds": float}
     columns |= {name: int if name.endswith("neurons") else float for name in SCORE_COLUMNS}
-    schema = pyarrow.schema([(name, kinds[columns.get(name, str)]) for name in rows[0]])
+    schema = pyarrow.schema([(name, kinds.get(columns.get(name, str), kinds[str])) for name in rows[0]])
+    plain = [
+        {name: str(value) if isinstance(value, Mapping | tuple) else value for name, value in row.items()}
+        for row in rows
+    ]
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), sink)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(plain, schema=schema), sink)
     return sink.getvalue().to_pybytes()
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.files import lock
+from deepSTRF.files import lock, to_plain
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import fit_run
@@ -138,7 +138,7 @@ def _is_complete(run: Run, out: Path) -> bool:
         config = files.read_json(folder / files.CONFIG_FILE)
         with files.reading(folder / files.CONFIG_FILE):
             saved, fingerprint = dataclasses.asdict(FitOptions()) | config["options"], config["data_sha256"]
-        asked = dataclasses.asdict(run.options)
+        asked = to_plain(dataclasses.asdict(run.options))
         other = [name for name in saved if saved[name] != asked.get(name)]
         if other == ["data"] and _data_sha256(run.options) == fingerprint:
             other = []

@@ -140,6 +140,11 @@ class SimulatedMovieDataset(KnownRates, VideoNeuralDataset):
             self.responses.append(list(torch.from_numpy(counts.astype(np.float32))))
         self.validate()
 
+    def _neuron_copy_attrs(self, source: Any, neurons: list[int]) -> None:
+        super()._neuron_copy_attrs(source, neurons)
+        if hasattr(source, "true_fields"):
+            self.true_fields = source.true_fields[neurons]
+
 
 def _checked_size(spatial_resol: Sequence[int]) -> tuple[int, int]:
     if isinstance(spatial_resol, str) or not isinstance(spatial_resol, Sequence):

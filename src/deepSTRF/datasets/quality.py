@@ -1,0 +1,112 @@
+"""What is measured of the neurons and stimuli of a recording, to select by it: reliability, rate, repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.datasets.response_block import ResponseBlock, has_data
+from deepSTRF.metrics.correlation import noise_ceiling_measure
+from deepSTRF.metrics.reliability import SNR, ccmax_measure
+from deepSTRF.metrics.statistics import Measure, collect, merge
+
+if TYPE_CHECKING:
+    from deepSTRF.datasets.splits import SplittableRecording
+
+__all__ = ["FROM_RESPONSES", "measured", "neuron_qualities", "stimulus_qualities"]
+
+_MEASURES: dict[str, Callable[[], Measure]] = {
+    "snr": lambda: SNR,
+    "ccmax": ccmax_measure,
+    "ceiling": noise_ceiling_measure,
+}
+FROM_RESPONSES = (*_MEASURES, "rate")  # what chance in the responses changes
+
+
+def neuron_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], list[float]]]:
+    """What can be measured of each neuron, over all stimuli of a data set: name to ``() -> values``.
+
+    ``snr``: signal power over noise power (:func:`deepSTRF.metrics.snr`). ``ccmax``: the correlation between halves of
+    the repeats, as a bound of any model's (:func:`deepSTRF.metrics.ccmax`); ``ceiling``: that from signal power and
+    variance, which runs report (:func:`deepSTRF.metrics.noise_ceiling`). ``rate``: mean response per second; spikes/s
+    where responses are counts. ``repeats``: the most of any stimulus. ``index``: from 0. The first three are NaN for a
+    neuron without repeats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepSTRF.datasets import NeuralDataset
+    >>> ds = NeuralDataset.from_arrays([np.ones((3, 8))], [np.ones((2, 4, 8))], dt_ms=5.0)
+    >>> qualities = neuron_qualities(ds)
+    >>> qualities["rate"](), qualities["repeats"]()
+    ([200.0, 200.0], [4, 4])
+    """
+    of_repeats = {name: partial(_of_repeats, dataset, make) for name, make in _MEASURES.items()}
+    return {
+        **of_repeats,
+        "rate": lambda: _rate(dataset).tolist(),
+        "repeats": lambda: _repeats(dataset).tolist(),
+        "index": lambda: list(range(dataset.N_neurons)),
+    }
+
+
+def stimulus_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], list[float]]]:
+    """What can be measured of each stimulus: ``duration`` in s, ``repeats`` (the most of any neuron) and ``index``.
+
+    The duration is undefined where no neuron has data.
+    """
+    blocks = list(dataset._packed().blocks())
+    return {
+        "duration": lambda: [block.n_bins * dataset.dt / 1000 if block.n_bins else math.nan for block in blocks],
+        "repeats": lambda: [int(block.repeats.max(initial=0)) for block in blocks],
+        "index": lambda: list(range(len(blocks))),
+    }
+
+
+def measured(blocks: Iterable[ResponseBlock], n_neurons: int, *measures: Measure) -> list[Float[Tensor, " N"]]:
+    """Measures of the responses, each (N,), NaN where undefined; only one stimulus is looked at at a time."""
+    parts = tuple(part for measure in measures for part in measure.parts)
+    total = None
+    for block in blocks:
+        if block.n_bins == 0:
+            continue
+        heard = torch.from_numpy(block.neurons)
+        statistics = tuple(
+            type(part)(*(torch.zeros(n_neurons, dtype=f.dtype).index_copy_(0, heard, f.cpu()) for f in part))
+            for part in collect(parts, block.values[None])
+        )
+        total = statistics if total is None else merge(total, statistics)
+    if total is None:
+        return [torch.full((n_neurons,), torch.nan) for _ in measures]
+    own = iter(total)
+    return [measure.compute(*(next(own) for _ in measure.parts)) for measure in measures]
+
+
+def _of_repeats(dataset: SplittableRecording, make: Callable[[], Measure]) -> list[float]:
+    """A measure of what repeats: undefined for single trials, of which the half-split ceiling would be 1."""
+    (values,) = measured(dataset._packed().blocks(), dataset.N_neurons, make())
+    return torch.where(_repeats(dataset) > 1, values, torch.nan).tolist()
+
+
+def _rate(dataset: SplittableRecording) -> Float[Tensor, " N"]:
+    total, count = torch.zeros(2, dataset.N_neurons, dtype=torch.float64)
+    for block in dataset._packed().blocks():
+        neurons = torch.from_numpy(block.neurons)
+        total[neurons] += block.values.nansum((1, 2), dtype=torch.float64)
+        count[neurons] += (block.values == block.values).sum((1, 2))
+    return total / torch.where(count > 0, count, torch.nan) * 1000 / dataset.dt
+
+
+def _repeats(dataset: SplittableRecording) -> Tensor:
+    repeats = torch.zeros(dataset.N_neurons, dtype=torch.int64)
+    for block in dataset._packed().blocks():
+        heard = has_data(block.values)
+        neurons = torch.from_numpy(block.neurons[heard])
+        repeats[neurons] = torch.maximum(repeats[neurons], torch.from_numpy(block.repeats[heard]).long())
+    return repeats
