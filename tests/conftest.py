@@ -22,6 +22,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Keep what the tests compute out of the cache of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def no_figures(monkeypatch):
     """Draw no figures: they take most of the time of a run as short as those of the tests."""

@@ -101,7 +101,8 @@ class AudioNeuralDataset(NeuralDataset):
         dataset = super().from_arrays(stims, responses, dt_ms, **options)
         if frequencies_hz is not None:
             check_list("frequencies_hz", frequencies_hz, "frequencies in Hz")
-            dataset.frequencies_hz = tuple(float(check_positive("frequencies_hz", f)) for f in frequencies_hz)
+            values = frequencies_hz.tolist() if hasattr(frequencies_hz, "tolist") else frequencies_hz
+            dataset.frequencies_hz = tuple(float(check_positive("frequencies_hz", f)) for f in values)
             if len(dataset.frequencies_hz) != dataset.F:
                 raise ValueError(
                     f"frequencies_hz must have one entry for each of {dataset.F} bands, got {len(frequencies_hz)}"
