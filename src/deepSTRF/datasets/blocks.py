@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.datasets.covariates import cut_covariates
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.response_block import ResponseBlock, has_data
@@ -73,6 +74,7 @@ def cut_in_blocks(source: NeuralDataset, n_blocks: int, gap_ms: float = GAP_MS) 
         {**as_dict(uncut.stim_meta[p.stimulus]), "stimulus": stimuli[p.stimulus], "block": p.block, "start": p.first,
          "stop": p.stop, "warm_up": p.first - p.start} for p in pieces
     ]  # fmt: skip
+    cut.covariates = cut_covariates(uncut.covariates, [(p.stimulus, slice(p.start, p.stop)) for p in pieces])
     cut.uncut = uncut
     cut._block_copy_attrs(uncut, pieces)
     return cut

@@ -105,6 +105,7 @@ class ChunkLoader:
                 continue
             yield {
                 **batch,
+                **{name: [value[..., start:stop] for value in batch[name]] for name in self.dataset.covariates},
                 "stims": batch["stims"][..., start * samples_per_bin : stop * samples_per_bin],
                 "responses": batch["responses"][..., start:stop],
                 "valid_mask": valid,

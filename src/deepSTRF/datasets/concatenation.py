@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepSTRF.checks import check_list, describe_type
+from deepSTRF.datasets.covariates import joined_covariates
 from deepSTRF.datasets.metadata import copy_metadata
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.storage import RecordingStorage
@@ -103,6 +104,7 @@ def concat_neural_datasets(datasets: Iterable[NeuralDataset], names: Sequence[st
         joined.nrn_meta += copy_metadata(dataset.nrn_meta, dataset=label)
         blocks += [block.shifted(offset) for block in dataset._packed().blocks()]
         offset += dataset.N_neurons
+    joined.covariates = joined_covariates([(dataset.covariates, dataset._bins()) for dataset in datasets])
     joined.responses = PackedResponses(blocks, joined.N_neurons)
     joined._concat_copy_attrs(first)
     return joined

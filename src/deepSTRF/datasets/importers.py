@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from deepSTRF.checks import check_list, describe_type
 from deepSTRF.datasets.arrays import check_bin_width, column_names, to_tensor
+from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.metadata import copy_metadata
+from deepSTRF.datasets.naming import by_stimulus, described, named_stimuli
 from deepSTRF.datasets.storage import RecordingStorage
 
 __all__ = ["ArrayRecording", "as_spectrograms"]
@@ -23,30 +25,36 @@ class ArrayRecording(RecordingStorage):
     @classmethod
     def from_arrays(
         cls,
-        stims: Sequence[Any],
-        responses: Sequence[Any],
+        stims: Sequence[Any] | Mapping[Any, Any],
+        responses: Sequence[Any] | Mapping[Any, Any],
         dt_ms: float,
         *,
-        stim_meta: Sequence[Any] | None = None,
-        nrn_meta: Sequence[Any] | None = None,
+        stim_meta: Any = None,
+        nrn_meta: Any = None,
+        covariates: Mapping[str, Any] | None = None,
         path: str = "arrays",
     ) -> Self:
         """Make a data set from stimuli and responses in memory; everything is copied.
 
         Parameters
         ----------
-        stims : sequence of array
+        stims : sequence or dict of array
             Per stimulus a spectrogram (F, T_s) or (1, F, T_s), or one band (T_s,); movies (H, W, T_s) for a
             :class:`~deepSTRF.datasets.video.VideoNeuralDataset`. Durations may differ. NumPy, torch, or anything that
-            converts to NumPy; all is stored as float32.
-        responses : sequence
+            converts to NumPy; all is stored as float32. The keys of a dict are their names, and become
+            ``stim_meta[s]["name"]``.
+        responses : sequence or dict
             Per stimulus an array (N, R, T_s), NaN or masked where there is no data; or a list with one entry per
             neuron: (R, T_s), or (T_s,) for one repeat, or None for no data; or a data frame of one trial, with a column
-            per neuron and a row per bin, whose names become ``cell_id``.
+            per neuron and a row per bin, whose names become ``cell_id``. A dict has the names of the stimuli as keys.
         dt_ms : float
             Width of a bin in ms.
-        stim_meta, nrn_meta : sequence, optional
+        stim_meta, nrn_meta : sequence or data frame, optional
             Metadata of each stimulus and neuron, usually dicts; empty dicts where not given.
+        covariates : dict, optional
+            What else was measured, such as running speed or the size of the pupil: per name one array for each stimulus
+            (a sequence, or a dict by name of the stimulus), of any shape whose last dimension are the bins; (R, T_s) if
+            it differs by repeat. NaN or None where there is no data. Items have a key for each.
         path : str
             What to say where the data came from.
 
@@ -74,7 +82,8 @@ class ArrayRecording(RecordingStorage):
         dataset = cls.__new__(cls)
         dataset._init_contract(path, dt_ms)
         dataset._forget_protocols()
-        check_list("stims", stims, "arrays, one per stimulus, time last")
+        stims, names = named_stimuli(stims)
+        responses = by_stimulus("responses", responses, names)
         check_list("responses", responses, "entries, one per stimulus: an array (N, R, T) or a list of (R, T) arrays")
         n_stims = len(stims)
         if n_stims == 0:
@@ -93,11 +102,13 @@ class ArrayRecording(RecordingStorage):
                     f"responses[{s}] has {count} neurons, responses[0] has {dataset.N_neurons}; use None for no data"
                 )
             rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
-        dataset.stim_meta = _metadata(stim_meta, n_stims, "stim_meta")
-        names = column_names(responses[0])
-        if nrn_meta is None and names is not None:
-            nrn_meta = [{"cell_id": name} for name in names]
-        dataset.nrn_meta = _metadata(nrn_meta, dataset.N_neurons, "nrn_meta")
+        dataset.stim_meta = _metadata(described(stim_meta, names, "name", "stim_meta"), n_stims, "stim_meta")
+        columns = column_names(responses[0])
+        if nrn_meta is None and columns is not None:
+            nrn_meta = [{"cell_id": name} for name in columns]
+        dataset.nrn_meta = _metadata(described(nrn_meta, None, "cell_id", "nrn_meta"), dataset.N_neurons, "nrn_meta")
+        if covariates is not None:
+            dataset.covariates = read_covariates(covariates, [stim.shape[-1] for stim in dataset.stims], names)
         dataset.responses = rows
         dataset.validate()
         return dataset

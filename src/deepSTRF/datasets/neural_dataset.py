@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deepSTRF.datasets.concatenation import JoinableRecording
 from deepSTRF.datasets.conditional import ConditionalRecording
+from deepSTRF.datasets.covariates import check_covariates
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
@@ -47,7 +48,9 @@ class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalReco
         Metadata of the S stimuli and the N neurons: dicts, to select by attribute; otherwise anything.
     N_neurons : int
         Size of the population.
-    I : list of int
+    covariates : dict
+        What else was measured: per name a tensor (..., T_s) for each stimulus. Items have a key for each, batches a
+    list. I : list of int
         Selected neurons; ``[]`` reads as all.
     S_sel : list of int or None
         Selected stimuli; ``None`` reads as all, ``[]`` as none.
@@ -127,6 +130,7 @@ class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalReco
             "responses": self._item_responses(stimulus),
             "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
             "stim_meta": self.stim_meta[stimulus],
+            **{name: values[stimulus] for name, values in self.covariates.items()},
         }
 
     def _item_responses(self, stimulus: int) -> ItemResponses:
@@ -184,6 +188,8 @@ class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalReco
             if bool(torch.isinf(block.values).any()):
                 neuron = block.neurons[int(torch.isinf(block.values).flatten(1).any(1).nonzero()[0])]
                 raise ValueError(f"responses[{index}][{neuron}] holds infinite values; use NaN where data are missing")
+        if self.covariates:
+            check_covariates(self.covariates, self._bins())
 
     def _validate_scalars(self) -> None:
         if not isinstance(self.path, str):

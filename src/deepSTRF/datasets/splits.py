@@ -191,6 +191,7 @@ class SplittableRecording(SelectableRecording):
         part = self._shallow_copy(PackedResponses([packed[s].block for s in chosen], self.N_neurons))
         part.stims = [self.stims[s] for s in chosen]
         part.stim_meta = copy_metadata([self.stim_meta[s] for s in chosen])
+        part.covariates = {name: [values[s] for s in chosen] for name, values in self.covariates.items()}
         part.S_sel = None
         part._forget_protocols()
         part._subset_copy_attrs(self, chosen)
@@ -202,12 +203,10 @@ class SplittableRecording(SelectableRecording):
     def averaged(self) -> Self:
         """Make the same data set with repeats averaged (missing repeats left out), so that R is 1.
 
-        For training loops that need no repeats. Noise-corrected scores do need them.
-
         Returns
         -------
         NeuralDataset
-            Shares the stimuli; selections and protocols are kept.
+            Shares the stimuli; selections and protocols are kept. Noise-corrected scores need the repeats.
 
         Examples
         --------
@@ -232,6 +231,7 @@ class SplittableRecording(SelectableRecording):
         twin.stims = list(self.stims)
         twin.stim_meta = copy_metadata(self.stim_meta)
         twin.nrn_meta = copy_metadata(self.nrn_meta)
+        twin.covariates = {name: list(values) for name, values in self.covariates.items()}
         twin._selected_neurons = list(self.I)
         twin._selected_stims = None if self.S_sel is None else list(self.S_sel)
         return twin

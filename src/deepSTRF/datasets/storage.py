@@ -30,6 +30,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
     stim_meta: list[Any]
     nrn_meta: list[Any]
     N_neurons: int
+    covariates: dict[str, list[Tensor]]
     uncut: Any = None  # the whole recording, where this one was cut in blocks of time
     protocols: ClassVar[dict[str, dict[str, tuple[int, ...]]]] = {}
 
@@ -44,6 +45,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
         self.stim_meta = []
         self.nrn_meta = []
         self.N_neurons = 0
+        self.covariates = {}
         self._responses: MutableSequence[Any] = []
         self._masks: Tensor | None = None
         self._masks_of: tuple[Any, int, int] | None = None
@@ -73,6 +75,13 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
     def _bins_of(self, stimulus: int) -> int | None:
         """Bins that a response to a stimulus must have; None, as here, where stimuli have a time axis of their own."""
         return None
+
+    def _bins(self) -> list[int]:
+        """Number of response bins of each stimulus; samples of a stimulus that nobody heard and that tells no more."""
+        return [
+            block.n_bins or self._bins_of(s) or self.stims[s].shape[-1]
+            for s, block in enumerate(self._packed().blocks())
+        ]
 
     def _packed(self) -> PackedResponses:
         """The packed responses; packs what a subclass filled in."""

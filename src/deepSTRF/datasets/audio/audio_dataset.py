@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -68,8 +68,8 @@ class AudioNeuralDataset(NeuralDataset):
     @classmethod
     def from_arrays(
         cls,
-        stims: Sequence[Any],
-        responses: Sequence[Any],
+        stims: Sequence[Any] | Mapping[Any, Any],
+        responses: Sequence[Any] | Mapping[Any, Any],
         dt_ms: float,
         *,
         frequencies_hz: Sequence[float] | None = None,

@@ -10,12 +10,13 @@ import numpy as np
 
 from deepSTRF.checks import check_number
 from deepSTRF.datasets.importers import ArrayRecording
+from deepSTRF.datasets.naming import described
 from deepSTRF.datasets.sources.binning import bin_spike_times
 from deepSTRF.datasets.sources.nested_times import NestedTimes, read_nested
 from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.session import session_counts
 from deepSTRF.datasets.sources.trials import seconds_per
-from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, described, stimulus_windows
+from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, stimulus_windows
 
 __all__ = ["SpikeTimeRecording"]
 
@@ -149,10 +150,10 @@ class SpikeTimeRecording(ArrayRecording):
         if ids is not None:
             check_unit_ids(ids)
         return cls.from_arrays(
-            windows.stims,
+            windows.named_stims,
             HandedOver(responses),
             dt_ms,
-            stim_meta=described(stim_meta, windows.names, "name", "stim_meta"),
+            stim_meta=stim_meta,
             nrn_meta=described(nrn_meta, ids, "cell_id", "nrn_meta"),
             path=path,
             **options,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from deepSTRF.checks import check_choice, check_list, describe_type, unknown_name
+from deepSTRF.datasets.naming import named_stimuli
 
 __all__ = ["ONSET_COLUMNS", "STIMULUS_COLUMNS", "Trials", "check_heard", "named_stimuli", "seconds_per", "trial_table"]
 
@@ -64,23 +64,6 @@ def seconds_per(unit: Any) -> float:
             "default, because with a wrong one nearly all spikes are counted in wrong bins without anybody noticing"
         )
     return _SECONDS[check_choice("unit", unit, _SECONDS)]
-
-
-def named_stimuli(stims: Any) -> tuple[list[Any], list[str] | None]:
-    """Stimuli as a list, and their names where they came as a dict.
-
-    Examples
-    --------
-    >>> named_stimuli({"rain": [1.0], "birds": [2.0]})
-    ([[1.0], [2.0]], ['rain', 'birds'])
-    """
-    if isinstance(stims, Mapping):
-        names = [str(name) for name in stims]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise ValueError(f"two stimuli have the name {twice[0]!r}")
-        return list(stims.values()), names
-    return list(check_list("stims", stims, "arrays, one per stimulus, time last; or a dict of names and arrays")), None
 
 
 def trial_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.arrays import check_bin_width, to_tensor
-from deepSTRF.datasets.sources.trials import named_stimuli
+from deepSTRF.datasets.naming import named_stimuli
 
-__all__ = ["HandedOver", "Windows", "check_unit_ids", "described", "stimulus_windows"]
+__all__ = ["HandedOver", "Windows", "check_unit_ids", "stimulus_windows"]
 
 
 class Windows(NamedTuple):
@@ -23,6 +23,11 @@ class Windows(NamedTuple):
     names: list[str] | None
     n_bins: list[int]
     before: int
+
+    @property
+    def named_stims(self) -> list[Tensor] | dict[str, Tensor]:
+        """The stimuli as from_arrays takes them."""
+        return self.stims if self.names is None else dict(zip(self.names, self.stims, strict=True))
 
     @property
     def keys(self) -> list[str] | int:
@@ -80,40 +85,6 @@ def _whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:
             f"{int(duration_ms // dt_ms) * dt_ms:g} and {(int(duration_ms // dt_ms) + 1) * dt_ms:g}"
         )
     return bins
-
-
-def described(metadata: Any, values: Sequence[Any] | None, key: str, name: str) -> list[Any] | None:
-    """Metadata with `values` under `key`; a data frame of metadata becomes a list of dicts.
-
-    Parameters
-    ----------
-    metadata : sequence of dict, data frame or None
-        What the user gave.
-    values : sequence or None
-        Names that came with the data.
-    key : str
-        Key for the names; metadata that has it already keeps its own.
-    name : str
-        Name of the argument, for messages.
-
-    Examples
-    --------
-    >>> described([{"area": "A1"}], [7], "cell_id", "nrn_meta"), described(None, ["rain"], "name", "stim_meta")
-    ([{'cell_id': 7, 'area': 'A1'}], [{'name': 'rain'}])
-    """
-    if hasattr(metadata, "to_dict") and hasattr(metadata, "columns"):
-        metadata = metadata.to_dict("records")
-    if values is None:
-        return metadata
-    if metadata is None:
-        return [{key: value} for value in values]
-    metadata = list(metadata)
-    if len(metadata) != len(values):
-        raise ValueError(f"{name} must have one entry for each of {len(values)} of them, got {len(metadata)}")
-    return [
-        {key: value, **entry} if isinstance(entry, Mapping) else entry
-        for value, entry in zip(values, metadata, strict=True)
-    ]
 
 
 def check_unit_ids(ids: Sequence[Any]) -> None:
