@@ -4,18 +4,24 @@ A class registers itself with a card, ``@register_dataset(DatasetCard(...))`` or
 Recipe(...))``. The command line, the docs, the benchmark and the contract tests read the registries, so a new class is
 listed, documented and tested on the day it is written.
 
-A class that is not part of deepSTRF is named by its file, ``path/to/mymodel.py:MyModel``, wherever a name is expected.
+A class that is not part of deepSTRF is named by its file or its module, ``path/to/mymodel.py:MyModel`` or
+``mylab.models:MyModel``, wherever a name is expected. An installed package adds names of its own by entry points of the
+groups ``deepstrf.datasets`` and ``deepstrf.models``, each of which is a class, or a module that registers some.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
+from deepSTRF.cards import DatasetCard, ModelCard, Recipe, Settings
 from deepSTRF.checks import describe_type, unknown_name
 from deepSTRF.user_files import import_file
 
@@ -47,107 +53,6 @@ class UnknownNameError(KeyError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True)
-class DatasetCard:
-    """What a user wants to know about a recording before loading it.
-
-    Parameters
-    ----------
-    name, summary : str
-        The name on the command line, lower case, and one line on what it is.
-    species, area : str
-        Which animal and which part of its brain.
-    size : str
-        Neurons, stimuli and repeats, in words.
-    paper : str
-        Short citation with its DOI.
-    licence : str
-        The terms that the recording was published under.
-    default_split : str
-        The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
-        ``"blocks:B"``; empty for one that depends on the number of stimuli.
-    """
-
-    name: str
-    summary: str
-    species: str
-    area: str
-    size: str
-    paper: str
-    licence: str
-    default_split: str
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a user wants to know about a model before fitting it.
-
-    Parameters
-    ----------
-    name, summary : str
-        The name on the command line, lower case, and one line on what it is.
-    paper : str
-        Short citation with its DOI.
-    stimulus : {"spectrogram", "waveform", "movie", "spectrogram or movie"}
-        What it takes.
-    """
-
-    name: str
-    summary: str
-    paper: str
-    stimulus: str = "spectrogram"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Numbers of a recipe; see :class:`deepSTRF.runs.FitOptions`.
-
-    ``window_ms`` is the length of the receptive fields where a model has them. ``noise`` is the standard deviation of
-    the white noise that is added to the standardised training stimuli, new in every step: an augmentation that is worth
-    most where few sounds are recorded.
-    """
-
-    epochs: int = 200
-    patience: int = 20
-    batch_size: int = 1
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    loss: str = "mse"
-    monitor: str = "val_cc_norm"
-    window_ms: float = 150.0
-    noise: float = 0.0
-
-
-# From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.
-Build = Callable[[Any, Any, float], Any]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is built from a recording and trained.
-
-    The classes keep the defaults that their papers and users know. A recipe may differ from them where that scores
-    better; ``docs/recipes.md`` says how each number was chosen, on validation scores only.
-
-    Parameters
-    ----------
-    settings : Settings or None
-        None for a model that is fitted in closed form.
-    build : callable, optional
-        ``(train, val, window_ms) -> model``, fitted already where `settings` is None. By default
-        :func:`deepSTRF.models.from_recording.build_model`.
-    per_cell_best : bool
-        Each neuron keeps its own best epoch.
-    fast_nonlinearity : float
-        Learning rate of gains, offsets and activations over that of the weights, for a start from known weights.
-    """
-
-    settings: Settings | None = field(default_factory=Settings)
-    build: Build = None  # type: ignore[assignment]  # get_recipe puts the default in its place
-    per_cell_best: bool = False
-    fast_nonlinearity: float = 1.0
-
-
 class _Entry(NamedTuple):
     card: Any
     cls: Any
@@ -166,6 +71,10 @@ class _Registry:
         Module and name of the class that they derive from.
     modules : tuple of str
         Importing these runs the decorators of all classes of deepSTRF.
+    group : str
+        The entry points by which installed packages add classes.
+    own : str
+        How a user names what is not registered, for messages; ``CLASS`` stands for the class.
     default_card : callable
         ``(name, summary, cls)`` to the card of a class that has none.
     """
@@ -173,8 +82,11 @@ class _Registry:
     kind: str
     base: str
     modules: tuple[str, ...]
+    group: str
+    own: str
     default_card: Callable[[str, str, Any], Any]
     entries: dict[str, _Entry] = field(default_factory=dict)
+    has_plugins: bool = False
 
     def register(self, card: Any, recipe: Recipe | None) -> Callable[[C], C]:
         if not isinstance(card, DatasetCard | ModelCard):
@@ -194,9 +106,40 @@ class _Registry:
         return decorate
 
     def cards(self) -> dict[str, Any]:
+        self._import_own()
+        self._import_plugins()
+        return {name: self.entries[name].card for name in sorted(self.entries)}
+
+    def _import_own(self) -> None:
         for module in self.modules:
             importlib.import_module(module)
-        return {name: self.entries[name].card for name in sorted(self.entries)}
+
+    def _import_plugins(self) -> None:
+        """Load what installed packages add, once; one that is broken is named, and the others are there."""
+        if self.has_plugins:
+            return
+        self.has_plugins = True
+        for point in importlib.metadata.entry_points(group=self.group):
+            try:
+                self._add(point.name, point.load())
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's code raises
+                package = "an installed package" if point.dist is None else f"the package {point.dist.name!r}"
+                warnings.warn(
+                    f"the {self.kind} {point.name!r} of {package} cannot be loaded ({type(error).__name__}: {error}); "
+                    "update or uninstall that package"
+                )
+
+    def _add(self, name: str, loaded: Any) -> None:
+        if isinstance(loaded, ModuleType):  # its decorators have run
+            return
+        self._check_base(loaded, f"the entry point {name!r}")
+        if "card" not in vars(loaded):
+            self.register(self._entry_of(loaded, name).card, None)(loaded)
+
+    def _check_base(self, cls: Any, what: str) -> None:
+        module, _, base = self.base.rpartition(".")
+        if not isinstance(cls, type) or not issubclass(cls, getattr(importlib.import_module(module), base)):
+            raise ValueError(f"{what} must be a class that derives from {self.base}, got {describe_type(cls)}")
 
     def find(self, name: str) -> _Entry:
         if not isinstance(name, str):
@@ -206,11 +149,36 @@ class _Registry:
             return self._find_in_file(path, inner)
         if name.endswith(".py"):
             raise UnknownNameError(f"add the name of the class: {' or '.join(self.cards_in_file(name))}")
-        if name not in self.cards():
+        if path and all(part.isidentifier() for part in path.split(".")):
+            return self._find_in_module(path, inner)
+        self._import_own()
+        if name not in self.entries and name not in self.cards():
             message = unknown_name(self.kind, name, self.cards())
-            own = f"For one of your own, give FILE.py:{inner if ':' in name else 'CLASS'}"
-            raise UnknownNameError(f"{message}{'' if message.endswith('?') else '.'} {own}")
+            own = self.own.replace("CLASS", inner if ":" in name else "CLASS")
+            raise UnknownNameError(f"{message}{'' if message.endswith('?') else '.'} For one of your own, give {own}")
         return self.entries[name]
+
+    def _find_in_module(self, path: str, name: str) -> _Entry:
+        try:
+            module = importlib.import_module(path)
+        except Exception as error:
+            raise ImportError(
+                f"cannot import the module {path} of {path}:{name} ({type(error).__name__}: {error}); for a class in a "
+                f"file give {path.replace('.', '/')}.py:{name}"
+            ) from error
+        if not hasattr(module, name):
+            raise UnknownNameError(unknown_name(f"{self.kind} in {path}", name, self._names_in(module)))
+        self._check_base(getattr(module, name), f"{path}:{name}")
+        return self._entry_of(getattr(module, name), f"{path}:{name}")
+
+    def _names_in(self, module: ModuleType) -> list[str]:
+        base_module, _, base_name = self.base.rpartition(".")
+        base = getattr(importlib.import_module(base_module), base_name)
+        return [
+            name
+            for name, cls in vars(module).items()
+            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == module.__name__ and name[0] != "_"
+        ]
 
     def cards_in_file(self, path: str) -> dict[str, Any]:
         found = self._entries_in_file(path)
@@ -229,13 +197,7 @@ class _Registry:
     def _entries_in_file(self, path: str) -> dict[str, _Entry]:
         """The classes that the file defines, by their own names; a class may have more that it was registered under."""
         module = import_file(path)
-        base_module, _, base_name = self.base.rpartition(".")
-        base = getattr(importlib.import_module(base_module), base_name)
-        found = {
-            name: self._entry_of(cls, f"{path}:{name}")
-            for name, cls in vars(module).items()
-            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == module.__name__ and name[0] != "_"
-        }
+        found = {name: self._entry_of(vars(module)[name], f"{path}:{name}") for name in self._names_in(module)}
         more = {name: entry for name, entry in self.entries.items() if entry.cls.__module__ == module.__name__}
         return found | {name: entry for name, entry in more.items() if entry.cls.card.name != name}
 
@@ -260,12 +222,16 @@ _datasets = _Registry(
     "data set",
     "deepSTRF.datasets.NeuralDataset",
     ("deepSTRF.datasets.simulated", "deepSTRF.datasets.audio", "deepSTRF.datasets.video"),
+    "deepstrf.datasets",
+    "its folder, FILE.nwb, FILE.py:CLASS or PACKAGE.MODULE:CLASS",
     _default_dataset_card,
 )
 _models = _Registry(
     "model",
     "deepSTRF.models.NeuralModel",
     ("deepSTRF.models.audio", "deepSTRF.models.video"),
+    "deepstrf.models",
+    "FILE.py:CLASS or PACKAGE.MODULE:CLASS",
     _default_model_card,
 )
 
@@ -330,7 +296,7 @@ def get_dataset(name: str) -> Any:
     Parameters
     ----------
     name : str
-        A key of :func:`dataset_cards`, or ``path/to/mydata.py:MyDataset``.
+        A key of :func:`dataset_cards`, ``path/to/mydata.py:MyDataset`` or ``package.module:MyDataset``.
 
     Raises
     ------
@@ -348,7 +314,7 @@ def get_dataset_card(name: str) -> DatasetCard:
 
 
 def get_model(name: str) -> Any:
-    """Return the model class registered as `name`, or ``path/to/mymodel.py:MyModel``; raises as :func:`get_dataset`."""
+    """Return the model class registered as `name`, or that of a file or a module; as :func:`get_dataset`."""
     return _models.find(name).cls
 
 

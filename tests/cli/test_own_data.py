@@ -96,4 +96,4 @@ def test_a_class_of_a_file_is_fitted_and_scored_again(name, elsewhere, no_figure
 
 def test_an_unknown_name_says_how_to_name_a_file(elsewhere):
     error_line("fit", "unknown", "ridge", words=["unknown", "FILE.py:CLASS"])
-    error_line("fit", "mine:Mine", "ridge", words=["mine:Mine", "FILE.py:Mine"])
+    error_line("fit", "mine:Mine", "ridge", words=["mine:Mine", "No module named", "mine.py:Mine"])

@@ -1,0 +1,110 @@
+"""What is registered with a class: the card of a data set or a model, and the recipe of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Build", "DatasetCard", "ModelCard", "Recipe", "Settings"]
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a user wants to know about a recording before loading it.
+
+    Parameters
+    ----------
+    name, summary : str
+        The name on the command line, lower case, and one line on what it is.
+    species, area : str
+        Which animal and which part of its brain.
+    size : str
+        Neurons, stimuli and repeats, in words.
+    paper : str
+        Short citation with its DOI.
+    licence : str
+        The terms that the recording was published under.
+    default_split : str
+        The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
+        ``"blocks:B"``; empty for one that depends on the number of stimuli.
+    """
+
+    name: str
+    summary: str
+    species: str
+    area: str
+    size: str
+    paper: str
+    licence: str
+    default_split: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user wants to know about a model before fitting it.
+
+    Parameters
+    ----------
+    name, summary : str
+        The name on the command line, lower case, and one line on what it is.
+    paper : str
+        Short citation with its DOI.
+    stimulus : {"spectrogram", "waveform", "movie", "spectrogram or movie"}
+        What it takes.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    stimulus: str = "spectrogram"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of a recipe; see :class:`deepSTRF.runs.FitOptions`.
+
+    ``window_ms`` is the length of the receptive fields where a model has them. ``noise`` is the standard deviation of
+    the white noise that is added to the standardised training stimuli, new in every step: an augmentation that is worth
+    most where few sounds are recorded.
+    """
+
+    epochs: int = 200
+    patience: int = 20
+    batch_size: int = 1
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    loss: str = "mse"
+    monitor: str = "val_cc_norm"
+    window_ms: float = 150.0
+    noise: float = 0.0
+
+
+# From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.
+Build = Callable[[Any, Any, float], Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is built from a recording and trained.
+
+    The classes keep the defaults that their papers and users know. A recipe may differ from them where that scores
+    better; ``docs/recipes.md`` says how each number was chosen, on validation scores only.
+
+    Parameters
+    ----------
+    settings : Settings or None
+        None for a model that is fitted in closed form.
+    build : callable, optional
+        ``(train, val, window_ms) -> model``, fitted already where `settings` is None. By default
+        :func:`deepSTRF.models.from_recording.build_model`.
+    per_cell_best : bool
+        Each neuron keeps its own best epoch.
+    fast_nonlinearity : float
+        Learning rate of gains, offsets and activations over that of the weights, for a start from known weights.
+    """
+
+    settings: Settings | None = field(default_factory=Settings)
+    build: Build = None  # type: ignore[assignment]  # get_recipe puts the default in its place
+    per_cell_best: bool = False
+    fast_nonlinearity: float = 1.0
