@@ -1,6 +1,7 @@
 """A recording becomes a :class:`NeuralDataset`: stimuli, responses, metadata, and what is missing."""
 
 from deepSTRF.datasets.chunks import ChunkLoader
+from deepSTRF.datasets.folders import read_folder
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["ChunkLoader", "NeuralDataset"]
+__all__ = ["ChunkLoader", "NeuralDataset", "read_folder"]

@@ -19,12 +19,15 @@ from deepSTRF.datasets.covariates import check_covariates
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
+from deepSTRF.datasets.sources.folder import FolderRecording
 from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
 
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
-class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalRecording, JoinableRecording):
+class NeuralDataset(
+    SpikeTimeRecording, FolderRecording, PreprocessableRecording, ConditionalRecording, JoinableRecording
+):
     """Responses of a population of neurons to a set of stimuli.
 
     A subclass reads a recording in its ``__init__``: it calls ``super().__init__(path, dt_ms)``, fills the attributes,
@@ -50,10 +53,13 @@ class NeuralDataset(SpikeTimeRecording, PreprocessableRecording, ConditionalReco
         Size of the population.
     covariates : dict
         What else was measured: per name a tensor (..., T_s) for each stimulus. Items have a key for each, batches a
-    list. I : list of int
+        list.
+    I : list of int
         Selected neurons; ``[]`` reads as all.
     S_sel : list of int or None
         Selected stimuli; ``None`` reads as all, ``[]`` as none.
+    about : dict
+        Species, area, citation, licence and description, as far as a folder that was read says them.
     protocols : dict
         Named splits: ``{name: {'train': indices, 'val': indices, 'test': indices}}``.
 

@@ -49,6 +49,7 @@ class AudioNeuralDataset(NeuralDataset):
     F: int
     audio_fs: int | None
     hearing_range_hz: tuple[float, float] | None
+    _stimulus_kind = "sounds"
 
     def _init_contract(self, path: str, dt_ms: float) -> None:
         super()._init_contract(path, dt_ms)

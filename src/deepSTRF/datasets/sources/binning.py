@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bin_spike_times", "count_in_trials", "signals_in_trials"]
+__all__ = ["bin_of", "bin_spike_times", "count_in_trials", "signals_in_trials"]
 
 _ROUNDING = 1e-6
 """Bins: a spike that is this close before an edge lies on it, were it not for rounding of the time."""
@@ -47,7 +47,7 @@ def bin_spike_times(times_s: Any, start_s: float, n_bins: int, dt_ms: float) -> 
     >>> bin_spike_times([0.001, 0.004, 0.005, 0.3], start_s=0.0, n_bins=4, dt_ms=5.0)
     array([2., 1., 0., 0.], dtype=float32)
     """
-    bins = _bin_of(np.asarray(times_s, dtype=np.float64) - start_s, dt_ms)
+    bins = bin_of(np.asarray(times_s, dtype=np.float64) - start_s, dt_ms)
     inside = (bins >= 0) & (bins < n_bins)
     return np.bincount(bins[inside].astype(np.int64), minlength=n_bins).astype(np.float32)
 
@@ -103,7 +103,7 @@ def count_in_trials(
         counts = np.searchsorted(times, layout.starts + (layout.bins + 1) * dt_s) - first
         trial = np.repeat(np.arange(len(counts)), counts)
         within = np.arange(len(trial)) - np.repeat(np.cumsum(counts) - counts, counts)
-        bins = _bin_of(times[first[trial] + within] - layout.starts[trial], dt_ms)
+        bins = bin_of(times[first[trial] + within] - layout.starts[trial], dt_ms)
         inside = (bins >= 0) & (bins < layout.bins[trial])
         place = layout.places[trial[inside]] + bins[inside].astype(np.int64)
         line = np.bincount(place, minlength=layout.n_places).astype(np.float32)
@@ -196,7 +196,8 @@ class _Layout:
                 place += size
 
 
-def _bin_of(since_start_s: np.ndarray, dt_ms: float) -> np.ndarray:
+def bin_of(since_start_s: np.ndarray, dt_ms: float) -> np.ndarray:
+    """Number of the bin, as a float, in which each time since the start of the first bin lies; NaN stays NaN."""
     return np.floor(since_start_s * (1000 / dt_ms) + _ROUNDING)
 
 

@@ -50,6 +50,7 @@ class VideoNeuralDataset(NeuralDataset):
     H: int
     W: int
     C: int
+    _stimulus_kind = "movies"
 
     def _init_contract(self, path: str, dt_ms: float) -> None:
         super()._init_contract(path, dt_ms)

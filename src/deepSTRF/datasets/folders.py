@@ -1,0 +1,47 @@
+"""Folders of recordings, whatever is in them."""
+
+from __future__ import annotations
+
+from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.datasets.sources.folder import dataset_of, kind_of
+from deepSTRF.datasets.sources.folder_contents import FolderContents, read_contents
+from deepSTRF.files import AnyPath
+
+__all__ = ["class_of", "read_folder"]
+
+
+def read_folder(path: AnyPath, *, return_waveform: bool = False) -> NeuralDataset:
+    """Read a folder with ``recording.toml`` as a data set of the class that fits its stimuli.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    return_waveform : bool
+        Serve sounds as waveforms.
+
+    Returns
+    -------
+    AudioNeuralDataset or VideoNeuralDataset
+        As :meth:`NeuralDataset.from_folder <deepSTRF.datasets.NeuralDataset.from_folder>`, with the same errors.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from deepSTRF.datasets.video import VideoNeuralDataset
+    >>> ds = VideoNeuralDataset.from_arrays([np.ones((6, 8, 50))], [np.ones((2, 3, 50))], dt_ms=16.7)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ds.to_folder(f"{folder}/mine")
+    ...     read_folder(f"{folder}/mine")
+    VideoNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=16.7)
+    """
+    contents = read_contents(path)
+    return dataset_of(class_of(contents), contents, return_waveform=return_waveform)
+
+
+def class_of(contents: FolderContents) -> type[NeuralDataset]:
+    """The class for the stimuli of a folder."""
+    from deepSTRF.datasets.audio import AudioNeuralDataset
+    from deepSTRF.datasets.video import VideoNeuralDataset
+
+    return VideoNeuralDataset if kind_of(contents) == "movies" else AudioNeuralDataset

@@ -1,0 +1,255 @@
+"""A folder that needs no code: ``recording.toml``, stimuli, and spikes or responses."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from deepSTRF.datasets.covariates import read_covariates
+from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.importers import ArrayRecording
+from deepSTRF.datasets.sound_files import rate_with_whole_bins, resample_causally
+from deepSTRF.datasets.sounds import read_sounds
+from deepSTRF.datasets.sources.folder_contents import STIMULI, FolderContents, read_contents
+from deepSTRF.datasets.sources.folder_writing import write_folder
+from deepSTRF.datasets.sources.windows import HandedOver
+from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, sound_stimuli
+from deepSTRF.files import AnyPath
+
+__all__ = ["FolderRecording", "dataset_of", "kind_of"]
+
+
+class FolderRecording(ArrayRecording):
+    """A recording that can be read from a folder of plain files, and saved as one.
+
+    Attributes
+    ----------
+    about : dict
+        Species, area, citation, licence and description, as far as ``recording.toml`` has them.
+    spectrogram : Spectrogram
+        How sounds were made into stimuli, where that is known.
+    """
+
+    about: dict[str, str]
+    spectrogram: Any
+    _stimulus_kind: ClassVar[str | None] = None  # "sounds" or "movies"
+
+    def _init_contract(self, path: str, dt_ms: float) -> None:
+        super()._init_contract(path, dt_ms)
+        self.about = {}
+
+    @classmethod
+    def from_folder(cls, path: AnyPath, *, return_waveform: bool = False) -> Self:
+        """Read a folder with ``recording.toml``, ``stimuli/``, and ``spikes.csv`` or ``responses.npz``.
+
+        The page "Your own recording" describes the files; ``deepstrf new FOLDER`` writes an example, and ``deepstrf
+        check FOLDER`` says what is in one. :func:`deepSTRF.datasets.read_folder` chooses the class.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        return_waveform : bool
+            Serve the sounds as waveforms, for models that hear them, instead of spectrograms.
+
+        Returns
+        -------
+        NeuralDataset
+            Of the class that this is called on. The splits of ``recording.toml`` are its ``protocols``.
+
+        Raises
+        ------
+        FileNotFoundError, NotADirectoryError
+            If the folder or a file that it needs is not there.
+        RecordingError
+            If a file cannot be read, or the files don't fit together; the message names file, line, and what to do.
+        ValueError
+            If the stimuli are not what this class is for.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np
+        >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+        >>> ds = AudioNeuralDataset.from_arrays([np.ones((4, 50))], [np.ones((2, 3, 50))], dt_ms=5.0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ds.to_folder(f"{folder}/mine")
+        ...     AudioNeuralDataset.from_folder(f"{folder}/mine")
+        AudioNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=5.0)
+        """
+        return dataset_of(cls, read_contents(path), return_waveform=return_waveform)
+
+    def to_folder(self, path: AnyPath) -> None:
+        """Save the data set as a folder that :meth:`from_folder` reads as the same one, bit by bit.
+
+        Stimuli, responses with what is missing in them, metadata, splits, bins and bands are kept; what is selected is
+        not, nor are statistics of standardising. In metadata, tuples and arrays come back as lists, and entries that
+        are no dict under the key ``"metadata"``.
+
+        Parameters
+        ----------
+        path : path
+            A new or empty folder. It is complete, or not there at all.
+
+        Raises
+        ------
+        FileExistsError
+            If there is something already.
+        TypeError
+            If metadata hold what no table can, or the data are not float32.
+        ValueError
+            If the data set is in blocks of time.
+        """
+        write_folder(self, path)
+
+
+def kind_of(contents: FolderContents) -> str:
+    """What the stimuli of a folder are: "sounds", "waveforms" (arrays), "spectrograms" or "movies"."""
+    if contents.settings.stimuli is not None:
+        return contents.settings.stimuli
+    first = next(iter(contents.files.values()))
+    if first.suffix.lower() != ".npy":
+        return "sounds"
+    shape = np.load(first, mmap_mode="r", allow_pickle=False).shape if _is_array(first) else ()
+    return "movies" if len(shape) == 4 or (len(shape) == 3 and shape[0] > 1) else "spectrograms"
+
+
+def _is_array(path: Any) -> bool:
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
+def dataset_of(cls: Any, contents: FolderContents, *, strict: bool = True, return_waveform: bool = False) -> Any:
+    """Make the data set of a folder that was read.
+
+    Parameters
+    ----------
+    cls : class
+        What to make.
+    contents : FolderContents
+        The folder.
+    strict : bool
+        Whether times that can hardly be what they are said to be are an error; ``deepstrf check`` lists them instead.
+    return_waveform : bool
+        Serve waveforms.
+
+    Raises
+    ------
+    RecordingError, ValueError
+        As :meth:`FolderRecording.from_folder`.
+    """
+    settings, kind = contents.settings, kind_of(contents)
+    wanted = cls._stimulus_kind
+    if (kind == "movies") != (wanted == "movies"):
+        right = "VideoNeuralDataset" if kind == "movies" else "AudioNeuralDataset"
+        raise ValueError(
+            f"{contents.path / STIMULI} holds {kind}, and {cls.__name__} is for {wanted or 'sounds'}: read it with "
+            f"{right}.from_folder, or with deepSTRF.datasets.read_folder, which chooses the class"
+        )
+    if return_waveform and kind not in ("sounds", "waveforms"):
+        raise ValueError(f"{contents.path / STIMULI} holds {kind}, of which no waveforms can be made")
+    spectrogram, audio_fs = None, None
+    frequencies = settings.frequencies_hz
+    try:
+        if kind == "waveforms":
+            stims, audio_fs = [torch.from_numpy(array) for array in contents.arrays()], settings.audio_fs
+        elif return_waveform:
+            stims, audio_fs = _waveforms(contents)
+        elif kind == "sounds":
+            stims, spectrogram, _ = sound_stimuli(
+                dict(contents.files), None, settings.dt_ms, settings.spectrogram or "log"
+            )
+        else:
+            stims = contents.arrays()
+            if settings.spectrogram is not None:
+                spectrogram = as_spectrogram(settings.spectrogram)
+    except RecordingError:
+        raise
+    except ValueError as error:
+        raise RecordingError(f"{contents.path}: {error}") from error
+    hop = 1 if audio_fs is None else round(audio_fs * settings.dt_ms / 1000)
+    responses = contents.responses([stim.shape[-1] // hop for stim in stims], strict=strict)
+    n_neurons = len(responses[0])
+    metadata = {
+        "stim_meta": contents.stimuli.entries,
+        "nrn_meta": [{} for _ in range(n_neurons)] if contents.neurons is None else contents.neurons.entries,
+    }
+    if audio_fs is None:
+        if kind == "spectrograms":
+            stims = [stim[0] if stim.ndim == 3 and len(stim) == 1 else stim for stim in stims]
+        dataset = cls.from_arrays(
+            stims,
+            HandedOver(responses),
+            settings.dt_ms,
+            path=str(contents.path),
+            covariates=contents.covariates(),
+            **metadata,
+        )
+    else:
+        dataset = _of_waveforms(cls, contents, stims, responses, audio_fs, metadata)
+    _describe(dataset, contents, spectrogram, frequencies)
+    return dataset
+
+
+def _describe(dataset: Any, contents: FolderContents, spectrogram: Spectrogram | None, frequencies: Any) -> None:
+    """Set what ``from_arrays`` does not take."""
+    settings = contents.settings
+    dataset.about = dict(settings.about)
+    if settings.hearing_range_hz is not None:
+        dataset.hearing_range_hz = tuple(settings.hearing_range_hz)
+    if spectrogram is not None:
+        dataset.spectrogram = spectrogram
+        if frequencies is None and spectrogram.is_resolved and spectrogram.frequencies_hz is not None:
+            frequencies = spectrogram.frequencies_hz.tolist()
+    if frequencies is not None:
+        n_bands = getattr(dataset, "F", len(frequencies))
+        if len(frequencies) != n_bands:
+            raise RecordingError(
+                f"{contents.path}: frequencies_hz must have one entry for each of {n_bands} bands, got "
+                f"{len(frequencies)}"
+            )
+        dataset.frequencies_hz = tuple(frequencies)
+    place = {name: index for index, name in enumerate(contents.names)}
+    dataset.protocols = {
+        name: {part: tuple(place[contents.known(s)] for s in stimuli) for part, stimuli in parts.items()}
+        for name, parts in settings.splits.items()
+    }
+
+
+def _waveforms(contents: FolderContents) -> tuple[list[torch.Tensor], int]:
+    """The sounds at one rate, that of the slowest or a little above, at which a bin is a whole number of samples."""
+    sounds = read_sounds(dict(contents.files))
+    fs = rate_with_whole_bins(min(sound.fs for sound in sounds), contents.settings.dt_ms)
+    if fs != int(fs):
+        raise RecordingError(
+            f"{contents.path}: bins of {contents.settings.dt_ms:g} ms are a whole number of samples at {fs:g} Hz only, "
+            "and the rate of waveforms is an integer; choose another dt_ms"
+        )
+    hop = round(fs * contents.settings.dt_ms / 1000)
+    waveforms = [resample_causally(sound.waveform, sound.fs, fs) for sound in sounds]
+    return [waveform[:, : waveform.shape[1] // hop * hop] for waveform in waveforms], int(fs)
+
+
+def _of_waveforms(
+    cls: Any, contents: FolderContents, stims: Any, responses: Any, audio_fs: int, metadata: dict[str, Any]
+) -> Any:
+    """A data set of waveforms, which ``from_arrays`` does not make."""
+    dataset = cls.__new__(cls)
+    dataset._init_contract(str(contents.path), contents.settings.dt_ms)
+    dataset._forget_protocols()
+    dataset.return_waveform, dataset.audio_fs = True, audio_fs
+    dataset.F = contents.settings.n_bands or Spectrogram().n_bands
+    dataset.N_neurons = len(responses[0])
+    nothing = torch.full((1, 1), torch.nan)
+    dataset.stims = stims
+    dataset.responses = [
+        torch.as_tensor(row, dtype=torch.float32)
+        if isinstance(row, np.ndarray)
+        else [nothing if entry is None else torch.as_tensor(entry, dtype=torch.float32) for entry in row]
+        for row in responses
+    ]
+    dataset.stim_meta, dataset.nrn_meta = metadata["stim_meta"], metadata["nrn_meta"]
+    dataset.covariates = read_covariates(contents.covariates(), dataset._bins(), None)
+    dataset.validate()
+    return dataset

@@ -1,0 +1,362 @@
+"""What lies in the folder of a recording: read and checked, not yet a data set."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepSTRF.checks import check_integer, unknown_name
+from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.sounds import SOUND_SUFFIXES
+from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings, read_settings
+from deepSTRF.datasets.sources.spike_lists import ListedSpikes
+from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, read_metadata, read_spikes
+from deepSTRF.datasets.sources.trials import seconds_per
+from deepSTRF.files import AnyPath, expand_path
+
+__all__ = [
+    "COVARIATES",
+    "NEURONS",
+    "RESPONSES",
+    "SPIKES",
+    "STIMULI",
+    "FolderContents",
+    "is_recording_folder",
+    "read_contents",
+]
+
+STIMULI = "stimuli"  # a folder, and with .csv its table
+SPIKES = "spikes.csv"
+RESPONSES = "responses.npz"
+NEURONS = "neurons.csv"
+COVARIATES = "covariates.npz"
+
+_IGNORED = (".txt", ".md", ".csv", ".json", ".toml", ".ini", ".db")
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """A folder that was read, all but the stimuli and ``responses.npz``.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    settings : Settings
+        Its ``recording.toml``.
+    files : dict of str to Path
+        The file of each stimulus by its name, in the order of the data set.
+    stimuli : MetadataTable
+        Metadata of the stimuli.
+    neurons : MetadataTable or None
+        Metadata of the neurons; None where only the shapes in ``responses.npz`` say how many there are.
+    spikes : ListedSpikes or None
+        What ``spikes.csv`` lists; None where there is ``responses.npz`` instead.
+    """
+
+    path: Path
+    settings: Settings
+    files: dict[str, Path]
+    stimuli: MetadataTable
+    neurons: MetadataTable | None
+    spikes: ListedSpikes | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the stimuli."""
+        return list(self.files)
+
+    def known(self, name: str) -> str:
+        """The stimulus that is called `name`, with or without the extension of its file."""
+        return _known(name, self.files) or name
+
+    def arrays(self) -> list[np.ndarray]:
+        """The stimuli that are saved as arrays.
+
+        Raises
+        ------
+        RecordingError
+            If a file cannot be read.
+        """
+        return [_load_array(path) for path in self.files.values()]
+
+    def covariates(self) -> dict[str, list[np.ndarray | None]]:
+        """What else was measured: per name an array for each stimulus, from those that are called NAME@STIMULUS.
+
+        Raises
+        ------
+        RecordingError
+            If the file cannot be read, or names a stimulus that there is not.
+        """
+        path = self.path / COVARIATES
+        covariates: dict[str, dict[str, np.ndarray]] = {}
+        if not path.is_file():
+            return {}
+        for key, values in _load_archive(path).items():
+            covariate, _, stimulus = key.rpartition("@")
+            if not covariate or stimulus not in self.files:
+                raise RecordingError(
+                    f"{path}: arrays are called NAME@STIMULUS, got {key!r}: "
+                    f"{unknown_name('stimulus', stimulus, self.names)}"
+                )
+            covariates.setdefault(covariate, {})[stimulus] = values
+        return {name: [values.get(stimulus) for stimulus in self.names] for name, values in covariates.items()}
+
+    def responses(self, n_bins: Sequence[int], *, strict: bool = True) -> list[Any]:
+        """Responses to all stimuli, as ``from_arrays`` takes them.
+
+        Parameters
+        ----------
+        n_bins : sequence of int
+            Bins of each stimulus.
+        strict : bool
+            Whether times that can hardly be what they are said to be are an error.
+
+        Raises
+        ------
+        RecordingError
+            If shapes don't fit, or it is not known which neurons were recorded.
+        """
+        if self.spikes is None:
+            return self._saved_responses(n_bins)
+        pair = self.spikes.silent_pair()
+        if strict and self.settings.trials is None and pair is not None and self.neurons is not None:
+            raise RecordingError(
+                f"{self.path / SPIKES}: neuron {self.neurons.ids[pair[0]]!r} has no spike for stimulus "
+                f"{self.names[pair[1]]!r}. Was it recorded there? If every neuron was recorded in every trial, write "
+                f'trials = "all" in {FILE_NAME}; if only where {SPIKES} has a line, trials = "listed" (a line with an '
+                "empty time stands for a trial without a spike)"
+            )
+        try:
+            return self.spikes.counts(n_bins, self.settings.dt_ms, self.settings.unit if strict else None)
+        except ValueError as error:
+            raise RecordingError(f"{self.path / SPIKES}: {error}") from error
+
+    def _saved_responses(self, n_bins: Sequence[int]) -> list[Any]:
+        path = self.path / RESPONSES
+        saved = _load_archive(path)
+        for key in saved:
+            if key.partition("@")[0] not in self.files:
+                raise RecordingError(f"{path}: {unknown_name('stimulus', key, self.names)}")
+        n_neurons = None if self.neurons is None else len(self.neurons.ids)
+        responses = []
+        for name, bins in zip(self.names, n_bins, strict=True):
+            values = saved.pop(name, None)
+            if values is None:
+                responses.append(None)
+                continue
+            if values.ndim != 3 or values.shape[2] != bins:
+                raise RecordingError(
+                    f"{path}: the responses to {name!r} must have shape (neurons, repeats, bins) with as many bins as "
+                    f"the stimulus, {bins}; got {values.shape}"
+                )
+            heard = saved.pop(f"{name}@neurons", None)
+            if heard is None:
+                n_neurons = len(values) if n_neurons is None else n_neurons
+                if len(values) != n_neurons:
+                    raise RecordingError(
+                        f"{path}: the responses to {name!r} are of {len(values)} neurons, there are {n_neurons} "
+                        f"{'in the other arrays' if self.neurons is None else 'in ' + NEURONS}; NaN stands for no data"
+                    )
+                responses.append(values)
+                continue
+            repeats = saved.pop(f"{name}@repeats", None)
+            responses.append(self._of_some_neurons(name, values, heard, repeats))
+        if n_neurons is None:
+            raise RecordingError(f"{path} holds no responses: expected an array per stimulus, called as the stimulus")
+        return [[None] * n_neurons if row is None else row for row in responses]
+
+    def _of_some_neurons(
+        self, name: str, values: np.ndarray, heard: np.ndarray, repeats: np.ndarray | None
+    ) -> list[Any]:
+        where = f"{self.path / RESPONSES}: {name}@neurons"
+        if self.neurons is None:
+            raise RecordingError(f"{where} needs {NEURONS}, which says how many neurons there are")
+        n_neurons = len(self.neurons.ids)
+        if heard.shape != (len(values),) or heard.dtype.kind not in "iu" or not set(heard) <= set(range(n_neurons)):
+            raise RecordingError(
+                f"{where} must be the row in {NEURONS} (from 0 to {n_neurons - 1}) of each of {len(values)} neurons, "
+                f"got {heard.dtype} of shape {heard.shape}"
+            )
+        row: list[Any] = [None] * n_neurons
+        for position, neuron in enumerate(heard.tolist()):
+            row[neuron] = values[position] if repeats is None else values[position, : int(repeats[position])]
+        return row
+
+
+def is_recording_folder(path: AnyPath) -> bool:
+    """Whether a path is a folder with a ``recording.toml``."""
+    return (expand_path(path) / FILE_NAME).is_file()
+
+
+def read_contents(path: AnyPath) -> FolderContents:
+    """Read a folder, and check that its files fit together.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If it or a file that it needs is not there.
+    RecordingError
+        If a file cannot be read, or names something that another one does not know.
+    """
+    folder = expand_path(path)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file; expected the folder of a recording, with {FILE_NAME} in it")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    settings = read_settings(folder / FILE_NAME)
+    files = _stimulus_files(folder / STIMULI)
+    stimuli = _stimulus_table(folder / f"{STIMULI}.csv", files)
+    files = {name: files[name] for name in stimuli.ids}
+    for name, parts in settings.splits.items():
+        for unknown in (s for names in parts.values() for s in names if _known(s, files) is None):
+            raise RecordingError(f"{folder / FILE_NAME}: split {name!r}: {unknown_name('stimulus', unknown, files)}")
+    table = read_metadata(folder / NEURONS, "neuron", "cell_id") if (folder / NEURONS).is_file() else None
+    if table is not None and not table.ids:
+        raise RecordingError(f"{folder / NEURONS} has no neuron: expected a row for each, below the header")
+    has_spikes, has_responses = (folder / SPIKES).is_file(), (folder / RESPONSES).is_file()
+    if has_spikes and has_responses:
+        raise RecordingError(f"{folder} has {SPIKES} and {RESPONSES}; keep the one that holds the responses")
+    if has_responses:
+        return FolderContents(folder, settings, files, stimuli, table, None)
+    if not has_spikes:
+        raise FileNotFoundError(
+            f"there is neither {SPIKES} (columns neuron, stimulus, repeat, time) nor {RESPONSES} (an array of neurons "
+            f"x repeats x bins per stimulus) in {folder}"
+        )
+    if settings.unit is None:
+        raise RecordingError(
+            f'{folder / FILE_NAME}: unit is missing, the unit of the times in {SPIKES}: unit = "s" or unit = "ms"'
+        )
+    spikes = read_spikes(folder / SPIKES)
+    if table is None:
+        ids = sorted(spikes.neurons, key=_natural)
+        table = MetadataTable(ids, [{"cell_id": own} for own in ids], [])
+    return FolderContents(
+        folder, settings, files, stimuli, table, _numbered(folder, settings, spikes, table, files, stimuli)
+    )
+
+
+def _numbered(
+    folder: Path,
+    settings: Settings,
+    spikes: SpikeTable,
+    neurons: MetadataTable,
+    files: Mapping[str, Path],
+    stimuli: MetadataTable,
+) -> ListedSpikes:
+    """Spikes with the numbers of the data set in place of names."""
+    names = list(files)
+    where = folder / SPIKES
+    places = {own: index for index, own in enumerate(neurons.ids)}
+    for index, name in enumerate(spikes.neurons):
+        if name not in places:
+            line = int(np.argmax(spikes.neuron == index)) + 2
+            raise RecordingError(f"{where}, line {line}: {unknown_name('neuron', name, neurons.ids)} (in {NEURONS})")
+    known = [_known(name, files) for name in spikes.stimuli]
+    for index, own in enumerate(known):
+        if own is None:
+            line = int(np.argmax(spikes.stimulus == index)) + 2
+            raise RecordingError(
+                f"{where}, line {line}: there is no file of this name in {STIMULI}/: "
+                f"{unknown_name('stimulus', spikes.stimuli[index], names)}"
+            )
+    declared = [entry.get("repeats") for entry in stimuli.entries]
+    for line, number in zip(stimuli.lines or [0] * len(names), declared, strict=True):
+        if number is not None:
+            try:
+                check_integer("repeats", number, least=0)
+            except (TypeError, ValueError) as error:
+                raise RecordingError(f"{folder / STIMULI}.csv, line {line}: {error}") from error
+    return ListedSpikes.of(
+        spikes,
+        [places[name] for name in spikes.neurons],
+        [names.index(own) for own in known if own is not None],
+        declared,
+        names,
+        seconds=seconds_per(settings.unit),
+        onset_ms=settings.onset_ms,
+        n_neurons=len(neurons.ids),
+        listed=settings.trials == "listed",
+    )
+
+
+def _known(name: str, files: Mapping[str, Path]) -> str | None:
+    """The stimulus that is called `name`, with or without the extension of its file."""
+    if name in files:
+        return name
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem in files and files[stem].suffix == f".{suffix}" else None
+
+
+def _stimulus_files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder} with the stimuli, as sound files or arrays (.npy)")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or path.is_dir() or suffix in _IGNORED:
+            continue
+        if suffix != ".npy" and suffix not in SOUND_SUFFIXES:
+            raise RecordingError(
+                f"{path} is no stimulus: expected sound files ({', '.join(SOUND_SUFFIXES)}), or spectrograms or movies "
+                "saved with numpy.save (.npy)"
+            )
+        if path.stem in files:
+            raise RecordingError(f"{path} and {files[path.stem].name} are two stimuli of one name; rename one of them")
+        files[path.stem] = path
+    if not files:
+        raise RecordingError(f"{folder} is empty: expected a sound file or an array (.npy) per stimulus")
+    kinds = {path.suffix.lower() == ".npy" for path in files.values()}
+    if len(kinds) > 1:
+        raise RecordingError(f"{folder} holds both sound files and arrays (.npy); keep the ones or the others")
+    return files
+
+
+def _stimulus_table(path: Path, files: Mapping[str, Path]) -> MetadataTable:
+    if not path.is_file():
+        return MetadataTable(list(files), [{"name": name} for name in files], [])
+    table = read_metadata(path, "stimulus", "name")
+    ids = []
+    for written, line in zip(table.ids, table.lines, strict=True):
+        known = _known(written, files)
+        if known is None:
+            raise RecordingError(
+                f"{path}, line {line}: there is no file of this name in {STIMULI}/: "
+                f"{unknown_name('stimulus', written, files)}"
+            )
+        ids.append(known)
+    for name, file in files.items():
+        if name not in ids:
+            raise RecordingError(f"{path} has no row for {STIMULI}/{file.name}; add one, or move the file away")
+    return MetadataTable(ids, table.entries, table.lines)
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise RecordingError(f"{path} can't be read as an array: {error}; write it with numpy.save") from error
+
+
+def _load_archive(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive.items())
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise RecordingError(
+            f"{path} can't be read: {error}; write it with numpy.savez(path, **{{name of a stimulus: array}})"
+        ) from error
+
+
+def _natural(name: str) -> list[Any]:
+    """Sort key for which song2 comes before song10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)] + [
+        (0, name)
+    ]
