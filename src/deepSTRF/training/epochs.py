@@ -26,6 +26,7 @@ __all__ = [
     "monitored_value",
     "print_epoch",
     "to_scalar",
+    "undefined_neurons",
     "warn_of_lost_neurons",
     "warn_of_undefined",
 ]
@@ -41,8 +42,21 @@ def default_val_metrics() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     }
 
 
-def mean_loss(losses: Sequence[Tensor], epoch: int) -> float:
+def undefined_neurons(pred: Tensor) -> list[int]:
+    """Neurons whose prediction ``(B, N, 1, T)`` is NaN or infinite anywhere.
+
+    Examples
+    --------
+    >>> undefined_neurons(torch.tensor([1.0, math.nan, math.inf]).reshape(1, 3, 1, 1))
+    [1, 2]
+    """
+    return (~pred.detach().isfinite()).transpose(0, 1).flatten(1).any(1).nonzero().flatten().tolist()
+
+
+def mean_loss(losses: Sequence[Tensor], epoch: int, undefined: Sequence[int] = ()) -> float:
     """Mean of the batch losses of an epoch; they come to the CPU here, once per epoch.
+
+    The neurons `undefined`, whose prediction was NaN or infinite in the first bad batch, are named in the error.
 
     Raises
     ------
@@ -57,8 +71,10 @@ def mean_loss(losses: Sequence[Tensor], epoch: int) -> float:
     finite = values.isfinite()
     if not finite.all():
         batch = int((~finite).nonzero()[0])
+        named = ", ".join(map(str, undefined[:10])) + (", ..." if len(undefined) > 10 else "")
+        why = f": the prediction is NaN or infinite for neuron {named}" if undefined else ""
         raise NonFiniteLossError(
-            f"the training loss is {values[batch]:g} in epoch {epoch}, batch {batch} of {len(losses)}. Lower the "
+            f"the training loss is {values[batch]:g} in epoch {epoch}, batch {batch} of {len(losses)}{why}. Lower the "
             "learning rate, and look for infinite values in the data and for batches in which every response is missing"
         )
     return float(values.mean())

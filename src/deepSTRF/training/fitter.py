@@ -177,6 +177,7 @@ class Fitter:
         self.best_score = math.nan
         self._best_value: Tensor | float = math.nan  # of each neuron, where the monitor is
         self._warned_of_lost_neurons = False
+        self._undefined_neurons: list[int] = []  # in the first batch whose loss is not finite
         self._best_state: dict[str, Tensor] = {}
         self.start_epoch, self.stopped = 0, False
 
@@ -260,7 +261,7 @@ class Fitter:
         for batch in self.train_loader:
             losses.append(self.train_step(batch, scores))
             del batch  # gone before the loader makes the next one
-        return {"loss": epochs.mean_loss(losses, len(self.history)), **scores.compute()}
+        return {"loss": epochs.mean_loss(losses, len(self.history), self._undefined_neurons), **scores.compute()}
 
     def _evaluate(self, loader: Iterable[Batch]) -> Epoch:
         """What :meth:`evaluate` returns."""
@@ -283,6 +284,9 @@ class Fitter:
         scores.update(pred.detach(), responses, psth)
         loss = self.compute_loss(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
         arguments.check_loss(loss)
+        # on an accelerator, asking would wait for it
+        if loss.device.type == "cpu" and not self._undefined_neurons and not math.isfinite(loss):
+            self._undefined_neurons = epochs.undefined_neurons(pred)
         loss.backward()
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
