@@ -59,6 +59,20 @@ def test_a_data_set_object_is_fitted_and_left_as_it_is(recording, tmp_path, no_f
 
 
 @pytest.mark.filterwarnings("ignore:the best penalty")
+@pytest.mark.parametrize("folds", [None, 3])
+def test_selected_neurons_and_stimuli_of_an_object_are_fitted(folds, recording, tmp_path, no_figures):
+    recording.select_population([1])
+    recording.select_stims(range(7))
+    result = fit_run(FitOptions(dataset=recording, model="ridge", window_ms=50, folds=folds), tmp_path / "run")
+    assert result.model.O == 1
+    assert len(result.predictions) == 7
+    assert result.scores["test"]["cc"].shape == (1,)
+    assert evaluate_run(result.folder, data=recording).largest_difference == 0
+    assert recording.N_neurons == 2
+    assert recording.I == [1]
+
+
+@pytest.mark.filterwarnings("ignore:the best penalty")
 def test_metadata_that_is_no_dict_is_kept(recording, tmp_path):
     """As data sets of 0.1.0 have it: with all figures, notes and tables."""
     recording.stim_meta = [("song", s) for s in range(8)]

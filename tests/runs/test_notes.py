@@ -8,7 +8,8 @@ import torch
 
 from deepSTRF.cli.report import result_text
 from deepSTRF.datasets.audio import AudioNeuralDataset
-from deepSTRF.runs import FitOptions, evaluate_run, fit_run
+from deepSTRF.datasets.splits import Split
+from deepSTRF.runs import FitOptions, RunError, evaluate_run, fit_run
 from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.scores import score_parts, summarise
@@ -63,6 +64,45 @@ def test_constant_and_nan_predictions_are_named_and_leave_the_means():
     assert len(notes) == 3
     test = summarise(scores)["test"]
     assert (test["cc"]["defined"], test["cc_norm"]["defined"], test["cc"]["all"]) == (2, 1, 4)
+
+
+def test_with_folds_they_are_about_the_predictions_of_folds():
+    data = make()
+    follows = follow(data)
+    of_test = [prediction.clone() for prediction in follows]
+    of_test[2][0] = 0.5  # the model of the second fold predicts a constant, those of the others do not
+    for prediction in of_test:
+        prediction[1] = 0.1
+    of_test[0][2, 3] = torch.nan
+    everything = dict.fromkeys(INDICES, tuple(range(4)))
+    folds = (Split((2, 3), (2,), (0, 1)), Split((0, 1), (3,), (2,)), Split((0, 1), (0,), (3,)))
+    recording = Recording(data, "3 folds", everything, dict.fromkeys(INDICES, data), folds)
+    predictions = {"train": follows, "val": follows, "test": of_test}
+    scores = score_parts(predictions, recording.indices, recording.parts)
+    notes = run_notes(scores, predictions, recording, SimpleNamespace(T=10))
+    assert notes == [
+        "the prediction is NaN or infinite for 1 of 4 neurons (c) in the folds: left out of cc and cc_norm",
+        "the prediction is constant for 1 of 4 neurons (b) in the folds: left out of cc and cc_norm",
+        "the prediction is constant for 1 of 4 neurons (a) in fold 2 of 3",
+        "single trials only in the folds for 1 of 4 neurons (d): no noise ceiling, left out of cc_norm",
+    ]
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_single_trials_have_no_cc_norm_anywhere(folds, tmp_path):
+    data = make(repeats=1)
+    data.protocols = {"own": INDICES}
+    options = FitOptions(dataset=data, model="linear", window_ms=20, epochs=2, folds=folds)
+    result = fit_run(options, tmp_path / "run")
+    histories = [path.read_text() for path in (tmp_path / "run").glob("history*.jsonl")]
+    assert len(histories) == 1 + (folds or 0)
+    assert all("cc_norm" not in text for text in histories)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["settings"]["monitor"] == "val_cc"
+    assert (tmp_path / "run" / "learning_curves.png").exists()
+    assert result.summary["parts"]["test"]["cc_norm"]["defined"] == 0
+    assert sum(note.startswith("single trials only") for note in result.summary["notes"]) == 1
+    with pytest.raises(RunError, match="cannot be val_cc_norm; choose val_cc"):
+        fit_run(FitOptions(dataset=data, model="linear", monitor="val_cc_norm", folds=folds), tmp_path / "other")
 
 
 def test_missing_data_constant_responses_and_noise_are_told_apart():

@@ -52,6 +52,21 @@ def test_what_memorises_cannot_score_on_folds(how):
     assert torch.equal(everything(recording().stims[0][None])[0, 0, 0], recording().responses[0][0].mean(0))
 
 
+@pytest.mark.parametrize("name", ["ridge", "linear", "dnet"])
+def test_recipes_honour_the_selected_neurons_and_stimuli(name):
+    options = {} if name == "ridge" else {"fitter_kwargs": {"max_epochs": 1}}
+    chosen = recording()
+    chosen.select_population([1])
+    chosen.select_stims([0, 2, 3, 5])
+    result = cross_validate(name, chosen, folds=3, **options)
+    alone = recording().subset([0, 2, 3, 5])._part([1])
+    expected = cross_validate(name, alone, folds=3, **options)
+    torch.testing.assert_close(result["pooled_cc"], expected["pooled_cc"])
+    assert result["pooled_cc"].shape == (1,)
+    assert result["predictions"][0].shape == (1, 200)
+    assert result["predictions"][1] is None
+
+
 def test_ridge_by_name_is_fitted_to_each_training_part():
     result = cross_validate("ridge", recording(), folds=3)
     for split in k_fold(6, 3, seed=0):

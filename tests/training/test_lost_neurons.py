@@ -32,7 +32,9 @@ def test_one_neuron_that_is_nan_stops_the_training_by_name(loss_fn):
     fitter = BreaksInEpoch1(
         Linear(6, 4, 3), batches(), batches(), loss_fn=loss_fn, max_epochs=5, log_fn=None, monitor="val_cc"
     )
-    with pytest.raises(NonFiniteLossError, match="epoch 1, batch 0 of 2"):
+    with pytest.raises(
+        NonFiniteLossError, match="epoch 1, batch 0 of 2: the prediction is NaN or infinite for neuron 1"
+    ):
         fitter.fit()
     assert len(fitter.history) == 1
 

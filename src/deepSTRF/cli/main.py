@@ -121,7 +121,7 @@ def fit(
     def on_start(folder: Path, recording: Recording) -> None:
         nonlocal progress, where
         where = str(folder)
-        progress = report.ProgressLine(recording)  # its clock starts here, after loading
+        progress = report.ProgressLine()  # its clock starts here, after loading
         if not quiet:
             say(report.start_line(dataset, model, recording, folder))
 

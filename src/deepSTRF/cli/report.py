@@ -51,11 +51,7 @@ def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> 
 class ProgressLine:
     """One line per epoch: loss, validation scores, best so far, seconds, patience left."""
 
-    def __init__(self, recording: Recording | None = None) -> None:
-        # Without repeats cc_norm is only cc.
-        self.has_repeats = recording is None or any(
-            len(response) > 1 for responses in recording.parts["val"].responses for response in responses
-        )
+    def __init__(self) -> None:
         self.clock = time.perf_counter()
 
     def __call__(self, fitter: Fitter, row: Mapping[str, Any]) -> str:
@@ -68,7 +64,7 @@ class ProgressLine:
         value = row.get(fitter.monitor, math.nan)
         better = fitter.is_better(value)
         best, left = (to_scalar(value), fitter.patience) if better else (fitter.best_score, fitter.patience_left)
-        norm = f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  " if self.has_repeats else ""
+        norm = f"cc_norm {to_scalar(row['val_cc_norm']):.3f}  " if "val_cc_norm" in row else ""  # only with repeats
         return (
             f"{fold}epoch {row['epoch']:4d}  loss {row['train_loss']:.4g}  val cc {to_scalar(row['val_cc']):.3f}  "
             f"{norm}best {best:.4g}  {seconds:.2f} s  patience {left}"

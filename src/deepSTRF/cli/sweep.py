@@ -97,11 +97,13 @@ class _Counter:
         self.done += 1
         self.complete += outcome.status == "complete"
         if outcome.status == "complete":
+            # single trials have no cc_norm
+            score = "cc" if outcome.scores["val_cc_norm_mean"] is None else "cc_norm"
             val, test, seconds = (
-                outcome.scores[key] for key in ("val_cc_norm_mean", "test_cc_norm_mean", "fit_seconds")
+                outcome.scores[key] for key in (f"val_{score}_mean", f"test_{score}_mean", "fit_seconds")
             )
             resumed = ", resumed" if outcome.origin == "resumed" else ""
-            text = f"cc_norm {format_number(val)} validation, {format_number(test)} test ({seconds:.0f} s{resumed})"
+            text = f"{score} {format_number(val)} validation, {format_number(test)} test ({seconds:.0f} s{resumed})"
         else:
             text = f"FAILED, {outcome.error}"
         return f"[{self.done}/{self.total}] {outcome.run.name}: {text}"
@@ -127,12 +129,17 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
     for (dataset, recording), group in itertools.groupby(board, key=lambda row: (row["dataset"], row["recording"])):
         rows = list(group)
         lines.append(f"{_label(dataset, recording)}: mean ± sd over seeds, best validation score first")
-        lines.append(_compared(rows))
-        lines.append(f"{'':{width}}{'seeds':>6}{'cc_norm':>15}{'':15}{'cc':>15}")
-        lines.append(f"{'':{width}}{'':6}{'validation':>15}{'test':>15}{'validation':>15}{'test':>15}")
+        shown = [
+            score for score in reversed(SCORES) if any(row[f"{part}_{score}_neurons"] for row in rows for part in PARTS)
+        ]
+        if "cc_norm" not in shown:
+            lines.append("no cc_norm: without repeats of a stimulus there is no noise ceiling")
+        lines.append(_compared(rows, shown))
+        lines.append(f"{'':{width}}{'seeds':>6}" + "".join(f"{score:>15}{'':15}" for score in shown).rstrip())
+        lines.append(f"{'':{width}}{'':6}" + f"{'validation':>15}{'test':>15}" * len(shown))
         for row in rows:
             seeds = f"{row['complete']}/{row['seeds']}" if row["complete"] < row["seeds"] else str(row["seeds"])
-            scores = "".join(f"{_spread(row, f'{part}_{score}'):>15}" for score in reversed(SCORES) for part in PARTS)
+            scores = "".join(f"{_spread(row, f'{part}_{score}'):>15}" for score in shown for part in PARTS)
             lines.append(f"{row['label']:{width}}{seeds:>6}{scores}")
         lines.append("")
     lines.append("choose by the validation score; the test score is for the report of what was chosen")
@@ -145,11 +152,11 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _compared(rows: Sequence[Mapping[str, Any]]) -> str:
+def _compared(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> str:
     """How many neurons the scores of a recording are over."""
     counts = [
         f"{max(row[f'{part}_{score}_neurons'] for row in rows)} ({score}, {name})"
-        for score in ("cc_norm", "cc")
+        for score in scores
         for part, name in (("val", "validation"), ("test", "test"))
     ]
     return f"over the neurons that all of them define: {', '.join(counts)}"

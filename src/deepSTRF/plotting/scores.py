@@ -14,7 +14,7 @@ from deepSTRF.checks import check_choice
 from deepSTRF.plotting import _style
 from deepSTRF.plotting._arrays import Array, as_array, check_axes
 
-__all__ = ["plot_cc_against_ceiling", "plot_learning_curves"]
+__all__ = ["plot_cc_against_ceiling", "plot_fold_curves", "plot_learning_curves"]
 
 _SPLITS = (("train", "--", 1.1), ("val", "-", 1.6))
 
@@ -146,19 +146,94 @@ def plot_learning_curves(
     keys = sorted({key for row in history for key in row}, key=str)
     if monitor not in keys:
         raise ValueError(f"monitor {monitor!r} is not in the history; it has: {', '.join(map(str, keys))}")
-
-    def create() -> tuple[Figure, list[Axes]]:
-        new = _style.new_figure((7.2, 3.2) if figsize is None else figsize)
-        return new, list(new.subplots(1, 2))
-
-    fig, panels = _style.open_panels(axes, ("loss", "scores"), create, title)
+    fig, panels = _style.open_panels(axes, ("loss", "scores"), lambda: _two_panels(figsize), title)
     epochs = _number([row.get("epoch", index) for index, row in enumerate(history)], "epoch")
     _draw_curves(panels[0], history, epochs, "loss", "", _style.DATA_COLOUR)
     names = _metric_names(history)
     for index, name in enumerate(names):
         _draw_curves(panels[1], history, epochs, name, name, _style.SCORE_COLOURS[index % len(_style.SCORE_COLOURS)])
     _mark_best(panels, history, epochs, monitor, mode)
-    for ax, label in zip(panels, ("loss", "score (mean over neurons)"), strict=True):
+    _finish_panels(panels, epochs, ("loss", "score (mean over neurons)"))
+    return fig, panels
+
+
+def plot_fold_curves(
+    histories: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    monitor: str = "val_cc_norm",
+    mode: str = "max",
+    axes: Sequence[Axes] | None = None,
+    title: str | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw the loss and the monitored score of several trainings over epochs, a line and a colour for each.
+
+    Parameters
+    ----------
+    histories : sequence of list of dict
+        Per fold (or seed) what :meth:`deepSTRF.training.Fitter.fit` returns. The left panel has ``train_loss`` dashed
+        and ``val_loss`` solid, the right one `monitor`, with a dot at the best epoch of each.
+    monitor, mode, axes, title, figsize
+        As in :func:`plot_learning_curves`. A history without the monitor has no line in the right panel.
+
+    Returns
+    -------
+    fig : Figure
+    axes : list of 2 Axes
+        Loss and monitored score.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`plot_learning_curves`.
+
+    Examples
+    --------
+    >>> from deepSTRF.plotting import plot_fold_curves
+    >>> histories = [[{"epoch": e, "val_loss": 1 / (e + k), "val_cc": 0.1 * e} for e in range(4)] for k in (1, 2)]
+    >>> fig, axes = plot_fold_curves(histories, monitor="val_cc")
+    >>> axes[1].get_title(loc="left")
+    'best epochs 3, 3'
+    """
+    if isinstance(histories, Mapping) or not all(isinstance(history, Sequence) for history in histories):
+        raise TypeError("histories must be a list of histories, one list of dicts per fold")
+    if not histories or not all(histories):
+        raise ValueError("histories must have an entry for each fold, and each of them one dict per epoch")
+    check_choice("mode", mode, ("max", "min"))
+    rows = [row for history in histories for row in history]
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise TypeError("a history must be a list of one dict per epoch, as Fitter.fit() returns it")
+    if not any(monitor in row for row in rows):
+        keys = ", ".join(sorted({str(key) for row in rows for key in row}))
+        raise ValueError(f"monitor {monitor!r} is in no history; they have: {keys}")
+
+    fig, panels = _style.open_panels(axes, ("loss", "score"), lambda: _two_panels(figsize), title)
+    best_epochs = []
+    for k, history in enumerate(histories):
+        colour = _style.SCORE_COLOURS[k % len(_style.SCORE_COLOURS)]
+        epochs = _number([row.get("epoch", index) for index, row in enumerate(history)], "epoch")
+        _draw_curves(panels[0], history, epochs, "loss", f"fold {k + 1}", colour)
+        values = _per_epoch(history, monitor)
+        panels[1].plot(epochs, values, color=colour, linewidth=1.2, label=f"fold {k + 1}")
+        if not np.isnan(values).all():
+            best = int(np.nanargmax(values if mode == "max" else -values))
+            panels[1].plot(epochs[best], values[best], "o", color=colour, markersize=4)
+            best_epochs.append(f"{epochs[best]:g}")
+    panels[1].set_title(f"best epochs {', '.join(best_epochs)}", fontsize=_style.NOTE_SIZE, loc="left")
+    panels[0].set_title("dashed: training, solid: validation", fontsize=_style.NOTE_SIZE, loc="left")
+    every = _number([row.get("epoch", 0) for row in rows], "epoch")
+    _finish_panels(panels, every, ("loss", f"{monitor} (mean over neurons)"))
+    panels[0].get_legend().remove()  # the colours are those of the right panel
+    return fig, panels
+
+
+def _two_panels(figsize: tuple[float, float] | None) -> tuple[Figure, list[Axes]]:
+    new = _style.new_figure((7.2, 3.2) if figsize is None else figsize)
+    return new, list(new.subplots(1, 2))
+
+
+def _finish_panels(panels: Sequence[Axes], epochs: np.ndarray, labels: Sequence[str]) -> None:
+    for ax, label in zip(panels, labels, strict=True):
         ax.set_xlabel("epoch", fontsize=_style.LABEL_SIZE)
         ax.set_ylabel(label, fontsize=_style.LABEL_SIZE)
         ax.xaxis.set_major_locator(_style.round_ticks(6, integer=True))
@@ -168,7 +243,6 @@ def plot_learning_curves(
         _style.declutter(ax, image=False)
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False, fontsize=_style.NOTE_SIZE)
-    return fig, panels
 
 
 def plot_cc_against_ceiling(

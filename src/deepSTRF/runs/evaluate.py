@@ -75,8 +75,7 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
         scores = score_parts(predictions, recording.indices, recording.parts)
     summary = summarise(scores)
     folds = {"number": len(recording.folds)} if recording.folds else None
-    shown = predictions["test"] if recording.folds else predictions
-    notes = tuple(run_notes(scores, shown, recording, model))
+    notes = tuple(run_notes(scores, predictions, recording, model))
     return Evaluation(scores, summary, _largest_difference(saved, summary), notes, folds)
 
 

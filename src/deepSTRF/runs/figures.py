@@ -15,6 +15,7 @@ from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.plotting.movies import strongest_pixel
 from deepSTRF.runs.run import Run, RunResult
+from deepSTRF.training.loggers import read_jsonl
 from deepSTRF.training.recipes import monitor_mode
 
 __all__ = ["draw_figures"]
@@ -28,13 +29,19 @@ NOTE_SIZE, NOTE_LINE, NOTE_WIDTH = 5.5, 0.1, 85  # points, inches of a line, let
 def draw_figures(run: Run, result: RunResult) -> list[Path]:
     """Write the PNGs of a run into its folder and return their paths.
 
-    Learning curves are drawn for two epochs or more, receptive fields and neurons where a test score is defined.
+    Learning curves are drawn for two epochs or more, with folds a line for each; receptive fields and neurons where a
+    test score is defined.
     """
     test, scores = run.recording.parts["test"], result.scores["test"]
     strfs = _one_channel(result.strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
-    if len(result.history) > 1 and not run.recording.folds:  # trained on everything, it has no validation scores
+    if run.recording.folds and run.settings is not None:  # what is trained on everything has no validation scores
+        histories = [_read_history(run.folder / f"history_fold{k}.jsonl") for k in range(len(run.recording.folds))]
+        figures["learning_curves"], _ = plotting.plot_fold_curves(
+            histories, monitor=run.monitor, mode=monitor_mode(run.monitor)
+        )
+    elif len(result.history) > 1:
         figures["learning_curves"], _ = plotting.plot_learning_curves(
             result.history, monitor=run.monitor, mode=monitor_mode(run.monitor)
         )
@@ -65,6 +72,14 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
         paths.append(run.folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=150)
     return paths
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """The epochs of a fold, with the mean over neurons of every score."""
+    return [
+        {name: value.get("mean") if isinstance(value, Mapping) else value for name, value in row.items()}
+        for row in read_jsonl(path)
+    ]
 
 
 def _write_notes(figure: Any, notes: Sequence[str]) -> None:

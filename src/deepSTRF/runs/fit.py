@@ -198,7 +198,7 @@ def _score(
     if folds:
         summary["folds"] = {"number": len(recording.folds), "best_epochs": folds.best_epochs}
         predictions = folds.predictions["test"]
-    summary["notes"] = run_notes(scores, predictions, recording, model)
+    summary["notes"] = run_notes(scores, of_parts, recording, model)
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
     waveforms = get_model_card(run.options.model).stimulus == "waveform"
     strfs = None if waveforms else receptive_fields(model, run.n_lags, recording.parts["train"])

@@ -19,19 +19,22 @@ _FLAT = 1e-6  # range of a prediction relative to its size, below which it is ro
 _FAR = 10.0  # standard deviations between the mean of the stimuli and zero
 _SECONDS = 0.1  # ms: nobody bins responses as finely
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
+_PARTS_OF_FOLDS = {"train": "the fit to everything", "val": "validation", "test": "the folds"}
 
 Scores = Mapping[str, Mapping[str, Tensor]]
 
 
-def run_notes(scores: Scores, predictions: Sequence[Tensor], recording: Recording, model: Any) -> list[str]:
+def run_notes(
+    scores: Scores, predictions: Sequence[Tensor] | Mapping[str, Sequence[Tensor]], recording: Recording, model: Any
+) -> list[str]:
     """Say what is behind undefined, missing or doubtful scores, and what looks wrong with the recording.
 
     Parameters
     ----------
     scores : dict of str to dict of str to Tensor
         Part and score to the value of each neuron, from :func:`deepSTRF.runs.scores.score_parts`.
-    predictions : sequence of Tensor
-        Per stimulus of the recording ``(N, T_s)``.
+    predictions : sequence of Tensor, or dict of str to such
+        Per stimulus of the recording ``(N, T_s)``; with folds, those of each part.
     recording : Recording
         What was fitted.
     model : torch.nn.Module
@@ -43,10 +46,11 @@ def run_notes(scores: Scores, predictions: Sequence[Tensor], recording: Recordin
         Empty where there is nothing to say.
     """
     names = [str(as_dict(meta).get("cell_id", "") or n) for n, meta in enumerate(recording.dataset.nrn_meta)]
+    of_parts = predictions if isinstance(predictions, Mapping) else dict.fromkeys(scores, predictions)
     return [
         *_about_selection(recording),
-        *_about_undefined(scores, predictions, recording, names),
-        *_about_single_trials(scores, names),
+        *_about_undefined(scores, of_parts, recording, names),
+        *_about_single_trials(_recorded(scores, recording), names, recording),
         *_about_fit(scores, model, names),
         *_about_stimuli(recording, model),
     ]
@@ -69,35 +73,60 @@ def _about_selection(recording: Recording) -> Iterable[str]:
         )
 
 
+def _recorded(scores: Scores, recording: Recording) -> Scores:
+    """The parts that differ in their data: with folds, each of them is everything."""
+    return {"test": scores["test"]} if recording.folds else scores
+
+
 def _about_undefined(
-    scores: Scores, predictions: Sequence[Tensor], recording: Recording, names: Sequence[str]
+    scores: Scores, predictions: Mapping[str, Sequence[Tensor]], recording: Recording, names: Sequence[str]
 ) -> Iterable[str]:
     """Which neurons leave which mean, and why; the first reason counts."""
     absent = {part: values["n_repeats"] == 0 for part, values in scores.items()}
-    for neurons, parts in _grouped(absent):
+    for neurons, parts in _grouped({part: absent[part] for part in _recorded(scores, recording)}, recording):
         yield f"no data in {parts} for {_named(neurons, names)}: left out"
-    undefined = torch.stack([~prediction.isfinite().all(1) for prediction in predictions]).any(0)
-    if undefined.any():
-        yield f"the prediction is NaN or infinite for {_named(undefined, names)}: left out of cc and cc_norm"
+    undefined = {part: _is_undefined(predictions[part], recording) for part in scores}
+    for neurons, parts in _grouped(undefined, recording) if recording.folds else _everywhere(undefined["test"]):
+        where = f" in {parts}" if parts else ""
+        yield f"the prediction is NaN or infinite for {_named(neurons, names)}{where}: left out of cc and cc_norm"
     flat = {
-        part: _is_constant([predictions[s] for s in recording.indices[part]]) & (scores[part]["n_repeats"] > 0)
+        part: _is_constant([predictions[part][s] for s in recording.indices[part]]) & ~absent[part]
         for part in scores
         if recording.indices[part]
     }
-    for neurons, parts in _grouped(flat):
+    for neurons, parts in _grouped(flat, recording):
         yield f"the prediction is constant for {_named(neurons, names)} in {parts}: left out of cc and cc_norm"
+    yield from _about_flat_folds(flat["test"] | absent["test"] | undefined["test"], predictions, recording, names)
     lost = {
-        part: ~values["cc"].isfinite() & ~absent[part] & ~undefined & ~flat.get(part, undefined)
+        part: ~values["cc"].isfinite() & ~absent[part] & ~undefined[part] & ~flat.get(part, undefined[part])
         for part, values in scores.items()
     }
-    for neurons, parts in _grouped(lost):
+    for neurons, parts in _grouped(lost, recording):
         yield f"the response is constant for {_named(neurons, names)} in {parts}: left out of cc and cc_norm"
     noise = {
         part: ~values["cc_norm"].isfinite() & values["cc"].isfinite() & (values["n_repeats"] > 1)
         for part, values in scores.items()
     }
-    for neurons, parts in _grouped(noise):
+    for neurons, parts in _grouped({part: noise[part] for part in _recorded(scores, recording)}, recording):
         yield f"no signal is common to the repeats of {_named(neurons, names)} in {parts}: left out of cc_norm"
+
+
+def _about_flat_folds(
+    named: Bool[Tensor, " N"], predictions: Mapping[str, Sequence[Tensor]], recording: Recording, names: Sequence[str]
+) -> Iterable[str]:
+    """A model that predicts a constant in its fold: pooled with others it has a score, of the folds' means."""
+    for k, fold in enumerate(recording.folds):
+        flat = _is_constant([predictions["test"][s] for s in fold.test]) & ~named
+        if flat.any():
+            yield f"the prediction is constant for {_named(flat, names)} in fold {k + 1} of {len(recording.folds)}"
+
+
+def _is_undefined(predictions: Sequence[Tensor], recording: Recording) -> Bool[Tensor, " N"]:
+    """NaN or infinite for any stimulus that a neuron heard; others are not predicted in folds."""
+    heard = recording.dataset.nrn_masks.any(1).tolist()
+    return torch.stack(
+        [~p.isfinite().all(1) for p, was_heard in zip(predictions, heard, strict=True) if was_heard]
+    ).any(0)
 
 
 def _is_constant(predictions: Sequence[Tensor]) -> Bool[Tensor, " N"]:
@@ -106,8 +135,8 @@ def _is_constant(predictions: Sequence[Tensor]) -> Bool[Tensor, " N"]:
     return highest - lowest <= _FLAT * torch.maximum(lowest.abs(), highest.abs())
 
 
-def _about_single_trials(scores: Scores, names: Sequence[str]) -> Iterable[str]:
-    for neurons, parts in _grouped({part: values["n_repeats"] == 1 for part, values in scores.items()}):
+def _about_single_trials(scores: Scores, names: Sequence[str], recording: Recording) -> Iterable[str]:
+    for neurons, parts in _grouped({part: values["n_repeats"] == 1 for part, values in scores.items()}, recording):
         yield f"single trials only in {parts} for {_named(neurons, names)}: no noise ceiling, left out of cc_norm"
 
 
@@ -157,14 +186,19 @@ def _lengths(recording: Recording) -> list[int]:
     ]
 
 
-def _grouped(neurons: Mapping[str, Tensor]) -> Iterable[tuple[Tensor, str]]:
+def _everywhere(neurons: Tensor) -> Iterable[tuple[Tensor, str]]:
+    return [(neurons, "")] if bool(neurons.any()) else []
+
+
+def _grouped(neurons: Mapping[str, Tensor], recording: Recording) -> Iterable[tuple[Tensor, str]]:
     """The same neurons in several parts are one sentence."""
+    called = _PARTS_OF_FOLDS if recording.folds else _PARTS
     left = {part: mask for part, mask in neurons.items() if bool(mask.any())}
     while left:
         mask = next(iter(left.values()))
         same = [part for part, other in left.items() if torch.equal(mask, other)]
         left = {part: other for part, other in left.items() if part not in same}
-        yield mask, " and ".join(_PARTS.get(part, part) for part in same)
+        yield mask, " and ".join(called.get(part, part) for part in same)
 
 
 def _named(neurons: Tensor, names: Sequence[str], values: Tensor | None = None) -> str:

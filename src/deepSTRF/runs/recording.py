@@ -127,9 +127,8 @@ def _load(options: FitOptions) -> NeuralDataset:
     _check_stimulus(options, type(given))
     if stimulus == "waveform" and not getattr(given, "return_waveform", False):
         raise RunError(f"{options.model} takes waveforms, and this {type(given).__name__} gives spectrograms")
-    copy = given.subset(range(given.get_S()))  # which forgets the protocols
-    copy.protocols = given.protocols
-    return copy
+    # Models and files know neurons and stimuli by their number among those that take part.
+    return given._taking(given._choose(()))
 
 
 def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset, Selected | None]:
@@ -146,9 +145,9 @@ def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset,
 
 
 def _default_split(dataset: NeuralDataset, options: FitOptions) -> str:
-    if options.stimuli is not None:  # what is named may be no part of it any more
-        return dataset.default_split
     given = options.dataset
+    if options.stimuli is not None or getattr(given, "S_sel", None) is not None:
+        return dataset.default_split  # what is named may be no part of it any more
     own = get_dataset_card(given).default_split if isinstance(given, str) else given.default_split
     return own or dataset.default_split
 

@@ -147,9 +147,14 @@ def prepare_run(
 
 
 def _settings_for_responses(settings: Settings | None, options: FitOptions, recording: Recording) -> Settings | None:
-    """A recipe's Poisson loss is for counts and rates: responses that can be negative get the squared error."""
-    fitting = settings_for(settings, recording.parts["train"])
-    if fitting is not settings and options.loss == "poisson":
+    """A Poisson loss is for counts and rates, and cc_norm for repeats: a recipe's give way where there are none."""
+    fitting = settings_for(settings, recording.parts["train"], recording.parts["val"])
+    if fitting is not None and options.monitor not in (None, fitting.monitor):
+        raise RunError(
+            "the validation stimuli have single trials only, so `monitor` cannot be val_cc_norm; choose val_cc or "
+            "val_loss, or leave it out"
+        )
+    if fitting is not None and options.loss not in (None, fitting.loss):
         raise RunError("some responses are negative, so `loss` cannot be poisson; choose mse or leave it out")
     return fitting
 

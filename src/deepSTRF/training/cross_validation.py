@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer
 from deepSTRF.metrics.running import RunningScores
 from deepSTRF.registry import Recipe, get_recipe
-from deepSTRF.training.epochs import to_scalar
+from deepSTRF.training.epochs import default_val_metrics, to_scalar
 from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.prediction import detach_state
 from deepSTRF.training.recipes import LOSSES, fit_recipe, make_loader, settings_for
@@ -142,8 +142,9 @@ def cross_validate(
         splits = _splits_of_blocks(dataset, blocks[0])
     else:
         splits = _make_splits(folds, dataset, seed)
-    recording = dataset.subset(range(dataset.get_S()))
-    recording.I = dataset._selection().neurons.tolist()  # a selection of stimuli hides the neurons that heard none
+    # Only they, so that a recipe builds a model of them; a selection of stimuli hides the neurons that heard none.
+    recording = dataset._part(dataset._selection().neurons.tolist())
+    recording.S_sel = None
     fit_fold = functools.partial(
         _fit_fold,
         model_factory=model_factory,
@@ -220,7 +221,7 @@ def _fit_recipe(
     settings = settings_for(recipe.settings, train)
     if settings is not None and batch_size is not None:
         settings = replace(settings, batch_size=batch_size)
-    own = name_checkpoint(dict(fitter_kwargs or {}), f"fold{k}")
+    own = {"val_metrics": default_val_metrics(), **name_checkpoint(dict(fitter_kwargs or {}), f"fold{k}")}
     fit = fit_recipe(recipe, settings, train, val, seed=seed, **own)
     loader = make_loader(test, 1)
     scores = {"val": fit.fitter.evaluate(make_loader(val, 1)), "test": fit.fitter.evaluate(loader)}

@@ -285,7 +285,7 @@ class Fitter:
         loss = self.compute_loss(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
         arguments.check_loss(loss)
         # on an accelerator, asking would wait for it
-        if loss.device.type == "cpu" and not self._undefined_neurons and not math.isfinite(loss):
+        if loss.device.type == "cpu" and not self._undefined_neurons and not math.isfinite(loss.detach()):
             self._undefined_neurons = epochs.undefined_neurons(pred)
         loss.backward()
         if self.max_grad_norm is not None:

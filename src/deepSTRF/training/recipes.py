@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.registry import Recipe, Settings
-from deepSTRF.training.epochs import Epoch
+from deepSTRF.training.epochs import Epoch, default_val_metrics
 from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.seed import set_random_seed
 from deepSTRF.training.units import batches_in_order
@@ -21,7 +21,16 @@ if TYPE_CHECKING:  # a Fitter needs no data sets
 
     from deepSTRF.datasets import NeuralDataset
 
-__all__ = ["LOSSES", "RecipeFit", "RecipeFitter", "fit_recipe", "make_loader", "monitor_mode", "settings_for"]
+__all__ = [
+    "LOSSES",
+    "RecipeFit",
+    "RecipeFitter",
+    "fit_recipe",
+    "has_repeats",
+    "make_loader",
+    "monitor_mode",
+    "settings_for",
+]
 
 LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
 
@@ -74,7 +83,8 @@ def fit_recipe(
     Returns
     -------
     RecipeFit
-        In closed form, its history is one row with the validation scores, without any if there is no `val`.
+        In closed form, its history is one row with the validation scores, without any if there is no `val`. Where
+        `val` has single trials only, there is no cc_norm, and cc decides in its place.
 
     Examples
     --------
@@ -87,6 +97,9 @@ def fit_recipe(
     ('Linear', 2)
     """
     set_random_seed(seed)
+    if val is not None and "val_metrics" not in fitter_kwargs and not has_repeats(val):
+        settings = settings_for(settings, train, val)
+        fitter_kwargs["val_metrics"] = {"cc": default_val_metrics()["cc"]}
     window_ms = (settings or Settings()).window_ms if window_ms is None else window_ms
     model = recipe.build(train, train if val is None else val, window_ms, **(arguments or {}))
     if settings is None:
@@ -156,13 +169,24 @@ class _WithoutValidation(RecipeFitter):
         return self.max_epochs
 
 
-def settings_for(settings: Settings | None, train: NeuralDataset) -> Settings | None:
-    """The settings, with the squared error for a Poisson loss where responses are negative: that is for counts."""
+def settings_for(settings: Settings | None, train: NeuralDataset, val: NeuralDataset | None = None) -> Settings | None:
+    """The settings that fit the responses.
+
+    Where responses are negative, the squared error takes the place of a Poisson loss, which is for counts; where `val`
+    has single trials only, cc takes that of cc_norm, which there is none of.
+    """
     from deepSTRF.models.from_recording import is_signed
 
-    if settings is None or settings.loss != "poisson" or not is_signed(train):
-        return settings
-    return replace(settings, loss="mse")
+    if settings is not None and settings.loss == "poisson" and is_signed(train):
+        settings = replace(settings, loss="mse")
+    if settings is not None and settings.monitor == "val_cc_norm" and val is not None and not has_repeats(val):
+        settings = replace(settings, monitor="val_cc")
+    return settings
+
+
+def has_repeats(dataset: NeuralDataset) -> bool:
+    """Whether any neuron has more than one repeat of any stimulus, so that noise can be told from signal."""
+    return any(len(response) > 1 for i in range(len(dataset)) for response in dataset[i]["responses"])
 
 
 def monitor_mode(monitor: str) -> str:
