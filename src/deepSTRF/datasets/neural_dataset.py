@@ -20,13 +20,19 @@ from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.folder import FolderRecording
-from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
+from deepSTRF.datasets.sources.phy import PhyRecording
+from deepSTRF.datasets.sources.signals import SignalRecording
 
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
 class NeuralDataset(
-    SpikeTimeRecording, FolderRecording, PreprocessableRecording, ConditionalRecording, JoinableRecording
+    PhyRecording,
+    SignalRecording,
+    FolderRecording,
+    PreprocessableRecording,
+    ConditionalRecording,
+    JoinableRecording,
 ):
     """Responses of a population of neurons to a set of stimuli.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bin_of", "bin_spike_times", "count_in_trials", "signals_in_trials"]
+__all__ = ["bin_of", "bin_spike_times", "count_in_trials", "resample_to_bins", "signals_in_trials"]
 
 _ROUNDING = 1e-6
 """Bins: a spike that is this close before an edge lies on it, were it not for rounding of the time."""
@@ -160,7 +160,9 @@ def signals_in_trials(
         stimulus, repeat = layout.stimulus[trial], layout.repeat[trial]
         result = results[stimulus]
         if result is not None:
-            result[:, repeat] = _resample(signals, (start - start_s) * rate_hz, int(bins), rate_hz * dt_ms / 1000)
+            result[:, repeat] = resample_to_bins(
+                signals, (start - start_s) * rate_hz, int(bins), rate_hz * dt_ms / 1000
+            )
     return results
 
 
@@ -217,8 +219,23 @@ def _inside_intervals(starts: np.ndarray, stops: np.ndarray, intervals: Any, dt_
     return (interval >= 0) & (stops <= ends[interval] + slack)
 
 
-def _resample(signals: np.ndarray, start: float, n_bins: int, step: float) -> np.ndarray:
-    """Values of the signals in bins that begin at sample `start` and are `step` samples wide; shape (N, n_bins)."""
+def resample_to_bins(signals: np.ndarray, start: float, n_bins: int, step: float) -> np.ndarray:
+    """Values of signals in bins that begin at sample `start` and are `step` samples wide.
+
+    Parameters
+    ----------
+    signals : numpy.ndarray
+        Shape (N, samples), NaN where missing.
+    start, step : float
+        Begin of the first bin and width of each, in samples.
+    n_bins : int
+        Number of bins.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (N, n_bins); see :func:`signals_in_trials`.
+    """
     values = np.empty((len(signals), n_bins), dtype=np.float32)
     for first in range(0, n_bins, _BINS_AT_ONCE):
         edges = start + step * np.arange(first, min(first + _BINS_AT_ONCE, n_bins) + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["TimesSeen", "check_clocks"]
+__all__ = ["TimesSeen", "check_clocks", "check_overlap"]
 
 _FEWEST_TO_JUDGE = 10
 _FEWEST_BINS = 50
@@ -13,6 +13,10 @@ _FIRST_PART = 0.003
 
 _FAR = 50.0
 """Times are taken for milliseconds read as seconds where most of them are later than this many stimuli."""
+
+_MOST_OVERLAP = 10.0
+_FEWEST_TRIALS = 5
+"""Trials overlap by mistake where as many of them or more begin in the time of the shortest stimulus, on average."""
 
 _CLOCK_RATIO = 500.0
 """Between a factor 1000, the usual mistake, and sessions of which only a part was used."""
@@ -96,4 +100,17 @@ def check_clocks(starts_s: np.ndarray, stops_s: np.ndarray, first_s: float, last
         raise ValueError(
             f"{described}: the onsets of trials seem to be in another unit than the spikes, by a factor 1000; if only "
             "the beginning of the session was used, leave out the spikes after it"
+        )
+
+
+def check_overlap(starts_s: np.ndarray, stops_s: np.ndarray) -> None:
+    """Raise ValueError if trials follow each other in a small part of the time that their stimuli last."""
+    if len(starts_s) < _FEWEST_TRIALS:
+        return
+    interval = float(np.ptp(starts_s)) / (len(starts_s) - 1)
+    duration = float((stops_s - starts_s).min())
+    if interval * _MOST_OVERLAP < duration:
+        raise ValueError(
+            f"the onsets of trials are {interval:g} s apart on average, while stimuli last {duration:g} s and more; "
+            "are their unit and their column right?"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from deepSTRF.checks import describe_type
 from deepSTRF.datasets.sources.binning import count_in_trials
 from deepSTRF.datasets.sources.nested_times import read_times
-from deepSTRF.datasets.sources.plausible import check_clocks
+from deepSTRF.datasets.sources.plausible import check_clocks, check_overlap
 from deepSTRF.datasets.sources.trials import Trials, check_heard, seconds_per, trial_table
 from deepSTRF.datasets.sources.windows import Windows, check_unit_ids
 
@@ -61,6 +61,7 @@ def session_counts(
     dt_s = dt_ms / 1000
     starts = table.onsets_s - windows.before * dt_s
     stops = starts + np.asarray(windows.n_bins)[table.stimulus_of_trial] * dt_s
+    check_overlap(starts, stops)
     intervals = _intervals(recorded, len(units.times_s), scale)
     _check_plausible(units.times_s, starts, stops, is_recorded_known=intervals is not None)
     responses = count_in_trials(

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from deepSTRF.checks import check_number
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.naming import described
 from deepSTRF.datasets.sources.binning import bin_spike_times
@@ -16,7 +15,7 @@ from deepSTRF.datasets.sources.nested_times import NestedTimes, read_nested
 from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.session import session_counts
 from deepSTRF.datasets.sources.trials import seconds_per
-from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, stimulus_windows
+from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
 
 __all__ = ["SpikeTimeRecording"]
 
@@ -162,7 +161,7 @@ class SpikeTimeRecording(ArrayRecording):
 
 def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms: Any, unit: str) -> list[Any]:
     """Counts (R, T_s) per stimulus and neuron, None where nothing was recorded."""
-    onsets_s = _onsets_s(onset_ms, len(windows.stims))
+    onsets_s = onsets_in_s(onset_ms, len(windows.stims))
     before_s = windows.before * dt_ms / 1000
     seen = TimesSeen(unit, dt_ms)
     responses: list[Any] = []
@@ -181,11 +180,3 @@ def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms
         responses.append(counts)
     seen.check()
     return responses
-
-
-def _onsets_s(onset_ms: Any, n_stims: int) -> list[float]:
-    if np.ndim(onset_ms) == 0:
-        return [check_number("onset_ms", onset_ms) / 1000] * n_stims
-    if len(onset_ms) != n_stims:
-        raise ValueError(f"onset_ms must be a number or one for each of {n_stims} stimuli, got {len(onset_ms)}")
-    return [check_number(f"onset_ms[{s}]", onset) / 1000 for s, onset in enumerate(onset_ms)]

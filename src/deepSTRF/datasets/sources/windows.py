@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.arrays import check_bin_width, to_tensor
 from deepSTRF.datasets.naming import named_stimuli
 
-__all__ = ["HandedOver", "Windows", "check_unit_ids", "stimulus_windows"]
+__all__ = ["HandedOver", "Windows", "check_unit_ids", "onsets_in_s", "stimulus_windows"]
 
 
 class Windows(NamedTuple):
@@ -85,6 +86,15 @@ def _whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:
             f"{int(duration_ms // dt_ms) * dt_ms:g} and {(int(duration_ms // dt_ms) + 1) * dt_ms:g}"
         )
     return bins
+
+
+def onsets_in_s(onset_ms: Any, n_stims: int) -> list[float]:
+    """Onsets of stimuli in s, from one for all or one for each in ms."""
+    if np.ndim(onset_ms) == 0:
+        return [check_number("onset_ms", onset_ms) / 1000] * n_stims
+    if len(onset_ms) != n_stims:
+        raise ValueError(f"onset_ms must be a number or one for each of {n_stims} stimuli, got {len(onset_ms)}")
+    return [check_number(f"onset_ms[{s}]", onset) / 1000 for s, onset in enumerate(onset_ms)]
 
 
 def check_unit_ids(ids: Sequence[Any]) -> None:
