@@ -188,11 +188,7 @@ def resample_causally(waveform: Float[Tensor, "C T"], fs: float, target_fs: floa
     """Resample a waveform as :func:`resample` does, and delay it by what the filter looks ahead.
 
     The delay is 10 samples of the lower of the two rates, 0.2 ms at 48 kHz; there is none where the rates are equal.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`resample`.
+    Arguments and errors are those of :func:`resample`.
 
     Examples
     --------
