@@ -22,11 +22,13 @@ from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.folder import FolderRecording
 from deepSTRF.datasets.sources.phy import PhyRecording
 from deepSTRF.datasets.sources.signals import SignalRecording
+from deepSTRF.datasets.sources.formats import ConvertibleRecording
 
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
 class NeuralDataset(
+    ConvertibleRecording,
     PhyRecording,
     SignalRecording,
     FolderRecording,

@@ -11,7 +11,16 @@ import numpy as np
 from deepSTRF.checks import check_choice, check_list, describe_type, unknown_name
 from deepSTRF.datasets.naming import named_stimuli
 
-__all__ = ["ONSET_COLUMNS", "STIMULUS_COLUMNS", "Trials", "check_heard", "named_stimuli", "seconds_per", "trial_table"]
+__all__ = [
+    "ONSET_COLUMNS",
+    "STIMULUS_COLUMNS",
+    "Trials",
+    "check_heard",
+    "columns_of",
+    "named_stimuli",
+    "seconds_per",
+    "trial_table",
+]
 
 ONSET_COLUMNS = (
     "onset",
@@ -110,7 +119,7 @@ def trial_table(
     >>> table.onsets_s, table.stimulus_of_trial
     (array([0.5, 2.5, 4.5]), array([1, 0, 1]))
     """
-    columns = _columns(trials)
+    columns = columns_of(trials)
     onset_key, stimulus_key = _find_columns(columns, onset_column, stimulus_column)
     onsets, stimuli = columns[onset_key], columns[stimulus_key]
     if len(onsets) != len(stimuli):
@@ -150,7 +159,7 @@ def _shown(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_MOST_NAMES_SHOWN]) + more
 
 
-def _columns(trials: Any) -> dict[str, Any]:
+def columns_of(trials: Any) -> dict[str, Any]:
     """Columns of a table by name; two nameless ones are the onset and the stimulus."""
     if isinstance(trials, str | os.PathLike):
         return _read_table(trials)
