@@ -143,12 +143,16 @@ def _by_stimulus(spikes: Any, stimuli: Sequence[str] | int) -> list[Any]:
             )
             raise ValueError(f"spikes must have one entry per stimulus: {len(spikes)} entries, {count} stimuli{hint}")
         return list(spikes)
-    names = list(range(count)) if isinstance(stimuli, int) else list(stimuli)
-    unknown = [key for key in spikes if key not in names]
-    if unknown:
-        what = unknown_name("stimulus", unknown[0], [str(name) for name in names])
-        raise ValueError(f"spikes: {what}. If the keys are units of one long session, give trials=")
-    return [spikes.get(name) for name in names]
+    names = [str(s) for s in range(count)] if isinstance(stimuli, int) else list(stimuli)
+    entries = {str(key): entry for key, entry in spikes.items()}
+    for key in entries:
+        if key not in names:
+            what = unknown_name("stimulus", key, names)
+            raise ValueError(f"spikes: {what}. If the keys are units of one long session, give trials=")
+    for name in names:
+        if name not in entries:
+            raise ValueError(f"spikes has no entry for the stimulus {name!r}; give None if nobody was recorded")
+    return [entries[name] for name in names]
 
 
 def _unit_ids(entries: Sequence[Any], labels: Sequence[str]) -> list[Any] | None:
