@@ -103,11 +103,11 @@ def test_the_command_line_has_all_of_them():
 
 def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
     values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "folds": 3, "arguments": {"n_hidden": 3}}
-    values |= {"neurons": ("kind=ln", "snr>0"), "stimuli": ("index>=0",)}
+    values |= {"read": {"n_neurons": 3}, "neurons": ("kind=ln", "snr>0"), "stimuli": ("index>=0",)}
     tables = {"dataset": 'name = "tiny"\n', "model": 'name = "nrf"\n'}
     for name, option in OPTIONS.items():
         if option.scope != "run" and not option.is_folder:
-            value = "{n_hidden = 3}" if name == "arguments" else repr(values.get(name, 2))
+            value = {"arguments": "{n_hidden = 3}", "read": "{n_neurons = 3}"}.get(name, repr(values.get(name, 2)))
             if option.kind is tuple:
                 value = f"[{list(values[name])}]"  # of one value, which is a list of conditions
             tables[option.scope] += f"{name} = {value}\n"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepSTRF.cli.options import echo_json, fit_options, json_option, quiet_option
+from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
 from deepSTRF.cli.sweep import sweep
 from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 
@@ -151,7 +151,7 @@ def fit(
 
 @main.command()
 @click.argument("run", metavar="RUN")
-@click.option("--data", metavar="FOLDER", help="Where the recording lies now, if it moved.")
+@click.option("--data", metavar="PATH", help="Where the recording lies now, if it moved.")
 @json_option
 def evaluate(run: str, data: str | None, as_json: bool) -> None:
     """Score the saved run in the folder RUN again, and compare with the scores that it saved."""
@@ -166,12 +166,24 @@ def evaluate(run: str, data: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("dataset", required=False)
+@dataset_options
 @json_option
-def datasets(as_json: bool) -> None:
-    """List the data sets: size, species and area, paper, licence."""
-    from deepSTRF.cli import report
+def datasets(dataset: str | None, as_json: bool, **options: Any) -> None:
+    """List the data sets: size, species and area, paper, licence.
 
-    _list(report.dataset_entries(), as_json)
+    With DATASET, as `deepstrf fit` takes it (a name, the folder of a recording, FILE.nwb, FILE.py:CLASS): what is in
+    it, and by which keys neurons and stimuli can be selected.
+    """
+    from deepSTRF.cli import report
+    from deepSTRF.cli.describe import describe_dataset
+
+    if dataset is None and any(value is not None for value in options.values()):
+        raise click.UsageError("name the data set that these options are for")
+    if dataset is None:
+        _list(report.dataset_entries(), as_json)
+    else:
+        _list([describe_dataset(dataset, **options)], as_json)
 
 
 @main.command()

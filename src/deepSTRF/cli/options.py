@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ import click
 from deepSTRF.files import to_plain
 from deepSTRF.runs.options import OPTIONS, Option
 
-__all__ = ["echo_json", "fit_options", "format_number", "json_option", "quiet_option"]
+__all__ = ["dataset_options", "echo_json", "fit_options", "format_number", "json_option", "quiet_option"]
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
@@ -22,28 +22,25 @@ quiet_option = click.option("--quiet", is_flag=True, help="No progress lines, on
 
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a run, without the names of the data set and the model, to a command."""
-    for option in reversed(list(OPTIONS.values())):
-        if option.name == "arguments":
-            command = click.option(
-                option.flag, option.name, multiple=True, metavar="NAME=VALUE", callback=_as_dict, help=option.help
-            )(command)
+    return _add(command, [option for option in OPTIONS.values() if option.name not in ("dataset", "model")])
+
+
+def dataset_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how a data set is read to a command."""
+    return _add(command, [OPTIONS[name] for name in ("data", "read", "dt_ms")])
+
+
+def _add(command: Callable[..., Any], options: Sequence[Option]) -> Callable[..., Any]:
+    for option in reversed(options):
+        kind: dict[str, Any] = {"type": _type(option), "show_default": option.default is not None}
+        if option.kind is Mapping:
+            kind = {"multiple": True, "metavar": "NAME=VALUE", "callback": _as_dict}
         elif option.kind is tuple:
-            command = click.option(
-                option.flag,
-                multiple=True,
-                metavar="CONDITION",
-                callback=lambda _, __, given: given or None,
-                help=option.help,
-            )(command)
-        elif option.name not in ("dataset", "model"):
-            command = click.option(
-                option.flag,
-                type=_type(option),
-                metavar="FOLDER" if option.is_folder else None,
-                default=option.default,
-                show_default=option.default is not None,
-                help=option.help,
-            )(command)
+            kind = {"multiple": True, "metavar": "CONDITION", "callback": lambda _, __, given: given or None}
+        elif option.is_folder:
+            kind["metavar"] = "FOLDER"
+        default = {} if "multiple" in kind else {"default": option.default}
+        command = click.option(option.flag, option.name, help=option.help, **kind, **default)(command)
     return command
 
 

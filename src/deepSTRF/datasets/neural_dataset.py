@@ -20,7 +20,6 @@ from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.folder import FolderRecording
-from deepSTRF.datasets.sources.formats import ConvertibleRecording
 from deepSTRF.datasets.sources.phy import PhyRecording
 from deepSTRF.datasets.sources.signals import SignalRecording
 
@@ -28,7 +27,6 @@ __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
 class NeuralDataset(
-    ConvertibleRecording,
     PhyRecording,
     SignalRecording,
     FolderRecording,

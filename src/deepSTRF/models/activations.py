@@ -161,8 +161,9 @@ class ParametricDoubleExponential(_Saturating):
 
     Examples
     --------
-    >>> ParametricDoubleExponential(3, bias=False)
-    ParametricDoubleExponential(3, bias=False, non_negative_output=True)
+    >>> import torch
+    >>> ParametricDoubleExponential(3)(torch.randn(2, 10, 3)).shape
+    torch.Size([2, 10, 3])
     """
 
     k: nn.Parameter

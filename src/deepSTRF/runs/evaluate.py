@@ -16,6 +16,7 @@ from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
+from deepSTRF.runs.data_source import kind_of_data
 from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import Recording, load_recording
@@ -61,8 +62,8 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
     recording = load_recording(options)
     if files.data_fingerprint(recording.dataset) != config["data_sha256"]:
         raise RunError(
-            "the data are not those that the run was fitted on (their SHA-256 differs): other files, or another "
-            f"version of the loader (the run: deepSTRF {config.get('deepSTRF')})"
+            "the data are not those that the run was fitted on: "
+            f"{files.data_changes(run, recording.contents or {})} (the run: deepSTRF {config.get('deepSTRF')})"
         )
     if recording.dataset.N_neurons != model.O:
         raise RunError(
@@ -85,7 +86,7 @@ def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], 
     with files.reading(run / files.SCORES_FILE):
         saved = {part: {name: files.read_score(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
     with files.reading(run / files.CONFIG_FILE):
-        options = FitOptions(**config["options"] | _where(data))
+        options = FitOptions(**config["options"] | _where(data, config["options"]["dataset"]))
         if not isinstance(config["data_sha256"], str):
             raise TypeError(f"data_sha256 is {config['data_sha256']!r}")
     if isinstance(options.dataset, str) and options.dataset.startswith("object:"):
@@ -93,14 +94,21 @@ def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], 
             f"{run} was fitted to a data set object, of class {config.get('dataset_class')}; give it: "
             "evaluate_run(run, data=dataset)"
         )
+    if kind_of_data(options.dataset) in ("folder", "nwb") and not Path(options.dataset).exists():
+        raise RunError(
+            f"the data of {run} were at {options.dataset}, and nothing is there; say where they are (`data`)"
+        )
     return config, options, saved
 
 
-def _where(data: str | NeuralDataset | None) -> dict[str, Any]:
+def _where(data: str | NeuralDataset | None, dataset: Any) -> dict[str, Any]:
     """The options that say where the recording is now."""
     if data is None:
         return {}
-    return {"dataset": data, "data": None, "dt_ms": None} if isinstance(data, NeuralDataset) else {"data": data}
+    if isinstance(data, NeuralDataset):
+        return {"dataset": data, "data": None, "dt_ms": None, "read": None}
+    is_path = isinstance(dataset, str) and kind_of_data(dataset) in ("folder", "nwb")
+    return {"dataset": str(expand_path(data, "data").resolve())} if is_path else {"data": data}
 
 
 def _predictions_of_folds(path: Path, recording: Recording) -> dict[str, list[Tensor]]:

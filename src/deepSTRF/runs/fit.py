@@ -42,6 +42,7 @@ def fit_run(
     loggers: Sequence[str] = (),
     on_epoch: EpochCallback | None = None,
     on_start: Callable[[Path, Recording], None] | None = None,
+    dataset: NeuralDataset | None = None,
 ) -> RunResult:
     """Fit a model to a recording and write the run folder.
 
@@ -61,6 +62,9 @@ def fit_run(
         ``(fitter, epoch_dict)``, once per epoch; may call ``fitter.stop()``.
     on_start : callable, optional
         ``(folder, recording)``, before fitting begins.
+    dataset : NeuralDataset, optional
+        What ``options.dataset`` names, where it is loaded already: it is read once for several models. It is not
+        changed.
 
     Returns
     -------
@@ -85,11 +89,12 @@ def fit_run(
     """
     if unknown := [kind for kind in loggers if kind not in LOGGERS]:
         raise RunError(unknown_name("logger", unknown[0], LOGGERS))
-    run = prepare_run(options, out, resume=resume, on_epoch=on_epoch)
+    run = prepare_run(options, out, resume=resume, on_epoch=on_epoch, dataset=dataset)
     with files.lock_run_folder(run.folder):
         try:
             if on_start is not None:
                 on_start(run.folder, run.recording)
+            write_json(run.folder / files.DATA_FILE, run.recording.contents)
             write_json(run.folder / files.CONFIG_FILE, run.config)
             with _open_loggers(run, loggers) as more_logs, cpu_threads(options.threads):
                 result = _fit_and_score(run, more_logs)

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from torch import Tensor
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.files import expand_path, lock, to_plain
+from deepSTRF.runs.contents import describe_changes
 from deepSTRF.runs.options import RunError
 
 __all__ = [
     "absolute_name",
     "create_run_folder",
+    "data_changes",
     "data_fingerprint",
     "is_complete",
     "lock_run_folder",
@@ -38,6 +41,7 @@ __all__ = [
 CONFIG_FILE = "config.json"
 HISTORY_FILE = "history.jsonl"
 HISTORIES = "history*.jsonl"  # with folds, each has its own
+DATA_FILE = "data.json"  # checksums of the data, piece by piece
 NEURONS_FILE = "neurons.csv"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"
@@ -50,11 +54,17 @@ def short_name(name: str) -> str:
 
     Examples
     --------
-    >>> short_name("statenet"), short_name("~/code/mymodel.py:MyModel")
-    ('statenet', 'mymodel-MyModel')
+    >>> short_name("statenet"), short_name("~/code/mymodel.py:MyModel"), short_name("mylab.models:MyModel")
+    ('statenet', 'mymodel-MyModel', 'models-MyModel')
+    >>> short_name("recordings/ferret1/"), short_name("day1.nwb")
+    ('ferret1', 'day1')
     """
     file, colon, class_name = name.rpartition(":")
-    return f"{Path(file).stem}-{class_name}" if colon else name
+    if colon and "/" not in class_name and os.sep not in class_name:
+        module = Path(file).stem if file.endswith(".py") else file.rpartition(".")[2]
+        return f"{module}-{class_name}"
+    path = expand_path(name).resolve()
+    return path.stem if path.suffix == ".nwb" else path.name
 
 
 def absolute_name(name: str, folder: Path = Path()) -> str:
@@ -65,8 +75,8 @@ def absolute_name(name: str, folder: Path = Path()) -> str:
     >>> absolute_name("statenet"), absolute_name("mymodel.py:MyModel", Path("/code"))
     ('statenet', '/code/mymodel.py:MyModel')
     """
-    file, colon, class_name = name.rpartition(":")
-    return f"{(folder / expand_path(file)).resolve()}:{class_name}" if colon else name
+    file, _, class_name = name.rpartition(":")
+    return f"{(folder / expand_path(file)).resolve()}:{class_name}" if file.endswith(".py") else name
 
 
 def create_run_folder(out: str | Path | None, options: Mapping[str, Any]) -> Path:
@@ -112,7 +122,9 @@ def is_complete(folder: Path) -> bool:
     return (folder / SCORES_FILE).is_file()
 
 
-def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[Path, bool]:
+def open_run_folder(
+    out: str | Path | None, config: Mapping[str, Any], contents: Mapping[str, Any]
+) -> tuple[Path, bool]:
     """Find the unfinished run of this configuration, or make the folder of a new one.
 
     Parameters
@@ -121,6 +133,8 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
         The folder. Without it, the newest unfinished ``runs/<dataset>-<model>-<n>`` of this configuration.
     config : dict
         What is to be run.
+    contents : dict
+        What the data are now, piece by piece.
 
     Returns
     -------
@@ -130,14 +144,20 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
     Raises
     ------
     RunError
-        If `out` is a finished run, a run of another configuration, or no run.
+        If `out` is a finished run, a run of another configuration, or no run; or the data of the run have changed.
     """
     options = config["options"]
     if out is None:
         found = sorted(Path("runs").glob(f"{_name(options)}-*/{CONFIG_FILE}"), key=lambda path: -path.stat().st_mtime)
         for path in found:
-            if not is_complete(path.parent) and not _differences(read_json(path), config):
+            if not is_complete(path.parent) and not (differences := _differences(read_json(path), config)):
                 return path.parent, False
+            if not is_complete(path.parent) and differences == ["data"]:
+                changed = data_changes(path.parent, contents)
+                raise RunError(
+                    f"the data of the unfinished run {path.parent} have changed since it began ({changed}); begin a "
+                    "new one without `resume`"
+                )
     folder = None if out is None else expand_path(out, "out")
     if folder is None or not folder.exists():
         return create_run_folder(folder, options), True
@@ -146,8 +166,9 @@ def open_run_folder(out: str | Path | None, config: Mapping[str, Any]) -> tuple[
     if (folder / CONFIG_FILE).is_file():
         differences = _differences(read_json(folder / CONFIG_FILE), config)
         if differences:
+            named = [f"data: {data_changes(folder, contents)}" if name == "data" else name for name in differences]
             raise RunError(
-                f"{folder} is a run of another configuration: {'; '.join(differences)}. Use the options with which it "
+                f"{folder} is a run of another configuration: {'; '.join(named)}. Use the options with which it "
                 "was started, or choose a new folder (`out`)"
             )
     elif not folder.is_dir() or any(folder.iterdir()):
@@ -173,11 +194,28 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
 
 
 def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
-    """In what two configurations differ, except for the place of the data and the number of epochs, which may."""
+    """In what two configurations differ, except for the place of the data and the number of epochs, which may.
+
+    Where the data differ, what follows from them is left out, and ``"data"`` stands for them.
+    """
     was, now = _flat(saved), _flat(to_plain(own))
-    ignored = ("options.data", "options.epochs", "settings.epochs", "python", "started")
+    ignored = ["options.data", "data.path", "options.epochs", "settings.epochs", "python", "started"]
+    if was.get("data.kind") == now.get("data.kind") in ("folder", "nwb"):
+        ignored.append("options.dataset")
     names = [name for name in {**was, **now} if name not in ignored and was.get(name) != now.get(name)]
+    if "data_sha256" in names and not any(name.startswith("options.") for name in names):
+        return ["data"]
     return [f"{name}: was {was.get(name)}, is {now.get(name)}" for name in names]
+
+
+def data_changes(folder: Path, contents: Mapping[str, Any]) -> str:
+    """In words, what is different in the data since the run in `folder` began, as far as that can be told."""
+    if not (folder / DATA_FILE).is_file():
+        return "their SHA-256 differs"
+    saved = read_json(folder / DATA_FILE)
+    with reading(folder / DATA_FILE):
+        changes = describe_changes(saved, contents)
+    return "; ".join(changes) or "the same stimuli and responses, prepared or split in another way"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -71,7 +72,9 @@ class Conditions(tuple[str, ...]):
 
 
 class Arguments(dict[str, Any]):
-    """Arguments of a model's constructor, names to plain values; not to be changed once it is part of the options.
+    """Arguments of a model's constructor or of what reads the data: names to plain values.
+
+    Not to be changed once it is part of the options.
 
     Examples
     --------
@@ -115,10 +118,21 @@ class FitOptions:
     """
 
     # In Python also a NeuralDataset.
-    dataset: str = _option("simulated", "A name that `deepstrf datasets` lists, or FILE.py:CLASS.")
-    model: str = _option("linear-nonlinear", "A name that `deepstrf models` lists, or FILE.py:CLASS.")
+    dataset: str = _option(
+        "simulated",
+        "A name that `deepstrf datasets` lists, the folder of a recording, FILE.nwb, FILE.py:CLASS or "
+        "PACKAGE.MODULE:CLASS.",
+    )
+    model: str = _option(
+        "linear-nonlinear", "A name that `deepstrf models` lists, FILE.py:CLASS or PACKAGE.MODULE:CLASS."
+    )
     data: str | None = _option(
         None, "Folder with the recording's files, zipped or unzipped.", scope="dataset", is_folder=True
+    )
+    read: Mapping[str, Any] | None = _option(
+        None,
+        "An argument of what reads the data, NAME=VALUE, as trials=trials of an NWB file; may be given more than once.",
+        scope="dataset",
     )
     dt_ms: float | None = _option(
         None, "Width of a time bin in ms.  [default: the data set's]", scope="dataset", above=0
@@ -243,6 +257,8 @@ class Option:
             return str(expand_path(value, self.name))
         if self.name == "dataset" and is_dataset(value):
             return value
+        if self.name == "dataset" and isinstance(value, os.PathLike):
+            return str(value) if os.sep in str(value) else os.path.join(".", value)
         if not isinstance(value, str):
             raise TypeError(f"{self.name} must be a string, got {describe_type(value)}: {value!r}")
         return value

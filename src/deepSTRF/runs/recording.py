@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,9 +12,9 @@ from deepSTRF.datasets.conditions import parse_condition
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.quality import FROM_RESPONSES
 from deepSTRF.datasets.splits import Split, k_fold
-from deepSTRF.datasets.video import VideoNeuralDataset
-from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
-from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
+from deepSTRF.runs.contents import contents_of
+from deepSTRF.runs.data_source import copy_of, default_split_of, load_dataset
+from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.settings import resolve_settings, window_of
 
 __all__ = ["Recording", "Selected", "load_recording"]
@@ -61,6 +60,8 @@ class Recording:
         With folds: all of it as it was recorded, since each fold is standardised with its own training stimuli.
     selected : Selected, optional
         What was selected of the recording; None for all of it.
+    contents : dict, optional
+        :func:`~deepSTRF.runs.contents.contents_of` it as it was read.
     """
 
     dataset: NeuralDataset
@@ -70,6 +71,7 @@ class Recording:
     folds: tuple[Split, ...] = ()
     raw: NeuralDataset | None = None
     selected: Selected | None = None
+    contents: dict[str, Any] | None = None
 
     @property
     def bins(self) -> list[int]:
@@ -77,8 +79,15 @@ class Recording:
         return [block.n_bins for block in self.dataset._packed().blocks()]
 
 
-def load_recording(options: FitOptions) -> Recording:
+def load_recording(options: FitOptions, dataset: NeuralDataset | None = None) -> Recording:
     """Load the data set that `options` name, standardise it, and split it by stimulus.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Those of the run.
+    dataset : NeuralDataset, optional
+        What they name, where it is loaded already; it is not changed.
 
     Raises
     ------
@@ -86,13 +95,15 @@ def load_recording(options: FitOptions) -> Recording:
         If the data set does not fit the options or the model, or no neuron has data in one of the parts. The data set
         itself raises other errors for files, names and numbers.
     """
-    dataset, selected = _select(_load(options), options)
-    recording = _with_split(dataset, options) if options.folds is None else _with_folds(dataset, options)
-    return dataclasses.replace(recording, selected=selected)
+    loaded = load_dataset(options) if dataset is None else copy_of(dataset)
+    part, selected = _select(loaded, options)
+    contents = contents_of(part)
+    recording = _with_split(part, options) if options.folds is None else _with_folds(part, options)
+    return dataclasses.replace(recording, selected=selected, contents=contents)
 
 
 def _with_split(dataset: Any, options: FitOptions) -> Recording:
-    split = options.split or _default_split(dataset, options)
+    split = options.split or default_split_of(dataset, options)
     dataset, indices = _cut_and_split(dataset, split, options)
     dataset.standardize_stims(list(indices["train"]), per_band=False)
     parts = {name: dataset.subset(list(stimuli)) for name, stimuli in indices.items()}
@@ -115,22 +126,6 @@ def _cut_and_split(dataset: Any, split: str, options: FitOptions) -> tuple[Any, 
     return cut, Split(*assign_blocks(cut, n_blocks))._asdict()
 
 
-def _load(options: FitOptions) -> NeuralDataset:
-    """The data set that the options name, or a copy of the one that they hold."""
-    given = options.dataset
-    if isinstance(given, str):
-        cls = get_dataset(given)
-        return cls(**_arguments(cls, options))
-    if options.data is not None or options.dt_ms is not None:
-        raise RunError("a data set object has its data and its bins already; leave `data` and `dt_ms` out")
-    stimulus = get_model_card(options.model).stimulus
-    _check_stimulus(options, type(given))
-    if stimulus == "waveform" and not getattr(given, "return_waveform", False):
-        raise RunError(f"{options.model} takes waveforms, and this {type(given).__name__} gives spectrograms")
-    # Models and files know neurons and stimuli by their number among those that take part.
-    return given._taking(given._choose(()))
-
-
 def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset, Selected | None]:
     """The data set with the neurons and stimuli that the options leave."""
     if options.neurons is None and options.stimuli is None:
@@ -142,22 +137,6 @@ def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset,
     return dataset._taking(chosen), Selected(
         tuple(chosen.neurons), tuple(chosen.stimuli), dataset.N_neurons, dataset.get_S(), tuple(measured)
     )
-
-
-def _default_split(dataset: NeuralDataset, options: FitOptions) -> str:
-    given = options.dataset
-    if options.stimuli is not None or getattr(given, "S_sel", None) is not None:
-        return dataset.default_split  # what is named may be no part of it any more
-    own = get_dataset_card(given).default_split if isinstance(given, str) else given.default_split
-    return own or dataset.default_split
-
-
-def _check_stimulus(options: FitOptions, cls: type) -> None:
-    stimulus = get_model_card(options.model).stimulus
-    if stimulus != "spectrogram or movie" and (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
-        takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
-        name = name_of_dataset(options.dataset)
-        raise RunError(f"{options.model} takes {takes}, and the data set {name!r} has {has}")
 
 
 def _with_folds(dataset: Any, options: FitOptions) -> Recording:
@@ -186,23 +165,3 @@ def _with_folds(dataset: Any, options: FitOptions) -> Recording:
     indices = dict.fromkeys(Split._fields, tuple(range(dataset.get_S())))
     name = f"{number} folds" + ("" if blocks is None else f" of {blocks[0]} blocks")
     return Recording(dataset, name, indices, dict.fromkeys(Split._fields, dataset), tuple(folds), raw)
-
-
-def _arguments(cls: type, options: FitOptions) -> dict[str, Any]:
-    """Arguments of the data set's class, which depend on what the model takes."""
-    known = inspect.signature(cls).parameters
-    arguments: dict[str, Any] = {}
-    if options.data is not None:
-        if "path" not in known:
-            raise RunError(f"the data set {options.dataset!r} needs no files; leave `data` out")
-        arguments["path"] = options.data
-    if options.dt_ms is not None:
-        arguments["dt_ms"] = options.dt_ms
-    _check_stimulus(options, cls)
-    if get_model_card(options.model).stimulus == "waveform":
-        if "return_waveform" not in known:
-            raise RunError(
-                f"{options.model} takes waveforms, and the data set {options.dataset!r} has only spectrograms"
-            )
-        arguments["return_waveform"] = True
-    return arguments

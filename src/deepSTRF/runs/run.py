@@ -15,9 +15,11 @@ from torch import Tensor
 
 import deepSTRF
 from deepSTRF.checks import check_device
+from deepSTRF.datasets import NeuralDataset
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
+from deepSTRF.runs.data_source import absolute_dataset, absolute_values, place_of
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.settings import resolve_settings, window_of
@@ -124,9 +126,16 @@ class RunResult:
 
 
 def prepare_run(
-    options: FitOptions, out: str | Path | None, *, resume: bool = False, on_epoch: EpochCallback | None = None
+    options: FitOptions,
+    out: str | Path | None,
+    *,
+    resume: bool = False,
+    on_epoch: EpochCallback | None = None,
+    dataset: NeuralDataset | None = None,
 ) -> Run:
     """Check the options, load the recording and make the folder, or find that of the unfinished run.
+
+    `dataset` is the data set that the options name, where it is loaded already.
 
     Raises
     ------
@@ -136,11 +145,11 @@ def prepare_run(
     recipe = get_recipe(options.model)
     settings = resolve_settings(options)
     device = check_device(options.device)
-    recording = load_recording(options)
+    recording = load_recording(options, dataset)
     settings = _settings_for_responses(settings, options, recording)
     config = _config(options, settings, recording)
     if resume:
-        folder, is_new = files.open_run_folder(out, config)
+        folder, is_new = files.open_run_folder(out, config, recording.contents or {})
     else:
         folder, is_new = files.create_run_folder(out, config["options"]), True
     return Run(options, recipe, settings, recording, device, config, folder, is_new, on_epoch)
@@ -163,9 +172,10 @@ def _with_absolute_paths(options: FitOptions) -> FitOptions:
     """The options such that they mean the same in another working folder."""
     data = None if options.data is None else str(Path(options.data).resolve())
     dataset = (
-        files.absolute_name(options.dataset) if isinstance(options.dataset, str) else name_of_dataset(options.dataset)
+        absolute_dataset(options.dataset) if isinstance(options.dataset, str) else name_of_dataset(options.dataset)
     )
-    return dataclasses.replace(options, dataset=dataset, model=files.absolute_name(options.model), data=data)
+    model = files.absolute_name(options.model)
+    return dataclasses.replace(options, dataset=dataset, model=model, data=data, read=absolute_values(options.read))
 
 
 def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:
@@ -182,6 +192,7 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
         "stimulus_normalization": {
             name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")
         },
+        "data": place_of(options),
         "data_sha256": files.data_fingerprint(dataset),
         "deepSTRF": deepSTRF.__version__,
         "torch": torch.__version__,

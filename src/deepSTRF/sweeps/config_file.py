@@ -15,7 +15,8 @@ from typing import Any
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets.conditions import parse_condition
 from deepSTRF.files import expand_path
-from deepSTRF.registry import UnknownNameError, get_dataset, get_recipe
+from deepSTRF.registry import UnknownNameError, get_recipe
+from deepSTRF.runs.data_source import absolute_dataset, check_dataset
 from deepSTRF.runs.folder import absolute_name, short_name
 from deepSTRF.runs.options import OPTIONS, Conditions, FitOptions, RunError
 from deepSTRF.runs.settings import resolve_settings
@@ -130,9 +131,9 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
 
 def _datasets(asked: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     for place, options in _combinations(asked, "dataset", DATASET_OPTIONS):
-        options["dataset"] = absolute_name(options["dataset"], folder)
+        options["dataset"] = absolute_dataset(options["dataset"], folder)
         with _at(place):
-            get_dataset(options["dataset"])
+            check_dataset(options["dataset"])
         if "data" in options:
             options["data"] = str((folder / options["data"]).resolve())
         yield options
@@ -206,7 +207,7 @@ def _name(options: FitOptions) -> str:
     def given(names: Iterable[str]) -> list[str]:
         values = {name: getattr(options, name) for name in names}
         return [
-            f"{'' if name == 'arguments' else name}{_text(value)}"
+            f"{'' if name in ('arguments', 'read') else name}{_text(value)}"
             for name, value in values.items()
             if value is not None
         ]
@@ -214,7 +215,7 @@ def _name(options: FitOptions) -> str:
     dataset, model = short_name(options.dataset), short_name(options.model)
     parts = [
         dataset,
-        *given(("dt_ms", "split", "folds", "neurons", "stimuli")),
+        *given(name for name in DATASET_OPTIONS if name != "data"),
         model,
         *given(MODEL_OPTIONS),
         f"seed{options.seed}",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.files import write_file
-from deepSTRF.registry import get_dataset_card
+from deepSTRF.runs.data_source import named_split
 from deepSTRF.runs.options import OPTIONS, FitOptions
 from deepSTRF.runs.settings import resolve_settings
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
@@ -92,7 +92,7 @@ def _varied(runs: Iterable[FitOptions]) -> list[str]:
 @functools.cache
 def _with_defaults(options: FitOptions) -> dict[str, Any]:
     settings = resolve_settings(options)
-    used = vars(options) | {"split": options.split or get_dataset_card(options.dataset).default_split}
+    used = vars(options) | {"split": options.split or named_split(options.dataset)}
     return used | ({} if settings is None else vars(settings))
 
 

@@ -1,0 +1,227 @@
+"""What the option ``dataset`` stands for: a class by its name or its file, a folder, an NWB file, an object."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepSTRF.checks import unknown_name
+from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.video import VideoNeuralDataset
+from deepSTRF.files import expand_path
+from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
+from deepSTRF.runs.folder import absolute_name
+from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
+
+__all__ = [
+    "absolute_dataset",
+    "absolute_values",
+    "check_dataset",
+    "check_stimulus",
+    "copy_of",
+    "default_split_of",
+    "kind_of_data",
+    "load_dataset",
+    "named_split",
+    "place_of",
+]
+
+
+def kind_of_data(dataset: str | NeuralDataset, folder: Path = Path()) -> str:
+    """How a data set is found: ``"class"``, ``"folder"``, ``"nwb"`` or ``"object"``.
+
+    A registered name is a class, also where a folder has the same name; write ``./name`` for that folder.
+
+    Examples
+    --------
+    >>> kind_of_data("simulated"), kind_of_data("mine.py:Mine"), kind_of_data("./mine"), kind_of_data("day1.nwb")
+    ('class', 'class', 'folder', 'nwb')
+    """
+    if not isinstance(dataset, str):
+        return "object"
+    path = folder / expand_path(dataset)
+    if dataset.endswith(".nwb"):
+        return "nwb"
+    looks_like_path = any(mark in dataset for mark in {os.sep, os.altsep or os.sep}) or dataset[:1] in ("~", ".")
+    if ":" in dataset and not path.exists():
+        return "class"
+    if looks_like_path:
+        return "folder"
+    return "folder" if dataset and path.is_dir() and not _is_registered(dataset) else "class"
+
+
+def _is_registered(name: str) -> bool:
+    try:
+        get_dataset_card(name)
+    except KeyError:  # an UnknownNameError
+        return False
+    return True
+
+
+def absolute_dataset(dataset: str, folder: Path = Path()) -> str:
+    """Name of a data set that means the same in another working folder; relative ones start at `folder`."""
+    if kind_of_data(dataset, folder) == "class":
+        return absolute_name(dataset, folder)
+    return str((folder / expand_path(dataset)).resolve())
+
+
+def absolute_values(arguments: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Arguments of a reader, with absolute paths for those that are written as paths, with a slash, and exist."""
+    if arguments is None:
+        return None
+    return {
+        name: str(expand_path(value).resolve())
+        if isinstance(value, str) and os.sep in value and expand_path(value).exists()
+        else value
+        for name, value in arguments.items()
+    }
+
+
+def check_dataset(dataset: str) -> None:
+    """Raise an error if there is no such data set; without loading it."""
+    kind = kind_of_data(dataset)
+    if kind == "class":
+        get_dataset(dataset)
+    elif not expand_path(dataset).exists():
+        raise FileNotFoundError(f"there is no {'file' if kind == 'nwb' else 'folder'} {dataset}")
+
+
+def place_of(options: FitOptions) -> dict[str, Any]:
+    """Where the data of a run are, for ``config.json``: kind, and the absolute path where they have one."""
+    kind = kind_of_data(options.dataset)
+    path = options.data if kind == "class" else None if kind == "object" else options.dataset
+    return {"kind": kind, "path": None if path is None else str(expand_path(path).resolve())}
+
+
+def default_split_of(dataset: NeuralDataset, options: FitOptions) -> str:
+    """The split where none is named: that of the card, or what fits the number of stimuli."""
+    if options.stimuli is not None:  # what the card names may be no part of it any more
+        return dataset.default_split
+    return named_split(options.dataset) or dataset.default_split
+
+
+def named_split(dataset: str | NeuralDataset) -> str:
+    """The split that a class names for its recording; empty for one that is known only when it was read."""
+    return get_dataset_card(dataset).default_split if kind_of_data(dataset) == "class" else ""
+
+
+def load_dataset(options: FitOptions) -> NeuralDataset:
+    """Load the data set that the options name, or copy the one that they hold.
+
+    Raises
+    ------
+    RunError
+        If an option has no meaning for it, or it does not have the stimuli that the model takes. Reading it raises
+        other errors for files, names and numbers.
+    """
+    kind = kind_of_data(options.dataset)
+    if kind != "object":
+        check_dataset(options.dataset)
+    return {"class": _from_class, "folder": _from_folder, "nwb": _from_nwb, "object": _from_object}[kind](options)
+
+
+def _from_object(options: FitOptions) -> NeuralDataset:
+    given: Any = options.dataset
+    if options.data is not None or options.dt_ms is not None:
+        raise RunError("a data set object has its data and its bins already; leave `data` and `dt_ms` out")
+    if options.read is not None:
+        raise RunError("a data set object is not read any more; leave `read` out")
+    check_stimulus(options, type(given))
+    if _takes_waveforms(options) and not getattr(given, "return_waveform", False):
+        raise RunError(f"{options.model} takes waveforms, and this {type(given).__name__} gives spectrograms")
+    return copy_of(given)
+
+
+def copy_of(given: NeuralDataset) -> NeuralDataset:
+    """A copy that can be standardised, of what is selected.
+
+    Models and files know neurons and stimuli by their number among those that take part.
+    """
+    return given._taking(given._choose(()))
+
+
+def _from_class(options: FitOptions) -> NeuralDataset:
+    """The arguments of the class depend on what the model takes."""
+    cls = get_dataset(options.dataset)
+    known = inspect.signature(cls).parameters
+    arguments = dict(options.read or {})
+    if unknown := [name for name in arguments if name not in known]:
+        raise RunError(f"{unknown_name(f'argument of {options.dataset}', unknown[0], known)} (`read`)")
+    if options.data is not None:
+        if "path" not in known:
+            raise RunError(f"the data set {options.dataset!r} needs no files; leave `data` out")
+        arguments["path"] = options.data
+    elif "path" in known and known["path"].default is inspect.Parameter.empty and "path" not in arguments:
+        raise RunError(f"the data set {options.dataset!r} reads files; say where they are (`data`)")
+    if options.dt_ms is not None:
+        if "dt_ms" not in known:
+            raise RunError(f"the data set {options.dataset!r} has bins of its own; leave `dt_ms` out")
+        arguments["dt_ms"] = options.dt_ms
+    check_stimulus(options, cls)
+    if _takes_waveforms(options):
+        if "return_waveform" not in known:
+            raise RunError(
+                f"{options.model} takes waveforms, and the data set {options.dataset!r} has only spectrograms"
+            )
+        arguments["return_waveform"] = True
+    return cls(**arguments)
+
+
+def _from_folder(options: FitOptions) -> NeuralDataset:
+    from deepSTRF.datasets import read_folder
+
+    _check_no_data(options)
+    if options.dt_ms is not None:
+        raise RunError("the bins of a folder are those of its recording.toml, dt_ms; leave `dt_ms` out")
+    if options.read is not None:
+        raise RunError("what there is to choose in reading a folder stands in its recording.toml; leave `read` out")
+    dataset = read_folder(options.dataset, return_waveform=_takes_waveforms(options))
+    check_stimulus(options, type(dataset))
+    return dataset
+
+
+def _from_nwb(options: FitOptions) -> NeuralDataset:
+    from deepSTRF.datasets.audio import AudioNeuralDataset
+
+    _check_no_data(options)
+    if _takes_waveforms(options):
+        raise RunError(f"{options.model} takes waveforms, and an NWB file is read as spectrograms or movies")
+    arguments = dict(options.read or {})
+    known = [
+        name for name in inspect.signature(AudioNeuralDataset.from_nwb).parameters if name not in ("path", "dt_ms")
+    ]
+    if unknown := [name for name in arguments if name not in known]:
+        raise RunError(f"{unknown_name('argument of from_nwb', unknown[0], known)} (`read`)")
+    if options.dt_ms is not None:
+        arguments["dt_ms"] = options.dt_ms
+    stimulus = get_model_card(options.model).stimulus
+    if stimulus == "movie":
+        return VideoNeuralDataset.from_nwb(options.dataset, **arguments)
+    try:
+        return AudioNeuralDataset.from_nwb(options.dataset, **arguments)
+    except ValueError as error:  # the file says which of the two it has, and the error that it is not this one
+        if stimulus != "spectrogram or movie" or "VideoNeuralDataset" not in str(error):
+            raise
+    return VideoNeuralDataset.from_nwb(options.dataset, **arguments)
+
+
+def _check_no_data(options: FitOptions) -> None:
+    if options.data is not None:
+        raise RunError(f"{options.dataset!r} is where the data are; leave `data` out")
+
+
+def _takes_waveforms(options: FitOptions) -> bool:
+    return get_model_card(options.model).stimulus == "waveform"
+
+
+def check_stimulus(options: FitOptions, cls: type) -> None:
+    """Raise an error unless a class of data sets has the stimuli that the model takes."""
+    stimulus = get_model_card(options.model).stimulus
+    if stimulus != "spectrogram or movie" and (stimulus == "movie") != issubclass(cls, VideoNeuralDataset):
+        takes, has = ("movies", "sounds") if stimulus == "movie" else ("sounds", "movies")
+        raise RunError(
+            f"{options.model} takes {takes}, and the data set {name_of_dataset(options.dataset)!r} has {has}"
+        )
