@@ -151,10 +151,8 @@ def check_fraction(name: str, value: Any) -> float:
 
     Raises
     ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it is below 0, or 1 and more.
+    TypeError, ValueError
+        If it is not a real number, or not in this range.
 
     Examples
     --------

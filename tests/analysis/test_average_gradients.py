@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rectifier import Rectifier
 from torch import nn
 
 from deepSTRF.analysis import receptive_fields, strf_correlation
@@ -12,13 +13,6 @@ from deepSTRF.analysis.gradients import _spread_bins
 from deepSTRF.models.audio import Linear, LinearNonlinear, NetworkReceptiveField, Ridge, StateNet
 
 F, T, N = 6, 5, 3
-
-
-class Silent(nn.Module):
-    """Responds only far above what silence drives."""
-
-    def forward(self, x):
-        return torch.relu(x - 1.0)
 
 
 class Passing(nn.Module):
@@ -33,7 +27,7 @@ class Passing(nn.Module):
 def rectified():
     """A simulated cell with a known field behind a rectifier that is silent at silence."""
     torch.manual_seed(0)
-    model = Linear(F, T, N, output_activation=Silent(), prefiltering=Passing())
+    model = Linear(F, T, N, output_activation=Rectifier(), prefiltering=Passing())
     return model, model.eval().readout.effective_kernel()[0][:, 0]
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rectifier import Rectifier
 from torch import nn
 
 from deepSTRF.analysis import receptive_fields, strf_correlation
@@ -42,13 +43,6 @@ class Falling(nn.Module):
 
     def forward(self, x):
         return torch.nn.functional.softplus(-x)
-
-
-class Rectifier(nn.Module):
-    """Silent below a threshold that silence does not reach."""
-
-    def forward(self, x):
-        return torch.relu(x - 1.0)
 
 
 class TwoChannels(nn.Module):

@@ -8,6 +8,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.chunks import ChunkLoader
 from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.testing import check_dataset
 
 N_BINS = (400, 300)
 
@@ -68,6 +69,10 @@ def test_joined_recordings_keep_theirs(speed):
     assert bool(both[0]["pupil"].isnan().all())
     assert torch.equal(both[3]["pupil"], torch.ones(300))
     both.validate()
+
+
+def test_the_contract_holds(speed):
+    check_dataset(_recording(covariates={"speed": speed}))
 
 
 def test_none_means_no_key():

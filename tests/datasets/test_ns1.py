@@ -18,6 +18,8 @@ from deepSTRF.datasets.audio import NS1Dataset
 from deepSTRF.datasets.audio import ns1 as ns1_module
 from deepSTRF.datasets.audio.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.sound_files import load_wav
+from deepSTRF.datasets.sounds import read_sound
 from deepSTRF.registry import dataset_cards, get_dataset
 
 N_SAMPLES = 244140
@@ -117,6 +119,15 @@ def test_zipped_and_unzipped_are_the_same(small, zipped):
         assert torch.equal(small.stims[s], other.stims[s])
         assert all(torch.equal(a, b) for a, b in zip(small.responses[s], other.responses[s], strict=True))
     assert small.nrn_meta == other.nrn_meta
+
+
+@pytest.mark.parametrize("waveform", [False, True])
+def test_its_front_end_makes_the_same_of_a_sound(small, release, waveform):
+    dataset = NS1Dataset(release, smooth=False, return_waveform=True, audio_fs=24000) if waveform else small
+    file = release / "spikesandwav" / "SH.En.C" / SOUNDS[3]
+    sound = read_sound("rain", load_wav(file)[0], 48828.125)
+    made = dataset.spectrogram(sound.waveform, sound.fs)
+    assert torch.equal(made[..., : dataset.stims[3].shape[-1]], dataset.stims[3])
 
 
 def test_metadata(small):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d, lfilter
+from small_models import check_pieces
 from torch import nn
 
 from deepSTRF.models.audio import ConvNet2D, DNet, NetworkReceptiveField
-from deepSTRF.models.bin_by_bin import NotStreamableError, map_state
+from deepSTRF.models.bin_by_bin import NotStreamableError
 from deepSTRF.models.layers import CausalLayerNorm, LearnableExponentialDecay
 from deepSTRF.testing import check_model
 
@@ -196,7 +197,7 @@ def test_hidden_receptive_fields_are_read_unit_by_unit(cls):
     assert torch.equal(two.STRFs(3, "OFF"), two.core[0].kernel.weight[3, 1])
     with pytest.raises(IndexError, match="from 0 to 4, got 5"):
         model.STRFs(5)
-    with pytest.raises(ValueError, match="'ON' or 'OFF', got 'on'"):
+    with pytest.raises(ValueError, match="polarity must be one of 'ON', 'OFF'"):
         model.STRFs(0, "on")
 
 
@@ -239,13 +240,7 @@ def test_decay_keeps_a_constant():
 
 @pytest.mark.parametrize("kernel_size", [1, 5])
 def test_decay_goes_on_from_piece_to_piece(kernel_size):
-    layer, x = LearnableExponentialDecay(3, kernel_size).double(), 2 + torch.randn(2, 3, 1, 12, dtype=torch.float64)
-    state, pieces = None, []
-    for piece in x.split([1, 1, 7, 3], -1):
-        y, state = layer.step(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, -1), layer(x))
-    torch.testing.assert_close(layer.step(x, map_state(torch.zeros_like, state))[0], layer(x))
+    check_pieces(LearnableExponentialDecay(3, kernel_size).double(), 2 + torch.randn(2, 3, 1, 12, dtype=torch.float64))
 
 
 def test_decay_starts_around_its_time_constant():

@@ -120,6 +120,7 @@ def test_arguments_are_recorded_with_defaults():
         "output_activation": None,
         "prefiltering": None,
         "kernel": None,
+        "wav2spec": None,
     }
 
 
@@ -286,7 +287,7 @@ def test_strf_weight_and_polarity():
     model = Linear(8, 5, 3)
     assert torch.equal(model.STRF_weight("ON"), model.readout.strf.kernel.weight[:, 0])
     assert torch.equal(model.STRF_weight("OFF"), model.STRF_weight("ON"))  # there is one channel only
-    with pytest.raises(ValueError, match="polarity must be 'ON' or 'OFF', got 'BOTH'"):
+    with pytest.raises(ValueError, match="polarity must be one of 'ON', 'OFF'; got 'BOTH'"):
         model.STRF_weight("BOTH")
     model = Linear(8, 5, 3, prefiltering=TwoChannels())
     assert model.C_in == 2

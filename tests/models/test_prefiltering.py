@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from model_zoo import PREFILTERED, ZOO
+from small_models import check_pieces
 
 from deepSTRF.models.audio import AudioEncodingModel, Linear
-from deepSTRF.models.bin_by_bin import map_state
 from deepSTRF.models.layers.decay import exponential_sums
 from deepSTRF.models.prefiltering import (
     AdapTrans,
@@ -100,13 +100,7 @@ def test_adaptrans_starts_where_it_is_told_and_learns():
 
 @pytest.mark.parametrize("make", [lambda: AdapTrans(A, W, 6), lambda: ICAdaptation(A, 6)])
 def test_prefilters_go_on_from_piece_to_piece(make):
-    prefilter, x = make().double(), 3 + torch.randn(2, 1, 3, 15, dtype=torch.float64)
-    state, pieces = None, []
-    for piece in x.split([1, 1, 8, 5], -1):
-        y, state = prefilter.step(piece, state)
-        pieces.append(y)
-    torch.testing.assert_close(torch.cat(pieces, -1), prefilter(x))
-    torch.testing.assert_close(prefilter.step(x, map_state(torch.zeros_like, state))[0], prefilter(x))
+    check_pieces(make().double(), 3 + torch.randn(2, 1, 3, 15, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 20), (1, 2, 3, 20), (1, 1, 4, 20)])

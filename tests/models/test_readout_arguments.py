@@ -32,7 +32,7 @@ INPUT_TABLE = [
         r"expected 3 neurons on the last axis.*\(2, 5, 4\)",
         id="act",
     ),
-    pytest.param(lambda: linear().STRF_weight("on"), "polarity must be 'ON' or 'OFF', got 'on'", id="polarity"),
+    pytest.param(lambda: linear().STRF_weight("on"), "polarity must be one of 'ON', 'OFF'; got 'on'", id="polarity"),
     pytest.param(lambda: LinearReadout(4, 3, hidden=0), "hidden must be a positive integer", id="hidden"),
 ]
 

@@ -5,7 +5,6 @@ import functools
 import json
 import math
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -271,6 +270,7 @@ def test_the_best_epoch_is_reported_without_a_checkpoint_file(tmp_path):
     assert same_state(torch.load(tmp_path / "seed0" / "best.pt"), result["best_state_dict"])
 
 
+@pytest.mark.slow
 def test_the_page_about_seeds_and_folds_runs_as_it_stands():
     page = Path(__file__).parents[2] / "docs" / "seeds_and_folds.md"
     failed, attempted = doctest.testfile(str(page), module_relative=False)
@@ -697,20 +697,6 @@ def test_large_data_failing_seeds_and_loader_workers_in_processes(three):
     assert list(result["failures"]) == [2, 4]
     assert equal(result["per_seed_test_cc"][[0, 2]], three["per_seed_test_cc"][[0, 2]])
     assert result["per_seed_test_cc"][[1, 3]].isnan().all()
-
-
-@pytest.mark.slow
-def test_a_killed_worker_costs_its_own_seed_only(three):
-    def model(seed):
-        if seed == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return make_model(seed)
-
-    with pytest.warns(UserWarning, match=r"1 of 3 seeds failed.*seed 2: its worker process died: .*SIGKILL"):
-        result = fit(model, seeds=[5, 2, 9], n_jobs=2)
-    assert list(result["failures"]) == [2]
-    assert equal(result["per_seed_histories"], [three["per_seed_histories"][0], [], three["per_seed_histories"][2]])
-    assert result["best_seed"] in (5, 9)
 
 
 def test_what_cannot_be_copied_to_a_worker_is_an_error_before_work_starts():

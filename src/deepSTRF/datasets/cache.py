@@ -149,13 +149,13 @@ def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make
     ...
     ...     return cached("spectrograms", files, {"dt_ms": dt_ms}, make)
     """
-    files = [expand_path(file, "file") for file in files]
+    paths = [expand_path(file, "file") for file in files]
     code = json.dumps(options, default=os.fspath)
     folder = cache_dir()
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            key = _key(kind, _digests(files, folder), code)
+            key = _key(kind, _digests(paths, folder), code)
             path = folder / f"{kind}-{key}{_SUFFIX}"
             found = _load(path)
             if found is None:  # of two processes that come at the same time one computes, and the other waits for it
@@ -170,7 +170,7 @@ def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make
             return found[0]
         value = make()
         try:
-            if _key(kind, _digests(files, folder), code) == key:  # otherwise a file was changed while it was read
+            if _key(kind, _digests(paths, folder), code) == key:  # otherwise a file was changed while it was read
                 save_value(path, value)
         except StoringError as error:
             warnings.warn(f"{kind} is computed anew each time, because the cache cannot hold it: {error}", stacklevel=2)

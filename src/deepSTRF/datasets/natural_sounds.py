@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_choice, check_integer, check_positive
 
 __all__ = ["SOUND_TYPES", "draw_spectrogram"]
 
@@ -59,8 +59,7 @@ def draw_spectrogram(
     >>> sound.shape
     (34, 200)
     """
-    if kind not in SOUND_TYPES:
-        raise ValueError(f"kind is one of {', '.join(SOUND_TYPES)}; got {kind!r}")
+    check_choice("kind", kind, SOUND_TYPES)
     frequencies_hz = np.asarray(frequencies_hz)
     if frequencies_hz.ndim != 1 or len(frequencies_hz) < 2 or not (np.diff(frequencies_hz, prepend=0) > 0).all():
         raise ValueError(f"frequencies_hz must be at least 2 rising positive frequencies, got {frequencies_hz}")

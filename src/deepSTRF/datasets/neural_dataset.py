@@ -20,6 +20,7 @@ from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.folder import FolderRecording
+from deepSTRF.datasets.sources.formats import ConvertibleRecording
 from deepSTRF.datasets.sources.phy import PhyRecording
 from deepSTRF.datasets.sources.signals import SignalRecording
 
@@ -27,6 +28,7 @@ __all__ = ["EmptySelectionError", "NeuralDataset"]
 
 
 class NeuralDataset(
+    ConvertibleRecording,
     PhyRecording,
     SignalRecording,
     FolderRecording,

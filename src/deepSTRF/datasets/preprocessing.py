@@ -58,10 +58,8 @@ class PreprocessableRecording(RecordingStorage):
 
         Raises
         ------
-        TypeError
-            If an index is not an integer.
-        IndexError
-            If there is no such stimulus.
+        TypeError, IndexError
+            If an index is not an integer, or there is no such stimulus.
         ValueError
             If there are no stimuli to take statistics from, they differ in bands, or `eps` is not positive.
 
@@ -118,10 +116,8 @@ class PreprocessableRecording(RecordingStorage):
 
         Parameters
         ----------
-        window_ms : float
-            Width of the window in ms.
-        unit_gain : bool
-            Divide the window by its sum, so that rates keep their scale.
+        window_ms, unit_gain
+            As in :func:`~deepSTRF.datasets.smoothing.hanning_smooth`.
 
         Raises
         ------

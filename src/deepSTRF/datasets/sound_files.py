@@ -188,11 +188,7 @@ def resample_causally(waveform: Float[Tensor, "C T"], fs: float, target_fs: floa
     """Resample a waveform as :func:`resample` does, and delay it by what the filter looks ahead.
 
     The delay is 10 samples of the lower of the two rates, 0.2 ms at 48 kHz; there is none where the rates are equal.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As :func:`resample`.
+    Arguments and errors are those of :func:`resample`.
 
     Examples
     --------
@@ -207,8 +203,8 @@ def resample_causally(waveform: Float[Tensor, "C T"], fs: float, target_fs: floa
     return torch.nn.functional.pad(resampled, (delay, 0))[:, : resampled.shape[-1]]
 
 
-def rate_with_whole_bins(fs: float, dt_ms: float) -> float:
-    """The lowest rate of `fs` or more at which a bin is a whole number of samples.
+def rate_with_whole_bins(fs: float, dt_ms: float, *, whole: bool = False) -> float:
+    """The lowest rate of `fs` or more at which a bin is a whole number of samples, and so is a second with `whole`.
 
     Raises
     ------
@@ -219,11 +215,16 @@ def rate_with_whole_bins(fs: float, dt_ms: float) -> float:
     --------
     >>> rate_with_whole_bins(44100, 5), rate_with_whole_bins(48000, 5)
     (44200.0, 48000.0)
+    >>> rate_with_whole_bins(44100, 3), rate_with_whole_bins(44100, 3, whole=True)
+    (44333.333333333336, 45000.0)
     """
     exact = Fraction(float(fs)) * Fraction(float(dt_ms)) / 1000
     hop = math.ceil(exact * (1 - Fraction(1, 10**9)))  # a rate or bin that was rounded to a float is meant exactly
     if exact < 1:
         raise ValueError(f"a bin of dt_ms={dt_ms:g} is shorter than a sample at {fs:g} Hz")
+    if whole:
+        per_second = 1000 / Fraction(float(dt_ms)).limit_denominator(10_000)
+        return float(math.ceil(Fraction(hop, per_second.denominator)) * per_second.numerator)
     return float(fs) if abs(exact - hop) < 1e-9 * exact else float(hop * 1000 / Fraction(float(dt_ms)))
 
 

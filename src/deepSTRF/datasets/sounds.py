@@ -17,7 +17,7 @@ from deepSTRF.checks import check_positive, describe_type
 from deepSTRF.datasets.sound_files import load_wav
 from deepSTRF.files import expand_path
 
-__all__ = ["SOUND_SUFFIXES", "Sound", "read_sound", "read_sounds", "sound_items"]
+__all__ = ["SOUND_SUFFIXES", "Sound", "are_named", "read_sound", "read_sounds", "sound_items"]
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3")
 """Ends of the names of the files that are taken from a folder."""
@@ -82,6 +82,19 @@ def sound_items(sounds: Any) -> list[tuple[str, Any]]:
     if not items:
         raise ValueError("sounds is empty; expected at least one file or array")
     return items
+
+
+def are_named(sounds: Any) -> bool:
+    """Whether sounds come with names: as files, a folder or a dict, not as arrays only.
+
+    Examples
+    --------
+    >>> are_named("sounds/"), are_named({"rain": np.zeros(9)}), are_named([np.zeros(9)])
+    (True, True, False)
+    """
+    if isinstance(sounds, Mapping | str | os.PathLike):
+        return True
+    return isinstance(sounds, Sequence) and any(isinstance(sound, str | os.PathLike) for sound in sounds)
 
 
 def _is_list_of_sounds(sounds: Any) -> bool:

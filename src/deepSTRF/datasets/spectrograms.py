@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_number, check_positive, describe_type, unknown_name
 from deepSTRF.datasets.arrays import check_bin_width
-from deepSTRF.datasets.cochleagram import band_centres
-from deepSTRF.datasets.filterbanks import (
-    band_amplitudes,
-    causally_filtered,
-    geometric_corners,
-    in_blocks,
-    running_rms,
-    triangular_bands,
-)
+from deepSTRF.datasets.bands import amplitudes, band_corners
 from deepSTRF.datasets.sound_files import rate_with_whole_bins, resample_causally
 from deepSTRF.datasets.sounds import Sound, read_sounds
-from deepSTRF.scales import ERB_to_Hz, Hz_to_ERB, Hz_to_mel, gammatone_kernels, mel_to_Hz
 
 __all__ = ["KINDS", "Spectrogram", "as_spectrogram", "sound_stimuli", "spectrograms_of"]
 
-KINDS: tuple[str, ...] = ("log", "mel", "erb", "gammatone", "envelope")
+KINDS: tuple[str, ...] = ("log", "mel", "erb", "gammatone", "envelope", "waveform")
 
+_WITHOUT_BANDS = ("envelope", "waveform")
 _HIGH_HZ = 22627.417  # of the NS1 papers
 _OCTAVES = 5.5  # from the first to the last band: 34 bands are 1/6 octave apart
 _OF_NYQUIST = 0.95
@@ -52,11 +44,12 @@ class Spectrogram:
 
     Parameters
     ----------
-    kind : {'log', 'mel', 'erb', 'gammatone', 'envelope'}
+    kind : {'log', 'mel', 'erb', 'gammatone', 'envelope', 'waveform'}
         ``'log'``, ``'mel'`` and ``'erb'`` are spectra of Hann windows that end with the bin, pooled in triangular bands
         of unit sum, whose centres are evenly spaced in octaves (the cochleagram of the NS1 papers), mel, or ERB rate.
         ``'gammatone'`` is the RMS of gammatone filters of order 4, evenly spaced in ERB rate. ``'envelope'`` is one
-        band: the RMS of the waveform.
+        band: the RMS of the waveform. ``'waveform'`` is the sound itself, resampled, for models with a front end of
+        their own.
     n_bands : int
         Number of bands F.
     low_hz, high_hz : float, optional
@@ -109,9 +102,9 @@ class Spectrogram:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(unknown_name("spectrogram", self.kind, KINDS))
-        if self.kind == "envelope":
+        if self.kind in _WITHOUT_BANDS:
             object.__setattr__(self, "n_bands", 1)
-        least = 1 if self.kind in ("envelope", "gammatone") else 2
+        least = 1 if self.kind in ("gammatone", *_WITHOUT_BANDS) else 2
         object.__setattr__(self, "n_bands", check_integer("n_bands", self.n_bands, least=least))
         for name in ("low_hz", "high_hz", "window_ms", "fs", "dt_ms", "range_db"):
             if getattr(self, name) is not None:
@@ -138,10 +131,9 @@ class Spectrogram:
 
     @property
     def frequencies_hz(self) -> Float[Tensor, " F"] | None:
-        """Centre frequencies of the bands in Hz, shape (F,); None for an envelope."""
-        if self.kind == "envelope":
-            return None
-        return torch.from_numpy(self._centres()).float()
+        """Centre frequencies of the bands in Hz, shape (F,); None where there are none."""
+        corners = self._corners()
+        return None if corners is None else torch.from_numpy(corners[1:-1].copy()).float()
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, as JSON can hold them; ``Spectrogram.from_dict`` brings them back."""
@@ -185,8 +177,8 @@ class Spectrogram:
         if self.dt_ms is not None and self.dt_ms != dt_ms:
             raise ValueError(f"this spectrogram has bins of {self.dt_ms:g} ms, not of dt_ms={dt_ms:g}")
         lowest = min(rates_hz)
-        fs = self.fs or rate_with_whole_bins(lowest, dt_ms)
-        if self.kind == "envelope":
+        fs = self.fs or rate_with_whole_bins(lowest, dt_ms, whole=self.kind == "waveform")
+        if self.kind in _WITHOUT_BANDS:
             return dataclasses.replace(self, fs=fs, dt_ms=dt_ms, window_ms=self.window_ms or _WINDOW_MS)
         high = self.high_hz or min(_HIGH_HZ, _OF_NYQUIST * lowest / 2)
         low = self.low_hz or high / 2**_OCTAVES
@@ -230,14 +222,32 @@ class Spectrogram:
             resolved = resolved.with_reference([levels])
         return resolved.compress(levels)
 
-    def levels(self, sound: Sound) -> Float32[np.ndarray, "F T"]:
+    def levels(self, sound: Sound, before: int = 0, after: int = 0) -> Float32[np.ndarray, "F T"]:
         """Levels of the bands in dB of the sound's own unit, -inf for silence; the first half of the computation.
+
+        Parameters
+        ----------
+        sound : Sound
+            The sound.
+        before, after : int
+            Bins of silence before the sound, and after its last whole bin.
 
         Raises
         ------
         ValueError
             As when it is called.
         """
+        fs, _ = self._grid()
+        samples = self._samples(sound, before, after)
+        if self.kind == "waveform":
+            return samples[None]
+        size = max(round(fs * (self.window_ms or _WINDOW_MS) / 1000), self.hop)
+        with np.errstate(divide="ignore"):
+            blocks = amplitudes(self.kind, samples, fs, self.hop, size, self._corners())
+            return np.concatenate([(20 * np.log10(block)).astype(np.float32) for block in blocks], 1)
+
+    def _samples(self, sound: Sound, before: int, after: int) -> Float32[np.ndarray, " samples"]:
+        """The sound at `fs`, in whole bins."""
         fs, dt_ms = self._grid()
         waveform = sound.waveform
         if waveform.ndim != 2 or waveform.shape[0] != 1:
@@ -250,14 +260,14 @@ class Spectrogram:
         if not bool(torch.isfinite(waveform).all()):
             raise ValueError(f"sound {sound.name!r} holds NaN or infinite samples")
         samples = resample_causally(waveform, sound.fs, fs)[0].numpy()
-        if len(samples) < self.hop:
+        n_bins = len(samples) // self.hop
+        if n_bins == 0:
             raise ValueError(
                 f"sound {sound.name!r} lasts {1000 * waveform.shape[1] / sound.fs:.4g} ms, less than one bin of "
                 f"dt_ms={dt_ms:g}; are rate (Hz) and dt_ms (ms) right?"
             )
-        with np.errstate(divide="ignore"):
-            blocks = [(20 * np.log10(amplitude)).astype(np.float32) for amplitude in self._amplitudes(samples)]
-        return np.concatenate(blocks, 1)
+        whole = np.pad(samples, (before * self.hop, (after + 1) * self.hop)) if before or after else samples
+        return whole[: (before + n_bins + after) * self.hop]
 
     def with_reference(self, levels: Sequence[Float32[np.ndarray, "F T"]]) -> Spectrogram:
         """Return the same with the loudest of these levels as the one that reads 0 dB.
@@ -267,6 +277,8 @@ class Spectrogram:
         ValueError
             If all is silent.
         """
+        if self.kind == "waveform":
+            levels = [np.where(level == 0, -math.inf, 0.0) for level in levels]
         loudest = max(float(level.max()) for level in levels)
         if loudest == -math.inf:
             raise ValueError("every sound is silent: all samples are zero, so there is nothing to make bands of")
@@ -274,6 +286,8 @@ class Spectrogram:
 
     def compress(self, levels: Float32[np.ndarray, "F T"]) -> Float[Tensor, "1 F T"]:
         """Levels relative to the reference, compressed: (1, F, T); the second half of the computation."""
+        if self.kind == "waveform":
+            return torch.from_numpy(levels)
         relative = levels - np.float32(self.reference_db or 0.0)
         if isinstance(self.compression, float):
             relative = np.exp(relative * np.float32(self.compression * math.log(10) / 20))
@@ -286,36 +300,12 @@ class Spectrogram:
             raise ValueError("the rate of this spectrogram is not known yet; call resolve(rates_hz, dt_ms) first")
         return self.fs, self.dt_ms
 
-    def _centres(self) -> Float64[np.ndarray, " F"]:
-        return self._corners()[1:-1]
-
-    def _corners(self) -> Float64[np.ndarray, " F+2"]:
-        """Centres of the bands, with one step before the first and one after the last."""
-        low, high, n = self.low_hz, self.high_hz, self.n_bands
-        if low is None or high is None:
+    def _corners(self) -> np.ndarray | None:
+        if self.kind in _WITHOUT_BANDS:
+            return None
+        if self.low_hz is None or self.high_hz is None:
             raise ValueError("the bands of this spectrogram are not known yet; call resolve(rates_hz, dt_ms) first")
-        if self.kind == "log":
-            return geometric_corners(band_centres(n, low, high).double().numpy())
-        there, back = (Hz_to_mel, mel_to_Hz) if self.kind == "mel" else (Hz_to_ERB, ERB_to_Hz)
-        step = (there(high) - there(low)) / max(n - 1, 1)
-        return np.asarray(back(there(low) + step * np.arange(-1, n + 1)))
-
-    def _amplitudes(self, samples: Float32[np.ndarray, " samples"]) -> Iterator[Float64[np.ndarray, "F t"]]:
-        fs, _ = self._grid()
-        size = max(round(fs * (self.window_ms or _WINDOW_MS) / 1000), self.hop)
-        if self.kind == "envelope":
-            return running_rms(in_blocks(samples, self.hop), self.hop, size)
-        if self.kind == "gammatone":
-            return running_rms(causally_filtered(samples, self.hop, self._kernels()), self.hop, size)
-        weights = triangular_bands(self._corners(), np.fft.rfftfreq(size, 1 / fs), narrow=True)
-        return band_amplitudes(samples, fs, self.hop, size, weights)
-
-    def _kernels(self) -> Float64[np.ndarray, "F taps"]:
-        fs, _ = self._grid()
-        centres = torch.from_numpy(self._centres())
-        lowest = float(self.low_hz or 0)
-        taps = max(round(fs * 10 / lowest), 8)  # ten periods of the lowest band, where it has fallen to 3 %
-        return gammatone_kernels(centres, fs, 4, 1.019, taps).numpy()
+        return band_corners(self.kind, self.n_bands, self.low_hz, self.high_hz)
 
 
 def as_spectrogram(spectrogram: Any) -> Spectrogram:
@@ -390,11 +380,11 @@ def sound_stimuli(
 
 
 def spectrograms_of(
-    sounds: Sequence[Sound], dt_ms: float, spectrogram: Any = "log"
+    sounds: Sequence[Sound], dt_ms: float, spectrogram: Any = "log", before: int = 0, after: int = 0
 ) -> tuple[list[Float[Tensor, "1 F T"]], Spectrogram]:
-    """As :func:`sound_stimuli`, of sounds that were read."""
+    """As :func:`sound_stimuli`, of sounds that were read, with bins of silence before and after each."""
     resolved = as_spectrogram(spectrogram).resolve([sound.fs for sound in sounds], dt_ms)
-    levels = [resolved.levels(sound) for sound in sounds]
+    levels = [resolved.levels(sound, before, after) for sound in sounds]
     if resolved.reference_db is None:
         resolved = resolved.with_reference(levels)
     return [resolved.compress(level) for level in levels], resolved

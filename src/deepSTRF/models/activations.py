@@ -161,9 +161,8 @@ class ParametricDoubleExponential(_Saturating):
 
     Examples
     --------
-    >>> import torch
-    >>> ParametricDoubleExponential(3)(torch.randn(2, 10, 3)).shape
-    torch.Size([2, 10, 3])
+    >>> ParametricDoubleExponential(3, bias=False)
+    ParametricDoubleExponential(3, bias=False, non_negative_output=True)
     """
 
     k: nn.Parameter

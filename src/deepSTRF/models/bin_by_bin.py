@@ -175,11 +175,10 @@ class Stream:
     --------
     >>> import torch
     >>> from deepSTRF.models.audio import StateNet
-    >>> model = StateNet(n_frequency_bands=34, out_neurons=5).eval()
+    >>> stream = StateNet(n_frequency_bands=34, out_neurons=5).stream()
     >>> sound = torch.randn(1, 1, 34, 20)
-    >>> stream = model.stream()
     >>> bins = [stream.step(frame) for frame in sound.split(1, -1)]
-    >>> bins[0].shape, torch.allclose(torch.cat(bins, -1), model(sound), atol=1e-5)
+    >>> bins[0].shape, torch.allclose(torch.cat(bins, -1), stream.model(sound), atol=1e-5)
     (torch.Size([1, 5, 1, 1]), True)
     """
 

@@ -223,10 +223,8 @@ class LinearReadout(Readout):
 
     Examples
     --------
-    >>> import torch
-    >>> readout = LinearReadout(in_features=70, out_neurons=5)
-    >>> readout(torch.randn(2, 70, 1, 100)).shape
-    torch.Size([2, 5, 1, 100])
+    >>> LinearReadout(in_features=70, out_neurons=5).per_neuron_tensors()
+    {'fc.weight': 0, 'fc.bias': 0}
     """
 
     memoryless = True
@@ -258,13 +256,7 @@ class LinearReadout(Readout):
         self.activation = checked_activation(activation, out_neurons)
 
     def forward(self, x: Float[Tensor, "B C *one T"]) -> Float[Tensor, "B N 1 T"]:
-        """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``.
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
-        """
+        """Predict the responses from ``(B, C, T)`` or ``(B, C, 1, T)``; raises ValueError for other shapes."""
         if x.ndim == 4 and x.shape[2] == 1:
             x = x.squeeze(2)
         if x.ndim != 3 or x.shape[1] != self.in_features:
@@ -312,10 +304,7 @@ class FactorizedReadout(Readout):
 
     Examples
     --------
-    >>> import torch
     >>> readout = FactorizedReadout(channels=10, positions=28, out_neurons=5)
-    >>> readout(torch.randn(2, 10, 28, 100)).shape
-    torch.Size([2, 5, 1, 100])
     >>> sum(parameter.numel() for parameter in readout.parameters())  # 5 x (10 + 28 + 1)
     195
     """
@@ -342,13 +331,7 @@ class FactorizedReadout(Readout):
         self.activation = checked_activation(activation, out_neurons)
 
     def forward(self, x: Float[Tensor, "B C *positions T"]) -> Float[Tensor, "B N 1 T"]:
-        """Predict the responses from ``(B, C, P, T)``, or ``(B, C, H, W, T)`` with P = H · W.
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
-        """
+        """Predict from ``(B, C, P, T)``, or ``(B, C, H, W, T)`` with P = H · W; raises ValueError for other shapes."""
         if x.ndim < 4 or x.shape[1] != self.channels or x.shape[2:-1].numel() != self.positions:
             raise ValueError(
                 f"expected features of shape (B, C, P, T) with C = {self.channels} and P = {self.positions}, got "

@@ -58,15 +58,12 @@ def check_dataset(dataset: NeuralDataset | Callable[[], NeuralDataset]) -> None:
         twin = copy.copy(subject)
         twin.reset_pop_selection()
         twin.reset_stim_selection()
-        with contract_errors(f"{type(subject).__name__}, {name} raised"):
-            check(twin)
-        _expect(
-            _fingerprint(subject) == before, subject, name, "changes the data set that it was called on or made from"
-        )
-
-
-def _expect(condition: Any, dataset: NeuralDataset, what: str, message: str) -> None:
-    require(bool(condition), f"{type(dataset).__name__}, {what}: {message}")
+        try:
+            with contract_errors("raised"):
+                check(twin)
+            require(_fingerprint(subject) == before, "changes the data set that it was called on or made from")
+        except ContractError as error:
+            raise ContractError(f"{type(subject).__name__}, {name}: {error}") from error
 
 
 def _fingerprint(dataset: NeuralDataset) -> tuple[Any, ...]:
@@ -95,146 +92,127 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _check_attributes(ds: NeuralDataset) -> None:
-    what = "attributes"
-    _expect(isinstance(ds.path, str), ds, what, f"path must be a string, got {type(ds.path).__name__}")
-    _expect(ds.dt > 0, ds, what, f"dt must be positive, got {ds.dt}")
+    require(isinstance(ds.path, str), f"path must be a string, got {type(ds.path).__name__}")
+    require(ds.dt > 0, f"dt must be positive, got {ds.dt}")
     lengths = [len(ds.stims), len(ds.responses), len(ds.stim_meta)]
-    _expect(len(set(lengths)) == 1 and lengths[0] > 0, ds, what, f"stims, responses, stim_meta have lengths {lengths}")
-    _expect(len(ds.nrn_meta) == ds.N_neurons > 0, ds, what, f"{len(ds.nrn_meta)} nrn_meta for {ds.N_neurons} neurons")
-    _expect(ds.get_N() == ds.N_neurons, ds, what, f"get_N() gives {ds.get_N()} of {ds.N_neurons} neurons")
-    _expect(ds.get_S() == len(ds.stims), ds, what, f"get_S() gives {ds.get_S()} of {len(ds.stims)} stimuli")
-    _expect(len(ds.get_nrn_meta()) == ds.N_neurons, ds, what, "get_nrn_meta() without a selection must give all")
+    require(len(set(lengths)) == 1 and lengths[0] > 0, f"stims, responses, stim_meta have lengths {lengths}")
+    require(len(ds.nrn_meta) == ds.N_neurons > 0, f"{len(ds.nrn_meta)} nrn_meta for {ds.N_neurons} neurons")
+    require(ds.get_N() == ds.N_neurons, f"get_N() gives {ds.get_N()} of {ds.N_neurons} neurons")
+    require(ds.get_S() == len(ds.stims), f"get_S() gives {ds.get_S()} of {len(ds.stims)} stimuli")
+    require(len(ds.get_nrn_meta()) == ds.N_neurons, "get_nrn_meta() without a selection must give all")
     for s, stim in enumerate(ds.stims):
-        _expect(stim.is_floating_point(), ds, what, f"stims[{s}] is {stim.dtype}, not floating point")
-        _expect(bool(torch.isfinite(stim).all()), ds, what, f"stims[{s}] holds NaN or infinity")
-        _expect(
+        require(stim.is_floating_point(), f"stims[{s}] is {stim.dtype}, not floating point")
+        require(bool(torch.isfinite(stim).all()), f"stims[{s}] holds NaN or infinity")
+        require(
             stim.shape[:-1] == ds.stims[0].shape[:-1],
-            ds,
-            what,
             f"stims[{s}] has shape {tuple(stim.shape)}, stims[0] {tuple(ds.stims[0].shape)}: only time may differ",
         )
 
 
 def _check_responses(ds: NeuralDataset) -> None:
-    what = "responses"
     bins: dict[int, int] = {}
     for s, n in _some_pairs(ds, _PAIRS_LOOKED_AT):
         response = ds.responses[s][n]
         where = f"responses[{s}][{n}]"
-        _expect(isinstance(response, Tensor) and response.ndim == 2, ds, what, f"{where} is not a tensor (R, T)")
-        _expect(response.is_floating_point(), ds, what, f"{where} is {response.dtype}, not floating point")
-        _expect(not bool(torch.isinf(response).any()), ds, what, f"{where} holds infinity")
+        require(isinstance(response, Tensor) and response.ndim == 2, f"{where} is not a tensor (R, T)")
+        require(response.is_floating_point(), f"{where} is {response.dtype}, not floating point")
+        require(not bool(torch.isinf(response).any()), f"{where} holds infinity")
         if bool(torch.isnan(response).all()):
             continue
         expected = bins.setdefault(s, response.shape[1])
-        _expect(response.shape[1] == expected, ds, what, f"{where} has {response.shape[1]} bins, others {expected}")
+        require(response.shape[1] == expected, f"{where} has {response.shape[1]} bins, others {expected}")
         if isinstance(ds, AudioNeuralDataset) and not getattr(ds, "return_waveform", False):
             frames = ds.stims[s].shape[-1]
-            _expect(expected == frames, ds, what, f"{where} has {expected} bins, its spectrogram {frames} frames")
+            require(expected == frames, f"{where} has {expected} bins, its spectrogram {frames} frames")
 
 
 def _check_masks(ds: NeuralDataset) -> None:
-    what = "nrn_masks"
     masks = ds.nrn_masks
     shape = (ds.get_S(), ds.N_neurons)
-    _expect(masks.dtype == torch.bool and masks.shape == shape, ds, what, f"must be bool {shape}, got {masks.shape}")
-    _expect(ds.nrn_masks is masks, ds, what, "must be computed once and kept")
+    require(masks.dtype == torch.bool and masks.shape == shape, f"must be bool {shape}, got {masks.shape}")
+    require(ds.nrn_masks is masks, "must be computed once and kept")
     for s, n in _some_pairs(ds, _PAIRS_LOOKED_AT):
         recorded = not bool(torch.isnan(ds.responses[s][n]).all())
-        _expect(
-            bool(masks[s, n]) == recorded, ds, what, f"says {bool(masks[s, n])} for pair ({s}, {n}); data: {recorded}"
-        )
+        require(bool(masks[s, n]) == recorded, f"says {bool(masks[s, n])} for pair ({s}, {n}); data: {recorded}")
 
 
 # --- items -----------------------------------------------------------------------------------------------------------
 
 
 def _check_items(ds: NeuralDataset) -> None:
-    what = "items"
     heard = torch.nonzero(ds.nrn_masks.any(1)).flatten().tolist()
-    _expect(len(ds) == len(heard), ds, what, f"len() is {len(ds)}, but {len(heard)} stimuli have data")
+    require(len(ds) == len(heard), f"len() is {len(ds)}, but {len(heard)} stimuli have data")
     for position in _spread(len(heard), _ITEMS_LOOKED_AT):
-        _check_item(ds, ds[position], heard[position], list(range(ds.N_neurons)), what)
-    _expect(_same(ds[-1]["stims"], ds[len(ds) - 1]["stims"]), ds, what, "ds[-1] is not the last item")
-    _expect(_same(ds[np.int64(0)]["stims"], ds[0]["stims"]), ds, what, "a NumPy integer must be an index")
+        _check_item(ds, ds[position], heard[position], list(range(ds.N_neurons)))
+    require(_same(ds[-1]["stims"], ds[len(ds) - 1]["stims"]), "ds[-1] is not the last item")
+    require(_same(ds[np.int64(0)]["stims"], ds[0]["stims"]), "a NumPy integer must be an index")
     first = ds[0:1]
-    _expect(
+    require(
         isinstance(first, dict)
         and set(first) == set(ds[0])
         and all(isinstance(entry, list) and len(entry) == 1 for entry in first.values()),
-        ds,
-        what,
         "a slice must give one dict with a list per key",
     )
     for index, error in ((len(ds), IndexError), (-len(ds) - 1, IndexError), ("0", TypeError), (0.5, TypeError)):
-        _expect_error(partial(ds.__getitem__, index), error, ds, f"ds[{index!r}] with {len(ds)} items")
+        _expect_error(partial(ds.__getitem__, index), error, f"ds[{index!r}] with {len(ds)} items")
 
 
-def _check_item(ds: NeuralDataset, item: Any, stimulus: int, neurons: list[int], what: str) -> None:
-    _expect(isinstance(item, dict), ds, what, f"an item must be a dict, got {type(item).__name__}")
+def _check_item(ds: NeuralDataset, item: Any, stimulus: int, neurons: list[int]) -> None:
+    require(isinstance(item, dict), f"an item must be a dict, got {type(item).__name__}")
     missing = {"stims", "responses", "valid_mask", "stim_meta"} - set(item)
-    _expect(not missing, ds, what, f"an item lacks the keys {sorted(missing)}")
+    require(not missing, f"an item lacks the keys {sorted(missing)}")
     own_meta = ds.stim_meta[stimulus]
-    _expect(
+    require(
         item["stim_meta"] is own_meta or item["stim_meta"] == own_meta,
-        ds,
-        what,
         f"stim_meta is not that of stimulus {stimulus}",
     )
     responses, mask = item["responses"], item["valid_mask"]
-    _expect(isinstance(responses, list), ds, what, f"responses must be a list, got {type(responses).__name__}")
-    _expect(len(responses) == len(neurons), ds, what, f"{len(responses)} responses for {len(neurons)} selected neurons")
+    require(isinstance(responses, list), f"responses must be a list, got {type(responses).__name__}")
+    require(len(responses) == len(neurons), f"{len(responses)} responses for {len(neurons)} selected neurons")
     expected = ds.nrn_masks[stimulus][neurons]
-    _expect(
+    require(
         isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == expected.shape,
-        ds,
-        what,
         f"valid_mask must be bool ({len(neurons)},)",
     )
-    _expect(bool((mask == expected).all()), ds, what, f"valid_mask of stimulus {stimulus} is not its row of nrn_masks")
+    require(bool((mask == expected).all()), f"valid_mask of stimulus {stimulus} is not its row of nrn_masks")
     for place in _spread(len(neurons), 50):
-        _expect(
+        require(
             _same(responses[place], ds.responses[stimulus][neurons[place]]),
-            ds,
-            what,
             f"responses[{place}] is not the response of neuron {neurons[place]} to stimulus {stimulus}",
         )
 
 
-def _expect_error(call: Callable[[], Any], kind: type[Exception], ds: NeuralDataset, what: str) -> None:
+def _expect_error(call: Callable[[], Any], kind: type[Exception], what: str) -> None:
     try:
         call()
     except kind:
         return
     except Exception as error:
-        raise ContractError(
-            f"{type(ds).__name__}, {what}: expected {kind.__name__}, got {type(error).__name__}: {error}"
-        ) from error
-    raise ContractError(f"{type(ds).__name__}, {what}: expected {kind.__name__}, got no error")
+        raise ContractError(f"{what}: expected {kind.__name__}, got {type(error).__name__}: {error}") from error
+    raise ContractError(f"{what}: expected {kind.__name__}, got no error")
 
 
 # --- selections ------------------------------------------------------------------------------------------------------
 
 
 def _check_selections(ds: NeuralDataset) -> None:
-    what = "selection"
     masks = ds.nrn_masks
     stimulus, neuron = (int(i) for i in masks.nonzero()[-1])
     ds.select_neuron(neuron)
     heard = torch.nonzero(masks[:, neuron]).flatten().tolist()
-    _expect(len(ds) == len(heard), ds, what, f"neuron {neuron} has data for {len(heard)} stimuli, len() is {len(ds)}")
-    _check_item(ds, ds[0], heard[0], [neuron], what)
-    _expect(ds.get_nrn_meta() == [ds.nrn_meta[neuron]], ds, what, "get_nrn_meta() is not that of the selected neuron")
+    require(len(ds) == len(heard), f"neuron {neuron} has data for {len(heard)} stimuli, len() is {len(ds)}")
+    _check_item(ds, ds[0], heard[0], [neuron])
+    require(ds.get_nrn_meta() == [ds.nrn_meta[neuron]], "get_nrn_meta() is not that of the selected neuron")
 
     backwards = list(range(ds.N_neurons))[::-1]
     ds.select_population(backwards)
-    _check_item(ds, ds[0], int(masks.any(1).nonzero()[0]), backwards, what)
+    _check_item(ds, ds[0], int(masks.any(1).nonzero()[0]), backwards)
     ds.reset_pop_selection()
 
     ds.select_stim(stimulus)
     hearing = torch.nonzero(masks[stimulus]).flatten().tolist()
-    _expect(len(ds) == 1, ds, what, f"select_stim({stimulus}) leaves {len(ds)} items")
-    _check_item(ds, ds[0], stimulus, hearing, "neurons without data for the selected stimulus are hidden")
+    require(len(ds) == 1, f"select_stim({stimulus}) leaves {len(ds)} items")
+    _check_item(ds, ds[0], stimulus, hearing)
     ds.reset_stim_selection()
 
     everyone = int(masks.any(1).sum())
@@ -249,17 +227,17 @@ def _check_selections(ds: NeuralDataset) -> None:
         calls.append(lambda: ds.select_pop_by_stim_attr("no such key", 0))
         calls.append(lambda: ds.select_stims_by_attr("no such key", 0))
     for call in calls:
-        _expect(call() == [], ds, what, "a select_* call that matches nothing must return []")
-        _expect(len(ds) == 0, ds, what, f"a select_* call that matches nothing leaves {len(ds)} items")
-        _expect_error(lambda: ds[0], IndexError, ds, "ds[0] of an empty selection")
-        _expect_error(lambda: list(ds), ValueError, ds, "iterating over an empty selection")
+        require(call() == [], "a select_* call that matches nothing must return []")
+        require(len(ds) == 0, f"a select_* call that matches nothing leaves {len(ds)} items")
+        _expect_error(lambda: ds[0], IndexError, "ds[0] of an empty selection")
+        _expect_error(lambda: list(ds), ValueError, "iterating over an empty selection")
         ds.reset_pop_selection()
         ds.reset_stim_selection()
-        _expect(len(ds) == everyone, ds, what, "resetting does not bring all items back")
+        require(len(ds) == everyone, "resetting does not bring all items back")
     for index in (-1, ds.N_neurons):
-        _expect_error(partial(ds.select_neuron, index), IndexError, ds, f"select_neuron({index})")
+        _expect_error(partial(ds.select_neuron, index), IndexError, f"select_neuron({index})")
     for index in (-1, ds.get_S()):
-        _expect_error(partial(ds.select_stim, index), IndexError, ds, f"select_stim({index})")
+        _expect_error(partial(ds.select_stim, index), IndexError, f"select_stim({index})")
 
 
 def _all_dicts(metadata: list[Any]) -> bool:
@@ -270,84 +248,76 @@ def _all_dicts(metadata: list[Any]) -> bool:
 
 
 def _check_batches(ds: NeuralDataset) -> None:
-    what = "neural_collate"
     items = [ds[i] for i in _spread(len(ds), _ITEMS_LOOKED_AT)]
     batch = neural_collate(items)
     stims, responses, valid = batch["stims"], batch["responses"], batch["valid_mask"]
-    _expect(set(batch) == set(items[0]), ds, what, f"has the keys {sorted(batch)}, items have {sorted(items[0])}")
-    _expect(responses.ndim == 4, ds, what, f"responses must be (B, N, R, T), got {tuple(responses.shape)}")
-    _expect(bool(torch.isfinite(stims).all()), ds, what, "stimuli hold NaN or infinity")
-    _expect(valid.dtype == torch.bool and bool((valid == ~torch.isnan(responses)).all()), ds, what, "wrong valid_mask")
+    require(set(batch) == set(items[0]), f"has the keys {sorted(batch)}, items have {sorted(items[0])}")
+    require(responses.ndim == 4, f"responses must be (B, N, R, T), got {tuple(responses.shape)}")
+    require(bool(torch.isfinite(stims).all()), "stimuli hold NaN or infinity")
+    require(valid.dtype == torch.bool and bool((valid == ~torch.isnan(responses)).all()), "wrong valid_mask")
     memory = {ds.stims[s].untyped_storage().data_ptr() for s in range(ds.get_S())}
     memory |= {response.untyped_storage().data_ptr() for item in items for response in item["responses"]}
     shared = {stims.untyped_storage().data_ptr(), responses.untyped_storage().data_ptr()} & memory
-    _expect(not shared, ds, what, "a batch shares memory with the data set")
+    require(not shared, "a batch shares memory with the data set")
     for b, item in enumerate(items):
         length = item["stims"].shape[-1]
-        _expect(
-            _same(stims[b, ..., :length], item["stims"].to(stims)), ds, what, f"stimulus {b} is not that of its item"
-        )
-        _expect(not bool(stims[b, ..., length:].any()), ds, what, f"stimulus {b} is not padded with zeros")
+        require(_same(stims[b, ..., :length], item["stims"].to(stims)), f"stimulus {b} is not that of its item")
+        require(not bool(stims[b, ..., length:].any()), f"stimulus {b} is not padded with zeros")
         for n in _spread(len(item["responses"]), 50):
             response = item["responses"][n]
             padded = torch.full_like(responses[b, n], float("nan"))
             padded[: response.shape[0], : response.shape[1]] = response
-            _expect(_same(responses[b, n], padded), ds, what, f"response ({b}, {n}) is not that of its item, padded")
+            require(_same(responses[b, n], padded), f"response ({b}, {n}) is not that of its item, padded")
 
 
 # --- preprocessing, splitting, joining -------------------------------------------------------------------------------
 
 
 def _check_preprocessing(ds: NeuralDataset) -> None:
-    what = "preprocessing of a subset"
     part = ds.subset([int(ds.nrn_masks.any(1).nonzero()[0])])
     masks = part.nrn_masks.clone()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a window too short for these bins is no matter here
         part.smooth_responses()
-    _expect(bool((part.nrn_masks == masks).all()), ds, what, "smoothing changes nrn_masks")
+    require(bool((part.nrn_masks == masks).all()), "smoothing changes nrn_masks")
     part.normalize_responses()
-    _expect(bool((part.nrn_masks == masks).all()), ds, what, "normalising changes nrn_masks")
+    require(bool((part.nrn_masks == masks).all()), "normalising changes nrn_masks")
     statistics = part.standardize_stims()
-    _expect({"mean", "std"} <= set(statistics), ds, what, f"standardize_stims gives only {sorted(statistics)}")
-    _expect(all(bool(torch.isfinite(stim).all()) for stim in part.stims), ds, what, "standardising makes stimuli NaN")
+    require({"mean", "std"} <= set(statistics), f"standardize_stims gives only {sorted(statistics)}")
+    require(all(bool(torch.isfinite(stim).all()) for stim in part.stims), "standardising makes stimuli NaN")
 
 
 def _check_splits(ds: NeuralDataset) -> None:
-    what = "splits"
     heard = int(ds.nrn_masks.any(1).sum())
     names = [*ds.protocols, *(["holdout:1"] if heard >= 3 else [])]
     for name in names:
         indices = ds.split_indices(name)
         chosen = [s for part in indices for s in part]
-        _expect(all(len(part) > 0 for part in indices), ds, what, f"a part of {name!r} is empty")
-        _expect(len(set(chosen)) == len(chosen), ds, what, f"parts of {name!r} share stimuli")
-        _expect(set(chosen) <= set(range(ds.get_S())), ds, what, f"{name!r} names stimuli that there are not")
-        _expect(ds.split_indices(name) == indices, ds, what, f"{name!r} gives another split when asked again")
+        require(all(len(part) > 0 for part in indices), f"a part of {name!r} is empty")
+        require(len(set(chosen)) == len(chosen), f"parts of {name!r} share stimuli")
+        require(set(chosen) <= set(range(ds.get_S())), f"{name!r} names stimuli that there are not")
+        require(ds.split_indices(name) == indices, f"{name!r} gives another split when asked again")
         parts = ds.split(name)
         for part, own in zip(parts, indices, strict=True):
-            _expect(type(part) is type(ds), ds, what, f"a part of {name!r} is a {type(part).__name__}")
-            _expect(
-                part.get_S() == len(own), ds, what, f"a part of {name!r} has {part.get_S()} stimuli, not {len(own)}"
-            )
-            _expect(part.nrn_meta == ds.nrn_meta, ds, what, f"a part of {name!r} has other neurons")
-            _expect(_same(part.stims[0], ds.stims[own[0]]), ds, what, f"a part of {name!r} has other stimuli")
-    _expect_error(lambda: ds.split("no such protocol"), ValueError, ds, "an unknown protocol")
+            require(type(part) is type(ds), f"a part of {name!r} is a {type(part).__name__}")
+            require(part.get_S() == len(own), f"a part of {name!r} has {part.get_S()} stimuli, not {len(own)}")
+            require(part.nrn_meta == ds.nrn_meta, f"a part of {name!r} has other neurons")
+            require(_same(part.stims[0], ds.stims[own[0]]), f"a part of {name!r} has other stimuli")
+    _expect_error(lambda: ds.split("no such protocol"), ValueError, "an unknown protocol")
 
 
 def _check_concatenation(ds: NeuralDataset) -> None:
-    what = "concatenation with itself"
     joined = ds + ds
     n_stims, n_neurons = ds.get_S(), ds.N_neurons
     size = (joined.get_S(), joined.N_neurons)
-    _expect(type(joined) is type(ds), ds, what, f"gives a {type(joined).__name__}")
-    _expect(size == (2 * n_stims, 2 * n_neurons), ds, what, f"gives {size} stimuli and neurons")
+    require(type(joined) is type(ds), f"gives a {type(joined).__name__}")
+    require(size == (2 * n_stims, 2 * n_neurons), f"gives {size} stimuli and neurons")
     masks = torch.block_diag(ds.nrn_masks.int(), ds.nrn_masks.int()).bool()
-    _expect(bool((joined.nrn_masks == masks).all()), ds, what, "responses are not block-diagonal")
+    require(bool((joined.nrn_masks == masks).all()), "responses are not block-diagonal")
     for s, n in _some_pairs(ds, _ITEMS_LOOKED_AT):
-        _expect(_same(joined.responses[n_stims + s][n_neurons + n], ds.responses[s][n]), ds, what, "changes responses")
+        require(_same(joined.responses[n_stims + s][n_neurons + n], ds.responses[s][n]), "changes responses")
     joined.validate()
-    _expect_error(lambda: ds + 1, TypeError, ds, "adding a number")
+    _expect_error(lambda: ds + 1, TypeError, "adding a number")
 
 
 _CHECKS: dict[str, Callable[[NeuralDataset], None]] = {

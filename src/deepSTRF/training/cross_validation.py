@@ -102,13 +102,8 @@ def cross_validate(
     ValueError
         If folds overlap, are empty or name stimuli without responses, there are too few stimuli, or a seed or an entry
         of `fitter_kwargs` is out of range; nothing has been trained then.
-    TypeError
-        If an argument has the wrong type, also an optimizer or scheduler of one model, or cannot be copied to a worker;
-        nothing has been trained then.
-    UnknownMonitorError
-        A KeyError: the monitor is not a validation score; nothing has been trained then.
-    AllFitsFailedError
-        If every fold failed.
+    TypeError, UnknownMonitorError, AllFitsFailedError
+        As :func:`fit_multi_seed`, with folds for its seeds.
 
     Warns
     -----

@@ -60,6 +60,12 @@ def test_names_clocks_and_windows(session):
     assert_same_recording(ds, other)
 
 
+def test_onsets_in_samples(session):
+    in_samples = [(onset * RATE, name) for onset, name in TRIALS]
+    ds = AudioNeuralDataset.from_signals(sounds(), session, RATE, DT_MS, trials=in_samples, unit="samples")
+    assert_same_recording(ds, AudioNeuralDataset.from_signals(sounds(), session, RATE, DT_MS, trials=TRIALS, unit="s"))
+
+
 def test_repeats_by_stimulus(session):
     signals = {"birds": [[session[0, :400]], None], "rain": [session[:2, 300:900], session[2, 300:900]]}
     ds = AudioNeuralDataset.from_signals(sounds(), signals, RATE, DT_MS, onset_ms=[50, 100])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from own_data import (
     DT_MS,
     N_BINS,
@@ -128,6 +130,22 @@ def test_session(form):
     )
     assert [meta.get("cell_id") for meta in ds.nrn_meta] == ([None] * 3 if form == "list" else list(units))
     assert form != "frame" or ds.nrn_meta[0]["area"] == "A1"
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), before=st.integers(0, 30), after=st.integers(0, 30))
+def test_the_sum_over_bins_is_the_number_of_spikes_in_the_window(seed, before, after):
+    units, onsets, stimuli = session(seed, n_units=1)
+    ds = AudioNeuralDataset.from_spike_times(
+        sounds(), units, DT_MS, unit="s", trials=list(zip(onsets, stimuli, strict=True)),
+        before_ms=before * DT_MS, after_ms=after * DT_MS,
+    )  # fmt: skip
+    for s, name in enumerate(NAMES):
+        starts = onsets[np.array(stimuli) == name] - before * 0.005
+        stops = starts + (N_BINS[s] + before + after) * 0.005
+        times = units["unit 0"]
+        expected = [((times >= start) & (times < stop)).sum() for start, stop in zip(starts, stops, strict=True)]
+        assert ds.responses[s][0].sum(-1).tolist() == expected
 
 
 def test_session_with_window_in_milliseconds():
@@ -259,6 +277,11 @@ BAD = {
         _nested(lambda t: [t[0], 3.0]),
         TypeError,
         r"spikes\[1\] must hold the spikes of each neuron, got a float",
+    ),
+    "no entry": (
+        _nested(lambda t: {"rain": t[0]}),
+        ValueError,
+        "spikes has no entry for the stimulus 'birds'; give None",
     ),
     "dicts and lists": (
         _nested(lambda t: [dict(enumerate(t[0])), t[1]]),

@@ -53,6 +53,21 @@ def test_files(tmp_path, separator):
     assert table.stimulus_of_trial.tolist() == [1, 0]
 
 
+def test_events_of_neo_keep_their_unit():
+    neo = pytest.importorskip("neo")
+    event = neo.Event(times=[500.0, 2500.0, 4500.0], labels=STIMULI, units="ms")
+    table = trial_table(event, NAMES, unit="s")
+    np.testing.assert_allclose(table.onsets_s, ONSETS)
+    assert table.stimulus_of_trial.tolist() == [1, 0, 1]
+
+
+def test_names_that_are_numbers():
+    table = trial_table([(0, 20.0), (1, "10"), (2, np.int64(20))], ["10", "20"])
+    assert table.stimulus_of_trial.tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="trial 0: unknown stimulus '1'; available: 10, 20"):
+        trial_table([(0, 1)], ["10", "20"])
+
+
 def test_columns_can_be_named():
     columns = {"t": ONSETS, "which": STIMULI, "onset": [0, 0, 0]}
     table = trial_table(columns, NAMES, onset_column="t", stimulus_column="which")
@@ -70,6 +85,7 @@ BAD = [
     ([(0.1, "rain"), (0.2, "brids")], {}, ValueError, "trial 1: unknown stimulus 'brids'.*Did you mean 'birds'"),
     ([(0.1, 1), (0.2, 2)], {}, ValueError, "trial 1 has the stimulus '2', but there are 2 stimuli; .* counted from 0"),
     ([(0.1, None)], {}, ValueError, "trial 0 has no stimulus"),
+    ([(0.1, np.nan)], {}, ValueError, "trial 0 has no stimulus"),
     ([("soon", "rain")], {}, ValueError, "the onsets of trials .column 'onset'. must be numbers, got 'soon'"),
     ([(0.1, "rain"), (np.nan, "rain")], {}, ValueError, "trial 1 has the onset nan"),
     ({"onset": [1, 2], "stimulus": ["rain"]}, {}, ValueError, "2 onsets and 1 stimuli"),
@@ -107,5 +123,6 @@ def test_names_of_stimuli():
 
 def test_the_unit_has_no_default():
     assert seconds_per("s") == 1.0
+    assert seconds_per("samples", rate_hz=500.0) == 0.002
     with pytest.raises(TypeError, match='unit="s" if the times are in seconds'):
         seconds_per(None)

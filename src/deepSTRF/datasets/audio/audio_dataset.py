@@ -10,11 +10,12 @@ from torch import Tensor
 
 from deepSTRF.checks import check_list, check_positive
 from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.datasets.sources.waveforms import WaveformRecording
 
 __all__ = ["AudioNeuralDataset"]
 
 
-class AudioNeuralDataset(NeuralDataset):
+class AudioNeuralDataset(WaveformRecording, NeuralDataset):
     """Responses of a population of neurons to sounds.
 
     Stimuli are spectrograms (1, F, T_s) with one frame per response bin. If a subclass sets ``return_waveform = True``,
@@ -33,6 +34,8 @@ class AudioNeuralDataset(NeuralDataset):
         Sampling rate of the waveforms in Hz.
     hearing_range_hz : tuple of float or None
         Lowest and highest frequency that the animal hears.
+    spectrogram : Spectrogram or None
+        How the stimuli were made of sounds, as far as is known: it makes the same of a new sound.
 
     Examples
     --------
@@ -191,12 +194,20 @@ class AudioNeuralDataset(NeuralDataset):
                 raise ValueError(f"{name} mismatch: {getattr(self, name)} and {getattr(other, name)}")
         if _waveforms(self) != _waveforms(other):
             raise ValueError("return_waveform mismatch: one data set serves waveforms, the other spectrograms")
+        own, others = self.spectrogram, other.spectrogram
+        if own is not None and others is not None and own != others:
+            different = [name for name, value in own.as_dict().items() if others.as_dict()[name] != value]
+            raise ValueError(
+                f"the spectrograms differ in {', '.join(different)}; make the second data set with that of the first: "
+                "from_waveforms(..., spectrogram=first.spectrogram)"
+            )
 
     def _concat_copy_attrs(self, source: Any) -> None:
         super()._concat_copy_attrs(source)
         self.F = source.F
         self.audio_fs = source.audio_fs
         self.hearing_range_hz = source.hearing_range_hz
+        self.spectrogram = source.spectrogram
         self.return_waveform = _waveforms(source)
         if hasattr(source, "frequencies_hz"):
             self.frequencies_hz = source.frequencies_hz

@@ -22,6 +22,7 @@ from deepSTRF.datasets.audio.ns1_release import (
 )
 from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.download import default_cache_dir, download_recording
+from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.files import expand_path
 from deepSTRF.registry import DatasetCard, register_dataset
 
@@ -177,6 +178,10 @@ class NS1Dataset(AudioNeuralDataset):
         self.hearing_range_hz = (200.0, 40000.0)
         self.frequencies_hz = band_centres()
         self.F = len(self.frequencies_hz)
+        if return_waveform:
+            self.spectrogram = Spectrogram("waveform", fs=audio_fs, dt_ms=dt_ms)
+        elif cochleagram == "sounds":
+            self.spectrogram = _spectrogram(dt_ms)
 
         units = read_metadata(folder)
         with open_release(folder) as release:
@@ -194,6 +199,13 @@ class NS1Dataset(AudioNeuralDataset):
         if smooth:
             self.smooth_responses()
         self.validate()
+
+
+def _spectrogram(dt_ms: float) -> Spectrogram:
+    """What :func:`~deepSTRF.datasets.cochleagram.causal_cochleagram` computes with its defaults."""
+    return Spectrogram(
+        "log", low_hz=500.0, high_hz=22627.417, window_ms=10.0, range_db=40.0, reference_db=0.0, fs=48000, dt_ms=dt_ms
+    )
 
 
 def _time_grid(dt_ms: float, fs: int) -> tuple[int, int]:

@@ -97,11 +97,15 @@ def read_nested(spikes: Any, stimuli: Sequence[str] | int, scale: float) -> Nest
     [[[array([0.001, 0.002]), array([], dtype=float64)], None], [None, [array([0.003])]]]
     """
     entries = _by_stimulus(spikes, stimuli)
-    for s, entry in enumerate(entries):
+    labels = [
+        f"spikes[{s if isinstance(stimuli, int) or not isinstance(spikes, Mapping) else repr(stimuli[s])}]"
+        for s in range(len(entries))
+    ]
+    for entry, label in zip(entries, labels, strict=True):
         if entry is not None and not _is_container(entry):
-            raise TypeError(f"spikes[{s}] must hold the spikes of each neuron, got {describe_type(entry)}: {entry!r}")
-    ids = _unit_ids(entries)
-    n_units = len(ids) if ids is not None else _count(entries)
+            raise TypeError(f"{label} must hold the spikes of each neuron, got {describe_type(entry)}: {entry!r}")
+    ids = _unit_ids(entries, labels)
+    n_units = len(ids) if ids is not None else _count(entries, labels)
     rows: list[list[Any]] = []
     for entry in entries:
         if entry is None:
@@ -112,9 +116,9 @@ def read_nested(spikes: Any, stimuli: Sequence[str] | int, scale: float) -> Nest
             rows.append(list(entry))
     repeated = any(_holds_repeats(neuron) for row in rows for neuron in row)
     times = [
-        [_repeats(neuron, f"spikes[{s}][{n if ids is None else repr(ids[n])}]", scale, repeated)
+        [_repeats(neuron, f"{label}[{n if ids is None else repr(ids[n])}]", scale, repeated)
          for n, neuron in enumerate(row)]
-        for s, row in enumerate(rows)
+        for label, row in zip(labels, rows, strict=True)
     ]  # fmt: skip
     return NestedTimes(times, ids)
 
@@ -139,39 +143,43 @@ def _by_stimulus(spikes: Any, stimuli: Sequence[str] | int) -> list[Any]:
             )
             raise ValueError(f"spikes must have one entry per stimulus: {len(spikes)} entries, {count} stimuli{hint}")
         return list(spikes)
-    names = list(range(count)) if isinstance(stimuli, int) else list(stimuli)
-    unknown = [key for key in spikes if key not in names]
-    if unknown:
-        what = unknown_name("stimulus", unknown[0], [str(name) for name in names])
-        raise ValueError(f"spikes: {what}. If the keys are units of one long session, give trials=")
-    return [spikes.get(name) for name in names]
+    names = [str(s) for s in range(count)] if isinstance(stimuli, int) else list(stimuli)
+    entries = {str(key): entry for key, entry in spikes.items()}
+    for key in entries:
+        if key not in names:
+            what = unknown_name("stimulus", key, names)
+            raise ValueError(f"spikes: {what}. If the keys are units of one long session, give trials=")
+    for name in names:
+        if name not in entries:
+            raise ValueError(f"spikes has no entry for the stimulus {name!r}; give None if nobody was recorded")
+    return [entries[name] for name in names]
 
 
-def _unit_ids(entries: Sequence[Any]) -> list[Any] | None:
+def _unit_ids(entries: Sequence[Any], labels: Sequence[str]) -> list[Any] | None:
     """Ids of the neurons in order of their first appearance, if entries are dicts."""
-    present = [(s, entry) for s, entry in enumerate(entries) if entry is not None]
+    present = [(label, entry) for label, entry in zip(labels, entries, strict=True) if entry is not None]
     named = [isinstance(entry, Mapping) for _, entry in present]
     if not any(named):
         return None
     if not all(named):
-        s, entry = present[named.index(False)]
-        raise TypeError(f"spikes[{s}] is {describe_type(entry)}, others are dicts by neuron; give all as dicts")
+        label, entry = present[named.index(False)]
+        raise TypeError(f"{label} is {describe_type(entry)}, others are dicts by neuron; give all as dicts")
     return list(dict.fromkeys(unit for _, entry in present for unit in entry))
 
 
-def _count(entries: Sequence[Any]) -> int:
-    counts = [(s, len(entry)) for s, entry in enumerate(entries) if entry is not None]
+def _count(entries: Sequence[Any], labels: Sequence[str]) -> int:
+    counts = [(label, len(entry)) for label, entry in zip(labels, entries, strict=True) if entry is not None]
     if not counts:
         raise ValueError("spikes is None for every stimulus: nothing was recorded")
     first, n_units = counts[0]
-    for s, count in counts[1:]:
+    for label, count in counts[1:]:
         if count != n_units:
             raise ValueError(
-                f"spikes[{s}] has {count} neurons, spikes[{first}] has {n_units}; the order is stimulus, neuron, "
+                f"{label} has {count} neurons, {first} has {n_units}; the order is stimulus, neuron, "
                 "repeat, and None stands for a neuron that was not recorded"
             )
     if n_units == 0:
-        raise ValueError(f"spikes[{first}] has no neuron")
+        raise ValueError(f"{first} has no neuron")
     return n_units
 
 

@@ -143,16 +143,16 @@ class PhyRecording(SpikeTimeRecording):
         table = trial_table(
             trials,
             keys,
-            unit="s" if unit == "samples" else unit,
+            unit=unit,
+            rate_hz=units.sample_rate_hz,
             onset_column=onset_column,
             stimulus_column=stimulus_column,
         )
-        onsets_s = table.onsets_s / (units.sample_rate_hz if unit == "samples" else 1.0)
         stimuli = [int(s) if names is None else names[s] for s in table.stimulus_of_trial]
         options.setdefault("path", str(folder))
         options.setdefault("nrn_meta", units.metadata)
         return cls.from_spike_times(
-            stims, units.times_s, dt_ms, unit="s", trials={"onset": onsets_s, "stimulus": stimuli}, **options
+            stims, units.times_s, dt_ms, unit="s", trials={"onset": table.onsets_s, "stimulus": stimuli}, **options
         )
 
 

@@ -13,7 +13,7 @@ from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.naming import by_stimulus, described
 from deepSTRF.datasets.sources.binning import resample_to_bins, signals_in_trials
 from deepSTRF.datasets.sources.plausible import check_overlap
-from deepSTRF.datasets.sources.trials import check_heard, seconds_per, trial_table
+from deepSTRF.datasets.sources.trials import check_heard, trial_table
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
 
 __all__ = ["SignalRecording"]
@@ -65,7 +65,8 @@ class SignalRecording(ArrayRecording):
         trials : table, optional
             Onset and stimulus of each trial, as for ``from_spike_times``.
         unit : str
-            Unit of the onsets in `trials`, ``"s"`` or ``"ms"``; it has no default. Not needed without `trials`.
+            Unit of the onsets in `trials`, ``"s"``, ``"ms"`` or ``"samples"`` of the signals; it has no default. Not
+            needed without `trials`.
         start_s : float
             Time of the first sample in the clock of `trials`.
         stim_meta, nrn_meta : sequence of dict or data frame, optional
@@ -106,9 +107,13 @@ class SignalRecording(ArrayRecording):
             if np.ndim(onset_ms) or onset_ms:
                 raise ValueError("onset_ms belongs to signals per stimulus; with trials=, their table says the onsets")
             lines, ids = _lines(signals)
-            seconds_per(unit)
             table = trial_table(
-                trials, windows.keys, unit=str(unit), onset_column=onset_column, stimulus_column=stimulus_column
+                trials,
+                windows.keys,
+                unit=unit,
+                rate_hz=rate,
+                onset_column=onset_column,
+                stimulus_column=stimulus_column,
             )
             check_heard(table.stimulus_of_trial, windows.keys)
             offset_s = -windows.before * dt_ms / 1000

@@ -11,7 +11,16 @@ import numpy as np
 from deepSTRF.checks import check_choice, check_list, describe_type, unknown_name
 from deepSTRF.datasets.naming import named_stimuli
 
-__all__ = ["ONSET_COLUMNS", "STIMULUS_COLUMNS", "Trials", "check_heard", "named_stimuli", "seconds_per", "trial_table"]
+__all__ = [
+    "ONSET_COLUMNS",
+    "STIMULUS_COLUMNS",
+    "Trials",
+    "check_heard",
+    "columns_of",
+    "named_stimuli",
+    "seconds_per",
+    "trial_table",
+]
 
 ONSET_COLUMNS = (
     "onset",
@@ -23,6 +32,9 @@ ONSET_COLUMNS = (
     "stimulus_onset",
     "onset_time",
     "time",
+    "times",
+    "timestamp",
+    "timestamps",
 )
 STIMULUS_COLUMNS = (
     "stimulus", "stim", "stimulus_name", "stim_name", "stimulus_id", "stim_id", "name", "sound", "movie", "trial_type",
@@ -43,8 +55,8 @@ class Trials(NamedTuple):
     """Index of the stimulus of each trial, int64, shape (K,)."""
 
 
-def seconds_per(unit: Any) -> float:
-    """Seconds in a unit of time, "s" or "ms".
+def seconds_per(unit: Any, rate_hz: float | None = None) -> float:
+    """Seconds in a unit of time, "s" or "ms", or "samples" where there is a sampling rate.
 
     Raises
     ------
@@ -63,14 +75,16 @@ def seconds_per(unit: Any) -> float:
             'unit must be given: unit="s" if the times are in seconds, unit="ms" if in milliseconds. There is no '
             "default, because with a wrong one nearly all spikes are counted in wrong bins without anybody noticing"
         )
-    return _SECONDS[check_choice("unit", unit, _SECONDS)]
+    seconds = _SECONDS if rate_hz is None else {**_SECONDS, "samples": 1 / rate_hz}
+    return seconds[check_choice("unit", unit, seconds)]
 
 
 def trial_table(
     trials: Any,
     names: Sequence[str] | int,
     *,
-    unit: str = "s",
+    unit: str | None = "s",
+    rate_hz: float | None = None,
     onset_column: str | None = None,
     stimulus_column: str | None = None,
 ) -> Trials:
@@ -80,13 +94,15 @@ def trial_table(
     ----------
     trials : table
         A pandas data frame, a dict of columns, a structured array, a list of dicts, a list of (onset, stimulus) tuples,
-        an object with ``to_dataframe()`` or ``as_dataframe()`` (tables of NWB, pynapple), or the path of a .csv or .tsv
-        file. A trial whose stimulus is missing (None, NaN, an empty text) is an error.
+        an object with ``to_dataframe()`` or ``as_dataframe()`` (tables of NWB, pynapple), an Event or Epoch of Neo, or
+        the path of a .csv or .tsv file. A trial whose stimulus is missing (None, NaN, an empty text) is an error.
     names : sequence of str or int
         Names of the stimuli, to which the trials refer; or their number, if the trials count them from 0. Integers that
         are not names count the stimuli from 0 too.
     unit : str
-        Unit of the onsets, ``"s"`` or ``"ms"``.
+        Unit of the onsets, ``"s"`` or ``"ms"``, or ``"samples"`` where there is a rate. Events of Neo have their own.
+    rate_hz : float, optional
+        Sampling rate of the recording.
     onset_column, stimulus_column : str, optional
         Columns with the onset and the stimulus of each trial; found by their usual names, such as ``start_time`` and
         ``stimulus``, where not given.
@@ -110,14 +126,14 @@ def trial_table(
     >>> table.onsets_s, table.stimulus_of_trial
     (array([0.5, 2.5, 4.5]), array([1, 0, 1]))
     """
-    columns = _columns(trials)
+    columns = columns_of(trials)
     onset_key, stimulus_key = _find_columns(columns, onset_column, stimulus_column)
     onsets, stimuli = columns[onset_key], columns[stimulus_key]
     if len(onsets) != len(stimuli):
         raise ValueError(f"trials has {len(onsets)} onsets and {len(stimuli)} stimuli; a trial needs one of each")
     if len(onsets) == 0:
         raise ValueError("trials must have at least one trial, got an empty table")
-    scale = seconds_per(unit)
+    scale = 1.0 if hasattr(getattr(trials, "times", None), "rescale") else seconds_per(unit, rate_hz)
     try:
         onsets_s = np.asarray(onsets, dtype=np.float64) * scale
     except (TypeError, ValueError) as error:
@@ -150,10 +166,12 @@ def _shown(labels: Sequence[str]) -> str:
     return ", ".join(labels[:_MOST_NAMES_SHOWN]) + more
 
 
-def _columns(trials: Any) -> dict[str, Any]:
+def columns_of(trials: Any) -> dict[str, Any]:
     """Columns of a table by name; two nameless ones are the onset and the stimulus."""
     if isinstance(trials, str | os.PathLike):
         return _read_table(trials)
+    if hasattr(getattr(trials, "times", None), "rescale") and hasattr(trials, "labels"):  # Event and Epoch of Neo
+        return {"onset": trials.times.rescale("s").magnitude, "stimulus": trials.labels}
     for method in ("to_dataframe", "as_dataframe"):
         if hasattr(trials, method):
             trials = getattr(trials, method)()
@@ -240,12 +258,14 @@ def _first_that_is_no_number(values: Any) -> str:
 def _stimulus_indices(stimuli: Any, names: Sequence[str] | int) -> np.ndarray:
     index_of = {} if isinstance(names, int) else {name: index for index, name in enumerate(names)}
     count = names if isinstance(names, int) else len(names)
+    # Where names look like numbers, a number that is not among them is a mistake, and no index.
+    are_indices = not any(_as_index(name) is not None for name in index_of)
     indices = np.empty(len(stimuli), dtype=np.int64)
     for trial, stimulus in enumerate(stimuli):
         label = _as_text(stimulus, trial)
         index = index_of.get(label)
         if index is None:
-            index = _as_index(label)
+            index = _as_index(label) if are_indices else None
             if index is None and not isinstance(names, int):
                 raise ValueError(f"trial {trial}: {unknown_name('stimulus', label, names)}")
             if index is None or not 0 <= index < count:
@@ -261,9 +281,13 @@ def _stimulus_indices(stimuli: Any, names: Sequence[str] | int) -> np.ndarray:
 def _as_text(stimulus: Any, trial: int) -> str:
     if isinstance(stimulus, bytes):
         return stimulus.decode()
-    missing = stimulus is None or stimulus != stimulus or stimulus == ""
-    if missing:
+    if stimulus is None or (isinstance(stimulus, str) and stimulus == "") or stimulus is np.ma.masked:
         raise ValueError(f"trial {trial} has no stimulus ({stimulus!r}); leave it out")
+    if isinstance(stimulus, float | np.floating):
+        if np.isnan(stimulus):
+            raise ValueError(f"trial {trial} has no stimulus ({stimulus!r}); leave it out")
+        if float(stimulus).is_integer():  # pandas makes floats of integers where some are missing
+            return str(int(stimulus))
     return str(stimulus)
 
 

@@ -14,7 +14,7 @@ from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.arrays import check_bin_width, to_tensor
 from deepSTRF.datasets.naming import named_stimuli
 
-__all__ = ["HandedOver", "Windows", "check_unit_ids", "onsets_in_s", "stimulus_windows"]
+__all__ = ["HandedOver", "Windows", "check_unit_ids", "onsets_in_s", "stimulus_windows", "whole_bins"]
 
 
 class Windows(NamedTuple):
@@ -61,8 +61,8 @@ def stimulus_windows(
     check_positive("dt_ms", dt_ms)
     check_bin_width(dt_ms)
     arrays, names = named_stimuli(stims)
-    before = _whole_bins("before_ms", before_ms, dt_ms)
-    after = _whole_bins("after_ms", after_ms, dt_ms)
+    before = whole_bins("before_ms", before_ms, dt_ms)
+    after = whole_bins("after_ms", after_ms, dt_ms)
     value = float(check_number("silence", silence))
     labels = [f"stims[{s}]" if names is None else f"stims[{names[s]!r}]" for s in range(len(arrays))]
     if not arrays:
@@ -76,7 +76,19 @@ def stimulus_windows(
     return Windows(tensors, names, [tensor.shape[-1] for tensor in tensors], before)
 
 
-def _whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:
+def whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:
+    """A duration in bins.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number, negative, or not a whole number of bins.
+
+    Examples
+    --------
+    >>> whole_bins("before_ms", 50.0, 5.0)
+    10
+    """
     if check_number(name, duration_ms) < 0:
         raise ValueError(f"{name} must be at least 0, got {duration_ms}")
     bins = round(duration_ms / dt_ms)

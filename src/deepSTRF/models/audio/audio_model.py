@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer
+from deepSTRF.checks import check_choice, check_integer
 from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["AudioEncodingModel"]
@@ -140,8 +140,7 @@ class AudioEncodingModel(FrameModel):
                 f"this {type(self).__name__} takes spectrograms, not waveforms: give it a front end (wav2spec), or use "
                 "STRF_gradmap"
             )
-        if reduce not in ("last", "peak", "sum"):
-            raise ValueError(f"reduce must be 'last', 'peak' or 'sum', got {reduce!r}")
+        check_choice("reduce", reduce, ("last", "peak", "sum"))
         if not isinstance(stimulus, Tensor):
             raise TypeError(
                 f"stimulus must be a tensor, got {type(stimulus).__name__}: convert it with torch.as_tensor"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from deepSTRF.checks import check_fraction, check_integer, check_positive
 from deepSTRF.models.activations import ParametricSoftplus
-from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.audio.nrf import hidden_receptive_field
+from deepSTRF.models.audio.nrf import HiddenFields
 from deepSTRF.models.from_recording import REGULARISED, shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
 from deepSTRF.models.readouts import LinearReadout
@@ -32,7 +30,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> DNet:
     ),
     Recipe(REGULARISED, _build),
 )
-class DNet(AudioEncodingModel):
+class DNet(HiddenFields):
     """A network with one hidden layer whose units integrate over time, each with its own learnt time constant.
 
     H hidden units, each with a spectro-temporal receptive field, are normalised over units at every bin and pass a
@@ -66,12 +64,8 @@ class DNet(AudioEncodingModel):
 
     Examples
     --------
-    >>> import torch
-    >>> model = DNet(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
-    >>> model(torch.randn(2, 1, 34, 100)).shape
-    torch.Size([2, 119, 1, 100])
-    >>> model.count_trainable_params()
-    8699
+    >>> DNet(n_hidden=20, init_tau=2.0, out_neurons=119).core[3].tau().shape  # one time constant per unit, in bins
+    torch.Size([20])
     """
 
     def __init__(
@@ -91,7 +85,7 @@ class DNet(AudioEncodingModel):
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         n_hidden = check_integer("n_hidden", n_hidden)
         memory = max(1, round(7 * check_positive("init_tau", init_tau)))
-        self.core: nn.Sequential = nn.Sequential(
+        self.core = nn.Sequential(
             CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
             CausalLayerNorm(n_hidden, dim=1),
             nn.Sigmoid(),
@@ -99,7 +93,3 @@ class DNet(AudioEncodingModel):
             nn.Dropout(check_fraction("dropout", dropout)),
         )
         self.readout: LinearReadout = LinearReadout(n_hidden, self.O, activation=output_activation)
-
-    def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:
-        """Return the receptive field of a hidden unit, as :meth:`NetworkReceptiveField.STRFs`."""
-        return hidden_receptive_field(self.core, hidden_idx, polarity)

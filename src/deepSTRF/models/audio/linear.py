@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import check_choice
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.readouts import STRFReadout
 from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
@@ -63,9 +64,15 @@ class Linear(AudioEncodingModel):
         wav2spec: nn.Module | None = None,
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
+        if output_activation is None:
+            output_activation = self._default_activation(self.O)
         self.readout: STRFReadout = STRFReadout(
             self.F, self.T, self.C_in, self.O, kernel=kernel, activation=output_activation
         )
+
+    @staticmethod
+    def _default_activation(n_neurons: int) -> nn.Module:
+        return nn.Identity()
 
     def STRF_weight(self, polarity: str = "ON") -> Float[Tensor, "N F T"]:
         """Return the kernels as they are stored, before the batch normalisation.
@@ -86,6 +93,5 @@ class Linear(AudioEncodingModel):
         ValueError
             If `polarity` is another value.
         """
-        if polarity not in ("ON", "OFF"):
-            raise ValueError(f"polarity must be 'ON' or 'OFF', got {polarity!r}")
+        check_choice("polarity", polarity, ("ON", "OFF"))
         return self.readout.STRF_weight(polarity if self.C_in > 1 else "ON")

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import describe_type
-from deepSTRF.models.activations import ParametricSoftplus, softplus_by_default
+from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.audio.ridge import fit_ridge
 from deepSTRF.models.from_recording import as_batches, shaped_model
@@ -58,7 +58,7 @@ class LinearNonlinear(Linear):
     ----------
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``.
-    n_frequency_bands, temporal_window_size, out_neurons, prefiltering, kernel
+    n_frequency_bands, temporal_window_size, out_neurons, prefiltering, kernel, wav2spec
         See :class:`Linear`.
 
     References
@@ -74,17 +74,9 @@ class LinearNonlinear(Linear):
     True
     """
 
-    def __init__(
-        self,
-        n_frequency_bands: int = 34,
-        temporal_window_size: int = 9,
-        out_neurons: int = 1,
-        output_activation: nn.Module | None = None,
-        prefiltering: nn.Module | None = None,
-        kernel: nn.Module | None = None,
-    ) -> None:
-        output_activation = softplus_by_default(output_activation, out_neurons)
-        super().__init__(n_frequency_bands, temporal_window_size, out_neurons, output_activation, prefiltering, kernel)
+    @staticmethod
+    def _default_activation(n_neurons: int) -> nn.Module:
+        return ParametricSoftplus(n_neurons)
 
 
 def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Float[Tensor, "1 F T"]]) -> None:
@@ -135,7 +127,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
         raise ValueError(f"the models must agree in (F, T, neurons, channels): got {shapes[0]} and {shapes[1]}")
     if not isinstance(readout.activation, ParametricSoftplus):
         raise ValueError(f"the output activation must be ParametricSoftplus, got {type(readout.activation).__name__}")
-    if not isinstance(readout.strf.kernel, torch.nn.Conv2d) or readout.strf.kernel.bias is None:
+    if not isinstance(readout.strf.kernel, nn.Conv2d) or readout.strf.kernel.bias is None:
         raise ValueError("the model must have the default kernel, with a bias")
     kernel, offset = ridge.readout.effective_kernel()
     unit = torch.ones(model.O) if model.response_scale is None else model.response_scale.cpu()

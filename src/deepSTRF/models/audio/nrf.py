@@ -7,7 +7,7 @@ from typing import Any, cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_fraction, check_integer
+from deepSTRF.checks import check_choice, check_fraction, check_integer
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.from_recording import REGULARISED, shaped_model
@@ -22,6 +22,40 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> NetworkR
     return shaped_model(NetworkReceptiveField, train, window_ms, **{"n_hidden": 50} | arguments)
 
 
+class HiddenFields(AudioEncodingModel):
+    """Base of the models whose core begins with a hidden layer of receptive fields, a :class:`CausalSTRFConv`."""
+
+    core: nn.Sequential
+
+    def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:
+        """Return the receptive field of a hidden unit, as it is stored, before the normalisation.
+
+        Parameters
+        ----------
+        hidden_idx : int
+            Which unit, from 0.
+        polarity : {'ON', 'OFF'}
+            Which channel of a prefiltering with two; ignored without one.
+
+        Returns
+        -------
+        Tensor
+            ``(F, T)``; the last time index is the current bin.
+
+        Raises
+        ------
+        IndexError
+            If there is no such unit.
+        ValueError
+            If `polarity` is another value.
+        """
+        weight = cast(CausalSTRFConv, self.core[0]).STRF_weight()
+        if not 0 <= hidden_idx < len(weight):
+            raise IndexError(f"hidden_idx must be from 0 to {len(weight) - 1}, got {hidden_idx}")
+        check_choice("polarity", polarity, ("ON", "OFF"))
+        return weight[hidden_idx, 1 if polarity == "OFF" and weight.shape[1] > 1 else 0]
+
+
 @register_model(
     ModelCard(
         name="nrf",
@@ -30,7 +64,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> NetworkR
     ),
     Recipe(REGULARISED, _build),
 )
-class NetworkReceptiveField(AudioEncodingModel):
+class NetworkReceptiveField(HiddenFields):
     """A feed-forward network with one hidden layer over the recent spectrogram.
 
     H hidden units, each with a spectro-temporal receptive field, are normalised over units at every bin and pass a
@@ -57,12 +91,8 @@ class NetworkReceptiveField(AudioEncodingModel):
 
     Examples
     --------
-    >>> import torch
-    >>> model = NetworkReceptiveField(n_frequency_bands=34, temporal_window_size=9, out_neurons=119)
-    >>> model(torch.randn(2, 1, 34, 100)).shape
-    torch.Size([2, 119, 1, 100])
-    >>> model.count_trainable_params()
-    8917
+    >>> NetworkReceptiveField(n_hidden=20, out_neurons=119).STRFs(hidden_idx=19).shape
+    torch.Size([34, 9])
     """
 
     def __init__(
@@ -79,7 +109,7 @@ class NetworkReceptiveField(AudioEncodingModel):
     ) -> None:
         super().__init__(n_frequency_bands, temporal_window_size, out_neurons, prefiltering, wav2spec)
         n_hidden = check_integer("n_hidden", n_hidden)
-        self.core: nn.Sequential = nn.Sequential(
+        self.core = nn.Sequential(
             CausalSTRFConv(self.F, self.T, self.C_in, n_hidden, kernel=kernel),
             CausalLayerNorm(n_hidden, dim=1),
             nn.Tanh(),
@@ -90,37 +120,3 @@ class NetworkReceptiveField(AudioEncodingModel):
             self.O,
             activation=softplus_by_default(output_activation, self.O),
         )
-
-    def STRFs(self, hidden_idx: int = 0, polarity: str = "ON") -> Float[Tensor, "F T"]:
-        """Return the receptive field of a hidden unit, as it is stored, before the normalisation.
-
-        Parameters
-        ----------
-        hidden_idx : int
-            Which unit, from 0.
-        polarity : {'ON', 'OFF'}
-            Which channel of a prefiltering with two; ignored without one.
-
-        Returns
-        -------
-        Tensor
-            ``(F, T)``; the last time index is the current bin.
-
-        Raises
-        ------
-        IndexError
-            If there is no such unit.
-        ValueError
-            If `polarity` is another value.
-        """
-        return hidden_receptive_field(self.core, hidden_idx, polarity)
-
-
-def hidden_receptive_field(core: nn.Sequential, hidden_idx: int, polarity: str) -> Float[Tensor, "F T"]:
-    """Kernel of one unit of the :class:`CausalSTRFConv` that a core begins with."""
-    weight = cast(CausalSTRFConv, core[0]).STRF_weight()
-    if not 0 <= hidden_idx < len(weight):
-        raise IndexError(f"hidden_idx must be from 0 to {len(weight) - 1}, got {hidden_idx}")
-    if polarity not in ("ON", "OFF"):
-        raise ValueError(f"polarity must be 'ON' or 'OFF', got {polarity!r}")
-    return weight[hidden_idx, 1 if polarity == "OFF" and weight.shape[1] > 1 else 0]

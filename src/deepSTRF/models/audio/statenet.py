@@ -121,11 +121,10 @@ class StateNet(AudioEncodingModel):
     Examples
     --------
     >>> import torch
-    >>> model = StateNet(n_frequency_bands=34, out_neurons=119)
-    >>> model(torch.randn(2, 1, 34, 100)).shape
-    torch.Size([2, 119, 1, 100])
-    >>> model.count_trainable_params()
-    39081
+    >>> model = StateNet(rnn_type="GRU", out_neurons=119).eval()
+    >>> prediction, state = model.step(torch.randn(2, 1, 34, 1))  # bin by bin
+    >>> prediction.shape, model.hidden_size
+    (torch.Size([2, 119, 1, 1]), 70)
     """
 
     def __init__(

@@ -99,12 +99,9 @@ class Transformer(AudioEncodingModel):
 
     Examples
     --------
-    >>> import torch
-    >>> model = Transformer(n_frequency_bands=34, context_window=40, out_neurons=119)
-    >>> model(torch.randn(2, 1, 34, 100)).shape
-    torch.Size([2, 119, 1, 100])
-    >>> model.count_trainable_params()
-    35783
+    >>> model = Transformer(freq_patch_size=17, embedding_dim=24, context_window=40, out_neurons=119)
+    >>> model.F_p, model.token_dim
+    (2, 48)
     """
 
     def __init__(

@@ -264,11 +264,9 @@ class RaisedCosineSTRF(_Kernel):
 
     Examples
     --------
-    >>> import torch
-    >>> from deepSTRF.models.audio import Linear
-    >>> model = Linear(34, 30, out_neurons=5, kernel=RaisedCosineSTRF(F=34, T=30, C_in=1, C_out=5, n_basis=6))
-    >>> model.STRF_weight().shape, sum(p.numel() for p in model.readout.strf.parameters())
-    (torch.Size([5, 34, 30]), 1025)
+    >>> kernel = RaisedCosineSTRF(F=34, T=30, C_in=1, C_out=5, n_basis=6)
+    >>> kernel.basis.shape, kernel.build_kernel().shape
+    (torch.Size([6, 30]), torch.Size([5, 1, 34, 30]))
     """
 
     basis: Tensor

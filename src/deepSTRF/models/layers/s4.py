@@ -126,11 +126,8 @@ class S4D(_StateSpace):
 
     Examples
     --------
-    >>> import torch
-    >>> layer = S4D(d_model=70)
-    >>> output, state = layer(torch.randn(2, 50, 70))
-    >>> output.shape, state.shape
-    (torch.Size([2, 50, 70]), torch.Size([2, 70, 64]))
+    >>> S4D(d_model=70, d_state=64).frequency.shape  # one mode per pair of states
+    torch.Size([70, 32])
     """
 
     def __init__(self, d_model: int, d_state: int = 64) -> None:

@@ -76,12 +76,9 @@ class ConvNet3D(VideoEncodingModel):
 
     Examples
     --------
-    >>> import torch
-    >>> model = ConvNet3D((12, 16), out_neurons=5)
-    >>> model(torch.randn(2, 1, 12, 16, 40)).shape
-    torch.Size([2, 5, 1, 40])
-    >>> model.T, model.count_trainable_params()
-    (13, 5611)
+    >>> model = ConvNet3D((12, 16), temporal_kernels=(9, 5), out_neurons=5)
+    >>> model.T, model.readout.positions().shape
+    (13, torch.Size([5, 2]))
     """
 
     def __init__(

@@ -152,12 +152,7 @@ def _normalised(norm: nn.Module, x: Float[Tensor, "B C H W T"], valid: Bool[Tens
 
 
 def odd_int(name: str, value: object) -> int:
-    """Return `value` as a Python int.
-
-    Raises
-    ------
-    ValueError
-        If it is no odd positive integer; the message names it.
+    """Return `value` as a Python int; raises ValueError if it is not odd and positive, TypeError if it is no integer.
 
     Examples
     --------

@@ -107,13 +107,7 @@ class GaussianReadout(Readout):
         self.activation = checked_activation(activation, n_neurons)
 
     def forward(self, x: Float[Tensor, "B C H W T"]) -> Float[Tensor, "B N 1 T"]:
-        """Predict the responses.
-
-        Raises
-        ------
-        ValueError
-            If `x` has another shape.
-        """
+        """Predict the responses; raises ValueError if `x` has another shape."""
         expected = (self.in_features, self.H, self.W)
         if x.ndim != 5 or x.shape[1:4] != expected:
             raise ValueError(f"expected features (B, {', '.join(map(str, expected))}, T), got {tuple(x.shape)}")

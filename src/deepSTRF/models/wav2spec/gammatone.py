@@ -63,10 +63,8 @@ class CausalGammatone(WaveformFrontEnd):
 
     Examples
     --------
-    >>> import torch
-    >>> front_end = CausalGammatone(audio_fs=48000)
-    >>> front_end(torch.randn(2, 1, 48000)).shape
-    torch.Size([2, 1, 34, 200])
+    >>> CausalGammatone(audio_fs=48000, n_filters=4, f_min=500, f_max=16000).centres_hz.round()
+    tensor([  500.,  1822.,  5540., 16000.])
     """
 
     _kernels: Tensor

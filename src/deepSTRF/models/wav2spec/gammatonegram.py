@@ -60,10 +60,9 @@ class Gammatonegram(WaveformFrontEnd):
 
     Examples
     --------
-    >>> import torch
-    >>> front_end = Gammatonegram(audio_fs=48000)
-    >>> front_end(torch.randn(2, 1, 48000)).shape
-    torch.Size([2, 1, 50, 200])
+    >>> front_end = Gammatonegram(audio_fs=48000, hop_ms=5.0, window_ms=2.5)
+    >>> front_end.hop, front_end.window, front_end.centres_hz[0]
+    (240, 120, tensor(1000.))
     """
 
     _impulse: Tensor

@@ -63,10 +63,8 @@ class CausalLEAF(WaveformFrontEnd):
 
     Examples
     --------
-    >>> import torch
-    >>> front_end = CausalLEAF(audio_fs=48000)
-    >>> front_end(torch.randn(2, 1, 48000)).shape
-    torch.Size([2, 1, 34, 200])
+    >>> [name for name, _ in CausalLEAF(audio_fs=48000, learn_pcen=False).named_parameters()]
+    ['center_freq_', 'bandwidth_', 'pool_width_']
     """
 
     center_freq_: Tensor

@@ -1,0 +1,127 @@
+"""Trials, stimuli and something that responds become a data set: the end of every route of one long session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deepSTRF.checks import check_number, check_positive
+from deepSTRF.datasets.sources.nwb_trials import Session
+from deepSTRF.datasets.sources.stimulus_sources import default_bin_width, floor_of, keep_spectrogram, make_stimuli
+from deepSTRF.datasets.sources.windows import HandedOver, stimulus_windows
+
+__all__ = ["Window", "check_fires", "dataset_of_session"]
+
+Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which bins of a trial belong to the response: those of the stimulus, and some before and after it.
+
+    Parameters
+    ----------
+    dt_ms : float or None
+        Width of a bin; that of the stimuli where it is None.
+    onset_ms : float
+        Added to the onsets.
+    before_ms, after_ms : float
+        Time before and after the stimulus.
+    silence : float or None
+        Value of the stimulus there; the floor of a spectrogram in dB, or 0, where it is None.
+    """
+
+    dt_ms: float | None = None
+    onset_ms: float = 0.0
+    before_ms: float = 0.0
+    after_ms: float = 0.0
+    silence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.dt_ms is not None:
+            check_positive("dt_ms", self.dt_ms)
+        check_number("onset_ms", self.onset_ms)
+
+
+def dataset_of_session(
+    cls: Any,
+    session: Session,
+    respond: Respond,
+    window: Window,
+    *,
+    spectrogram: Any,
+    nrn_meta: list[Any],
+    path: str,
+) -> Any:
+    """Make the data set.
+
+    Parameters
+    ----------
+    cls : class
+        What is made, a subclass of NeuralDataset.
+    session : Session
+        Stimuli and trials.
+    respond : callable
+        Gives the responses per stimulus (N, R_s, T_s), from onsets in s, the stimulus of each trial, the bins of each
+        stimulus, the width of a bin in ms, and the time from the onset to the first bin in s.
+    window : Window
+        Which bins.
+    spectrogram : str or Spectrogram
+        What becomes of sounds.
+    nrn_meta : list of dict
+        Metadata of the neurons.
+    path : str
+        Where the data came from.
+
+    Raises
+    ------
+    ValueError
+        If no trial was recorded.
+    """
+    session = session.in_time()
+    dt_ms = default_bin_width(session.sources) if window.dt_ms is None else window.dt_ms
+    made = make_stimuli(session.sources, dt_ms, spectrogram)
+    silence = floor_of(made.spectrogram) if window.silence is None else window.silence
+    stims = dict(zip(session.names, made.arrays, strict=True))
+    windows = stimulus_windows(stims, dt_ms, window.before_ms, window.after_ms, silence)
+    responses = respond(
+        np.asarray(session.onsets_s, dtype=np.float64),
+        np.asarray(session.stimulus_of_trial, dtype=np.int64),
+        windows.n_bins,
+        dt_ms,
+        window.onset_ms / 1000 - windows.before * dt_ms / 1000,
+    )
+    if all(np.isnan(block).all() for block in responses):
+        raise ValueError(
+            f"{path}: no trial lies inside the times in which there is a recording; are trials and responses on the "
+            "same clock, in the same unit?"
+        )
+    dataset = cls.from_arrays(
+        windows.stims,
+        HandedOver(responses),
+        dt_ms,
+        stim_meta=[{"name": name} for name in session.names],
+        nrn_meta=nrn_meta,
+        path=path,
+    )
+    keep_spectrogram(dataset, made)
+    return dataset
+
+
+def check_fires(responses: list[Any], name: str) -> list[Any]:
+    """Return counts in which there is a spike.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if not any((block > 0).any() for block in responses):
+        raise ValueError(
+            f"{name}: no neuron fires in any trial; are the onsets in s, on the clock of the spikes? Another column "
+            "of onsets is chosen with onset_column="
+        )
+    return responses
