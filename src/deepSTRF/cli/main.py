@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
+from deepSTRF.cli.predict import cache, predict
 from deepSTRF.cli.sweep import sweep
 from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 
@@ -208,4 +209,6 @@ def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         click.echo(report.listing(entries))
 
 
+main.add_command(predict)
 main.add_command(sweep)
+main.add_command(cache)

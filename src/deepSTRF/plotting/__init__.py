@@ -7,6 +7,7 @@ keep it with ``fig.savefig``, and it is gone when you drop it. To see a window, 
 
 from deepSTRF.plotting.front_ends import compare_wav2spec_to_groundtruth
 from deepSTRF.plotting.movies import plot_movie_fields
+from deepSTRF.plotting.predictions import plot_predictions
 from deepSTRF.plotting.responses import plot_neuron, plot_psth_vs_pred, plot_stim_with_response
 from deepSTRF.plotting.scores import plot_cc_against_ceiling, plot_fold_curves, plot_learning_curves
 from deepSTRF.plotting.strfs import plot_strf_grid, plot_strf_recovery
@@ -18,6 +19,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_movie_fields",
     "plot_neuron",
+    "plot_predictions",
     "plot_psth_vs_pred",
     "plot_stim_with_response",
     "plot_strf_grid",

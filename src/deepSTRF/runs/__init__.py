@@ -15,11 +15,29 @@ from deepSTRF.runs.options import FitOptions, Interrupted, RunError
 if TYPE_CHECKING:
     from deepSTRF.runs.evaluate import Evaluation, evaluate_run
     from deepSTRF.runs.fit import fit_run
+    from deepSTRF.runs.prediction import Predictions, predict
     from deepSTRF.runs.run import RunResult
 
-__all__ = ["Evaluation", "FitOptions", "Interrupted", "RunError", "RunResult", "evaluate_run", "fit_run"]
+__all__ = [
+    "Evaluation",
+    "FitOptions",
+    "Interrupted",
+    "Predictions",
+    "RunError",
+    "RunResult",
+    "evaluate_run",
+    "fit_run",
+    "predict",
+]
 
-_MODULES = {"Evaluation": "evaluate", "evaluate_run": "evaluate", "RunResult": "run", "fit_run": "fit"}
+_MODULES = {
+    "Evaluation": "evaluate",
+    "evaluate_run": "evaluate",
+    "Predictions": "prediction",
+    "predict": "prediction",
+    "RunResult": "run",
+    "fit_run": "fit",
+}
 
 
 def __getattr__(name: str) -> Any:

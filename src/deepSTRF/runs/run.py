@@ -16,6 +16,7 @@ from torch import Tensor
 import deepSTRF
 from deepSTRF.checks import check_device
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
@@ -180,6 +181,7 @@ def _with_absolute_paths(options: FitOptions) -> FitOptions:
 
 def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:
     dataset = recording.dataset
+    spectrogram = getattr(dataset, "spectrogram", None)
     return {
         "options": dataclasses.asdict(_with_absolute_paths(options)),
         "settings": None if settings is None else dataclasses.asdict(settings),
@@ -189,6 +191,9 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
         "selected": None if recording.selected is None else recording.selected._asdict(),
         "split": {"name": recording.split, **{name: list(stimuli) for name, stimuli in recording.indices.items()}}
         | ({"folds": [list(split.test) for split in recording.folds]} if recording.folds else {}),
+        "spectrogram": None if spectrogram is None else spectrogram.as_dict(),
+        "stimulus_shape": list(dataset.stims[0].shape[:-1]),
+        "cell_ids": [str(as_dict(meta).get("cell_id", n)) for n, meta in enumerate(dataset.nrn_meta)],
         "stimulus_normalization": {
             name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")
         },

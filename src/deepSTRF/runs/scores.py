@@ -17,7 +17,7 @@ from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
 from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
 
-__all__ = ["cpu_threads", "predict", "score_part", "score_parts", "summarise"]
+__all__ = ["cpu_threads", "predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
 
 PARTS = ("train", "val", "test")
 
@@ -37,9 +37,14 @@ def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device
     """
     if getattr(dataset, "return_waveform", False):
         check_grid(getattr(model, "wav2spec", None), dataset.audio_fs, dataset.dt)  # type: ignore[attr-defined]
+    return predict_stimuli(model, dataset.stims, device)
+
+
+def predict_stimuli(model: nn.Module, stims: Sequence[Tensor], device: str | torch.device = "cpu") -> list[Tensor]:
+    """As :func:`predict`, for stimuli that are standardised as those of the data set are."""
     model.to(device)
     with evaluating(model), torch.no_grad():
-        return [model(stim[None].to(device))[0, :, 0].cpu() for stim in dataset.stims]
+        return [model(stim[None].to(device))[0, :, 0].cpu() for stim in stims]
 
 
 def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, Tensor]:
