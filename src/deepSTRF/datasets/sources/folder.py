@@ -12,7 +12,7 @@ from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sound_files import rate_with_whole_bins, resample_causally
 from deepSTRF.datasets.sounds import read_sounds
-from deepSTRF.datasets.sources.folder_contents import STIMULI, FolderContents, read_contents
+from deepSTRF.datasets.sources.folder_contents import STIMULI, FolderContents, Notes, read_contents
 from deepSTRF.datasets.sources.folder_writing import write_folder
 from deepSTRF.datasets.sources.windows import HandedOver
 from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, sound_stimuli
@@ -120,7 +120,7 @@ def _is_array(path: Any) -> bool:
         return file.read(6) == b"\x93NUMPY"
 
 
-def dataset_of(cls: Any, contents: FolderContents, *, strict: bool = True, return_waveform: bool = False) -> Any:
+def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None, return_waveform: bool = False) -> Any:
     """Make the data set of a folder that was read.
 
     Parameters
@@ -129,8 +129,8 @@ def dataset_of(cls: Any, contents: FolderContents, *, strict: bool = True, retur
         What to make.
     contents : FolderContents
         The folder.
-    strict : bool
-        Whether times that can hardly be what they are said to be are an error; ``deepstrf check`` lists them instead.
+    notes : Notes, optional
+        Where given, what can be read in spite of a mistake is read, and the mistake is noted there.
     return_waveform : bool
         Serve waveforms.
 
@@ -169,7 +169,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, strict: bool = True, retur
     except ValueError as error:
         raise RecordingError(f"{contents.path}: {error}") from error
     hop = 1 if audio_fs is None else round(audio_fs * settings.dt_ms / 1000)
-    responses = contents.responses([stim.shape[-1] // hop for stim in stims], strict=strict)
+    responses = contents.responses([stim.shape[-1] // hop for stim in stims], notes)
     n_neurons = len(responses[0])
     metadata = {
         "stim_meta": contents.stimuli.entries,

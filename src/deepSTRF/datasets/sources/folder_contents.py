@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from deepSTRF.checks import check_integer, unknown_name
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.sounds import SOUND_SUFFIXES
+from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings, read_settings
 from deepSTRF.datasets.sources.spike_lists import ListedSpikes
 from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, read_metadata, read_spikes
@@ -38,6 +39,22 @@ NEURONS = "neurons.csv"
 COVARIATES = "covariates.npz"
 
 _IGNORED = (".txt", ".md", ".csv", ".json", ".toml", ".ini", ".db")
+
+
+@dataclass
+class Notes:
+    """Mistakes that a reader who only looks can do without: times that make no sense, responses of another length.
+
+    Parameters
+    ----------
+    times : str, optional
+        Why the times of spikes can hardly be what they are said to be.
+    lengths : dict of str to int
+        Bins of the responses to stimuli that have another number of them.
+    """
+
+    times: str | None = None
+    lengths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,37 +125,43 @@ class FolderContents:
             covariates.setdefault(covariate, {})[stimulus] = values
         return {name: [values.get(stimulus) for stimulus in self.names] for name, values in covariates.items()}
 
-    def responses(self, n_bins: Sequence[int], *, strict: bool = True) -> list[Any]:
+    def responses(self, n_bins: Sequence[int], notes: Notes | None = None) -> list[Any]:
         """Responses to all stimuli, as ``from_arrays`` takes them.
 
         Parameters
         ----------
         n_bins : sequence of int
             Bins of each stimulus.
-        strict : bool
-            Whether times that can hardly be what they are said to be are an error.
+        notes : Notes, optional
+            Where given, what can be read in spite of a mistake is read, and the mistake is noted there.
 
         Raises
         ------
         RecordingError
-            If shapes don't fit, or it is not known which neurons were recorded.
+            If shapes don't fit, it is not known which neurons were recorded, or times can hardly be in the unit that is
+            said.
         """
         if self.spikes is None:
-            return self._saved_responses(n_bins)
+            return self._saved_responses(n_bins, notes)
         pair = self.spikes.silent_pair()
-        if strict and self.settings.trials is None and pair is not None and self.neurons is not None:
+        if notes is None and self.settings.trials is None and pair is not None and self.neurons is not None:
             raise RecordingError(
                 f"{self.path / SPIKES}: neuron {self.neurons.ids[pair[0]]!r} has no spike for stimulus "
                 f"{self.names[pair[1]]!r}. Was it recorded there? If every neuron was recorded in every trial, write "
                 f'trials = "all" in {FILE_NAME}; if only where {SPIKES} has a line, trials = "listed" (a line with an '
                 "empty time stands for a trial without a spike)"
             )
+        seen = TimesSeen(str(self.settings.unit), self.settings.dt_ms)
+        responses = self.spikes.counts(n_bins, self.settings.dt_ms, seen)
         try:
-            return self.spikes.counts(n_bins, self.settings.dt_ms, self.settings.unit if strict else None)
+            seen.check()
         except ValueError as error:
-            raise RecordingError(f"{self.path / SPIKES}: {error}") from error
+            if notes is None:
+                raise RecordingError(f"{self.path / SPIKES}: {error}") from error
+            notes.times = str(error)
+        return responses
 
-    def _saved_responses(self, n_bins: Sequence[int]) -> list[Any]:
+    def _saved_responses(self, n_bins: Sequence[int], notes: Notes | None) -> list[Any]:
         path = self.path / RESPONSES
         saved = _load_archive(path)
         for key in saved:
@@ -151,6 +174,10 @@ class FolderContents:
             if values is None:
                 responses.append(None)
                 continue
+            if notes is not None and values.ndim == 3 and values.shape[2] != bins:
+                notes.lengths[name] = values.shape[2]
+                padding = max(bins - values.shape[2], 0)
+                values = np.pad(values, ((0, 0), (0, 0), (0, padding)), constant_values=np.nan)[:, :, :bins]
             if values.ndim != 3 or values.shape[2] != bins:
                 raise RecordingError(
                     f"{path}: the responses to {name!r} must have shape (neurons, repeats, bins) with as many bins as "

@@ -32,6 +32,8 @@ class ListedSpikes:
         Size of the population.
     listed : bool
         A neuron was recorded only in the trials that have a line with it; otherwise in all of them.
+    first : int
+        Number of the first repeat in the file: 0 or 1.
     """
 
     neuron: np.ndarray
@@ -41,6 +43,7 @@ class ListedSpikes:
     n_repeats: list[int]
     n_neurons: int
     listed: bool
+    first: int = 1
 
     @classmethod
     def of(
@@ -83,7 +86,8 @@ class ListedSpikes:
             If repeats are not numbered 1, 2, 3, or there are more than were declared.
         """
         stimulus = np.asarray(stimuli, dtype=np.int64)[table.stimulus]
-        repeat = table.repeat - int(table.repeat.min() > 0)  # from 0 or from 1, whatever the file has
+        first = int(table.repeat.min() > 0)  # from 0 or from 1, whatever the file has
+        repeat = table.repeat - first
         n_repeats = []
         for index, name in enumerate(names):
             own = np.unique(repeat[stimulus == index])
@@ -103,7 +107,8 @@ class ListedSpikes:
                 )
             n_repeats.append(last)
         neuron = np.asarray(neurons, dtype=np.int64)[table.neuron]
-        return cls(neuron, stimulus, repeat, table.time * seconds - onset_ms / 1000, n_repeats, n_neurons, listed)
+        time_s = table.time * seconds - onset_ms / 1000
+        return cls(neuron, stimulus, repeat, time_s, n_repeats, n_neurons, listed, first)
 
     def silent_pair(self) -> tuple[int, int] | None:
         """The first neuron and stimulus without a line, where others have one: silent, or not recorded."""
@@ -112,7 +117,7 @@ class ListedSpikes:
         missing = np.argwhere(~has_line & has_line.any(0))
         return None if len(missing) == 0 else (int(missing[0, 0]), int(missing[0, 1]))
 
-    def counts(self, n_bins: Sequence[int], dt_ms: float, unit: str | None = None) -> list[Any]:
+    def counts(self, n_bins: Sequence[int], dt_ms: float, seen: TimesSeen) -> list[Any]:
         """Count the spikes in the bins of the stimuli.
 
         Parameters
@@ -121,25 +126,19 @@ class ListedSpikes:
             Bins of each stimulus.
         dt_ms : float
             Width of a bin.
-        unit : str, optional
-            Unit that the user said the times are in; with it, it is an error if they can hardly be.
+        seen : TimesSeen
+            Is shown all times, and can tell then whether they make sense.
 
         Returns
         -------
         list
             Per stimulus float32 (N, R_s, T_s), NaN where a neuron was not recorded; a list of None where nobody was.
-
-        Raises
-        ------
-        ValueError
-            If the times are most likely in another unit, or no spike lies inside of a stimulus.
         """
         order = np.lexsort((self.neuron, self.stimulus))
         edges = np.searchsorted(
             self.stimulus[order] * self.n_neurons + self.neuron[order],
             np.arange(len(n_bins) * self.n_neurons + 1),
         )
-        seen = TimesSeen(unit or "", dt_ms)
         responses: list[Any] = []
         for s, (repeats, bins) in enumerate(zip(self.n_repeats, n_bins, strict=True)):
             if repeats == 0:
@@ -155,9 +154,6 @@ class ListedSpikes:
                 block[n] = np.bincount(at, minlength=repeats * bins).reshape(repeats, bins)
                 if self.listed:
                     block[n, np.setdiff1d(np.arange(repeats), repeat)] = np.nan
-                if unit:
-                    seen.add(time[~np.isnan(time)], int(inside.sum()), bins)
+                seen.add(time[~np.isnan(time)], int(inside.sum()), bins)
             responses.append(block)
-        if unit:
-            seen.check()
         return responses
