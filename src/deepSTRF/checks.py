@@ -296,5 +296,6 @@ def unknown_name(kind: str, name: object, available: Iterable[str]) -> str:
     """
     available = list(available)
     close = difflib.get_close_matches(str(name), available, n=1)
+    close = close or [own for own in available if name and own.startswith(f"{name}_")]  # a unit was left out
     hint = f". Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}; available: {', '.join(available)}{hint}"

@@ -15,6 +15,7 @@ import click
 
 from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
 from deepSTRF.cli.predict import cache, predict
+from deepSTRF.cli.own_recording import check, new
 from deepSTRF.cli.sweep import sweep
 from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 
@@ -212,3 +213,5 @@ def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 main.add_command(predict)
 main.add_command(sweep)
 main.add_command(cache)
+main.add_command(new)
+main.add_command(check)

@@ -58,7 +58,15 @@ def check(folder: str, figure: str | None, as_json: bool) -> None:
 
         file = expand_path(figure, "--figure")
         prepare_file(file, "--figure")
-        plot_recording(found.repeats, found.rates_hz, found.ceilings, title=found.path).savefig(file, dpi=150)
+        drawn = plot_recording(
+            found.repeats,
+            found.rates_hz,
+            found.ceilings,
+            stimuli=found.stimuli,
+            neurons=found.neurons,
+            title=found.path,
+        )
+        drawn.savefig(file, dpi=150)
     if as_json:
         echo_json({**dataclasses.asdict(found), "coverage": found.coverage})
     else:
@@ -69,16 +77,16 @@ def check(folder: str, figure: str | None, as_json: bool) -> None:
 
 def _page(found: RecordingCheck) -> Iterator[str]:
     total = sum(found.durations_s)
-    size = " x ".join(map(str, found.shape))
+    size = " x ".join(map(str, found.shape)) + (" bands" if found.kind == "spectrograms" else "")
     yield found.path + "".join(f"\n  {key}: {text}" for key, text in found.about.items())
     yield (
-        f"  {_number(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s, 's')} long, {total:.4g} s in "
-        f"all; {found.kind} of {size if found.kind != 'spectrograms' else f'{size} bands'} in bins of {found.dt_ms:g} ms"
+        f"  {_number(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s, 's')} long, {total:.4g} s "
+        f"in all; {found.kind} of {size} in bins of {found.dt_ms:g} ms"
     )
     heard = found.repeats[found.repeats > 0]
     yield (
-        f"  {_number(len(found.neurons), 'neuron', 'neurons')}, which were recorded for {100 * found.coverage:.3g} % of "
-        f"all pairs of neuron and stimulus, in {_span(heard.tolist())} repeats"
+        f"  {_number(len(found.neurons), 'neuron', 'neurons')}, which were recorded for {100 * found.coverage:.3g} % "
+        f"of all pairs of neuron and stimulus, in {_span(heard.tolist())} repeats"
     )
     unit = "spikes/s" if found.numbers == "counts" else "per s"
     yield f"  rates: median {_median(found.rates_hz):.3g} {unit} ({_span(found.rates_hz)})"

@@ -15,6 +15,8 @@ from deepSTRF.datasets.suspicions import Suspicion, clipped_samples, clipping
 __all__ = ["suspicions_of_files"]
 
 _MOST_TRIALS = 0.5  # spikes outside in more of the trials than this are how it was recorded, not a mistake in a trial
+_FEWEST_DOUBLED = 3
+_DOUBLED = 0.1  # of the spikes of a trial
 
 
 def suspicions_of_files(contents: FolderContents, notes: Notes, n_bins: Sequence[int]) -> Iterator[Suspicion]:
@@ -123,7 +125,7 @@ def _not_listed(spikes: ListedSpikes, neurons: Sequence[str], contents: FolderCo
 
 
 def _doubled(spikes: ListedSpikes, neurons: Sequence[str], stimuli: Sequence[str]) -> Iterator[Suspicion]:
-    """Spikes that are there twice."""
+    """Spikes that are there twice; one in a trial happens where times are rounded."""
     order = np.lexsort((spikes.time_s, spikes.repeat, spikes.neuron, spikes.stimulus))
     keys = [column[order] for column in (spikes.stimulus, spikes.neuron, spikes.repeat, spikes.time_s)]
     same = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
@@ -135,6 +137,9 @@ def _doubled(spikes: ListedSpikes, neurons: Sequence[str], stimuli: Sequence[str
     )
     counts = np.bincount(index.ravel())
     for (n, s, repeat), count in zip(trials.T.tolist(), counts.tolist(), strict=True):
+        in_trial = int(((spikes.neuron == n) & (spikes.stimulus == s) & (spikes.repeat == repeat)).sum())
+        if count < max(_FEWEST_DOUBLED, _DOUBLED * in_trial):
+            continue
         yield Suspicion(
             "doubled",
             f"neuron {neurons[n]!r}, stimulus {stimuli[s]!r}, repeat {repeat + spikes.first}: {_spikes(count)} at the "

@@ -176,8 +176,8 @@ class FolderContents:
                 continue
             if notes is not None and values.ndim == 3 and values.shape[2] != bins:
                 notes.lengths[name] = values.shape[2]
-                padding = max(bins - values.shape[2], 0)
-                values = np.pad(values, ((0, 0), (0, 0), (0, padding)), constant_values=np.nan)[:, :, :bins]
+                padding = ((0, 0), (0, 0), (0, max(bins - values.shape[2], 0)))
+                values = np.pad(values[:, :, :bins].astype(np.float32), padding, constant_values=np.nan)
             if values.ndim != 3 or values.shape[2] != bins:
                 raise RecordingError(
                     f"{path}: the responses to {name!r} must have shape (neurons, repeats, bins) with as many bins as "
@@ -374,7 +374,7 @@ def _load_array(path: Path) -> np.ndarray:
 
 def _load_archive(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive.items())
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise RecordingError(
