@@ -65,7 +65,8 @@ def _outside(
         last = n_bins[s] * contents.settings.dt_ms / 1000
         trial = spikes.neuron[own] * spikes.n_repeats[s] + spikes.repeat[own]
         n_trials = len(np.unique(trial))
-        for outside, before in ((place[own] < 0, True), (place[own] >= bins[own], False)):
+        for before in (True, False):
+            outside = np.asarray(place[own] < 0 if before else place[own] >= bins[own])
             trials, index = np.unique(trial[outside], return_inverse=True)
             times = spikes.time_s[own][outside]
             if len(trials) > max(_MOST_TRIALS * n_trials, 1):

@@ -80,9 +80,9 @@ def _double_ids(names: Sequence[str], kind: str) -> Iterator[Suspicion]:
     seen: dict[str, int] = {}
     for index, name in enumerate(names):
         if name in seen:
-            where = {"neuron": name} if kind == "neuron" else {"stimulus": name}
+            of_neuron = kind == "neuron"
             text = f"{kind} {name!r} is there twice, as number {seen[name]} and {index}; give each a name of its own"
-            yield Suspicion("duplicate id", text, **where)
+            yield Suspicion("duplicate id", text, name if of_neuron else None, None if of_neuron else name)
         seen.setdefault(name, index)
 
 
@@ -185,19 +185,19 @@ def _copies(dataset: NeuralDataset, neurons: Sequence[str], stimuli: Sequence[st
                 digests[n].append((s, own.tobytes().__hash__()))
         same = (values[:, 1:] == values[:, :-1]).all(2) & (values[:, 1:].max(2, initial=0) > 0)
         for position in np.flatnonzero(same.any(1)):
-            name, repeat = neurons[block.neurons[position]], int(np.argmax(same[position]))
+            name, repeat = neurons[int(block.neurons[position])], int(np.argmax(same[position]))
             yield Suspicion(
                 "copy",
                 f"neuron {name!r}: repeats {repeat} and {repeat + 1} of stimulus {stimuli[s]!r} are the same",
                 neuron=name, stimulus=stimuli[s], repeat=repeat + 1,
             )  # fmt: skip
     first: dict[Any, int] = {}
-    for n, digest in enumerate(digests):
+    for index, digest in enumerate(digests):
         if digest and tuple(digest) in first:
             other = neurons[first[tuple(digest)]]
-            text = f"neurons {other!r} and {neurons[n]!r} have the same responses to everything"
-            yield Suspicion("copy", text, neuron=neurons[n])
-        first.setdefault(tuple(digest), n)
+            text = f"neurons {other!r} and {neurons[index]!r} have the same responses to everything"
+            yield Suspicion("copy", text, neuron=neurons[index])
+        first.setdefault(tuple(digest), index)
 
 
 def _equal(arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:

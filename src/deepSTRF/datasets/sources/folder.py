@@ -111,7 +111,7 @@ def kind_of(contents: FolderContents) -> str:
     first = next(iter(contents.files.values()))
     if first.suffix.lower() != ".npy":
         return "sounds"
-    shape = np.load(first, mmap_mode="r", allow_pickle=False).shape if _is_array(first) else ()
+    shape: tuple[int, ...] = np.load(first, mmap_mode="r", allow_pickle=False).shape if _is_array(first) else ()
     return "movies" if len(shape) == 4 or (len(shape) == 3 and shape[0] > 1) else "spectrograms"
 
 
@@ -149,6 +149,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
         )
     if return_waveform and kind not in ("sounds", "waveforms"):
         raise ValueError(f"{contents.path / STIMULI} holds {kind}, of which no waveforms can be made")
+    stims: list[Any]
     spectrogram, audio_fs = None, None
     frequencies = settings.frequencies_hz
     try:

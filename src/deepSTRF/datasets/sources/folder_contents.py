@@ -168,7 +168,7 @@ class FolderContents:
             if key.partition("@")[0] not in self.files:
                 raise RecordingError(f"{path}: {unknown_name('stimulus', key, self.names)}")
         n_neurons = None if self.neurons is None else len(self.neurons.ids)
-        responses = []
+        responses: list[Any] = []
         for name, bins in zip(self.names, n_bins, strict=True):
             values = saved.pop(name, None)
             if values is None:
