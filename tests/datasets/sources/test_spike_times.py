@@ -125,9 +125,7 @@ def test_session(form):
     ds = AudioNeuralDataset.from_spike_times(
         sounds(), given, DT_MS, unit="s", trials={"start_time": onsets, "stimulus": stimuli}
     )
-    assert_same_recording(
-        ds, AudioNeuralDataset.from_arrays(list(sounds().values()), session_counts(units, onsets, stimuli), DT_MS)
-    )
+    assert_same_recording(ds, _session(units, onsets, stimuli))
     assert [meta.get("cell_id") for meta in ds.nrn_meta] == ([None] * 3 if form == "list" else list(units))
     assert form != "frame" or ds.nrn_meta[0]["area"] == "A1"
 
@@ -175,18 +173,31 @@ def test_session_with_intervals_of_recording():
 
 
 def test_times_of_neo_keep_their_unit():
-    class Train(np.ndarray):
-        """As a Quantity: NumPy sees numbers, in the unit of the object."""
+    neo = pytest.importorskip("neo")
 
-        magnitude = property(np.asarray)
+    def train(times):
+        return neo.SpikeTrain(np.sort(times) * 1000, units="ms", t_start=-200, t_stop=30_000)
 
-        def rescale(self, unit):
-            assert unit == "s"
-            return self / 1000
+    trains = [[[train(repeat) for repeat in neuron] for neuron in row] for row in nested_times()]
+    assert_same_recording(AudioNeuralDataset.from_spike_times(sounds(), trains, DT_MS, unit="s"), _reference())
+    units, onsets, stimuli = session()
+    event = neo.Event(times=onsets * 1000, labels=stimuli, units="ms")
+    trains = [train(times) for times in units.values()]
+    ds = AudioNeuralDataset.from_spike_times(sounds(), trains, DT_MS, unit="s", trials=event)
+    assert_same_recording(ds, _session(units, onsets, stimuli))
 
-    trains = [[[(repeat * 1000).view(Train) for repeat in neuron] for neuron in row] for row in nested_times()]
-    ds = AudioNeuralDataset.from_spike_times(sounds(), trains, DT_MS, unit="s")
-    assert_same_recording(ds, _reference())
+
+def test_objects_of_pynapple_are_in_seconds():
+    nap = pytest.importorskip("pynapple")
+    units, onsets, stimuli = session()
+    group = nap.TsGroup({n: nap.Ts(np.sort(times)) for n, times in enumerate(units.values())})
+    trials = nap.IntervalSet(start=onsets, end=onsets + 0.001, metadata={"stimulus": stimuli})
+    ds = AudioNeuralDataset.from_spike_times(sounds(), group, DT_MS, unit="s", trials=trials)
+    assert_same_recording(ds, _session(units, onsets, stimuli))
+
+
+def _session(units, onsets, stimuli):
+    return AudioNeuralDataset.from_arrays(sounds(), session_counts(units, onsets, stimuli), DT_MS)
 
 
 def test_items_and_batches_are_those_of_any_data_set():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bin_of", "bin_spike_times", "count_in_trials", "resample_to_bins", "signals_in_trials"]
+__all__ = ["bin_of", "bin_spike_times", "count_in_repeats", "count_in_trials", "resample_to_bins", "signals_in_trials"]
 
 _ROUNDING = 1e-6
 """Bins: a spike that is this close before an edge lies on it, were it not for rounding of the time."""
@@ -47,9 +47,38 @@ def bin_spike_times(times_s: Any, start_s: float, n_bins: int, dt_ms: float) -> 
     >>> bin_spike_times([0.001, 0.004, 0.005, 0.3], start_s=0.0, n_bins=4, dt_ms=5.0)
     array([2., 1., 0., 0.], dtype=float32)
     """
-    bins = bin_of(np.asarray(times_s, dtype=np.float64) - start_s, dt_ms)
+    return count_in_repeats([np.asarray(times_s, dtype=np.float64).ravel()], start_s, n_bins, dt_ms)[0]
+
+
+def count_in_repeats(repeats: Sequence[np.ndarray | None], start_s: float, n_bins: int, dt_ms: float) -> np.ndarray:
+    """Count the spikes of several repeats in bins, as :func:`bin_spike_times` does for one.
+
+    Parameters
+    ----------
+    repeats : sequence of numpy.ndarray or None
+        Spike times in s of each repeat; None for one that was not recorded.
+    start_s, n_bins, dt_ms
+        As for :func:`bin_spike_times`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (R, n_bins), NaN where a repeat was not recorded.
+
+    Examples
+    --------
+    >>> count_in_repeats([np.array([0.001, 0.007]), None], start_s=0.0, n_bins=2, dt_ms=5.0)
+    array([[ 1.,  1.],
+           [nan, nan]], dtype=float32)
+    """
+    times = [np.empty(0) if repeat is None else repeat for repeat in repeats]
+    repeat = np.repeat(np.arange(len(times)), [len(part) for part in times])
+    bins = bin_of(np.concatenate(times) - start_s, dt_ms)
     inside = (bins >= 0) & (bins < n_bins)
-    return np.bincount(bins[inside].astype(np.int64), minlength=n_bins).astype(np.float32)
+    place = repeat[inside] * n_bins + bins[inside].astype(np.int64)
+    counts = np.bincount(place, minlength=len(times) * n_bins).astype(np.float32).reshape(len(times), n_bins)
+    counts[[part is None for part in repeats]] = np.nan
+    return counts
 
 
 def count_in_trials(

@@ -31,7 +31,7 @@ def read_times(values: Any, where: str, scale: float) -> np.ndarray:
     ----------
     values : array
         One dimension, or a row or column as MATLAB saves them. Times with a unit of their own (a SpikeTrain of Neo, a
-        Quantity) are converted from it.
+        Quantity, Ts of pynapple) are converted from it.
     where : str
         What they are, for messages.
     scale : float
@@ -44,6 +44,8 @@ def read_times(values: Any, where: str, scale: float) -> np.ndarray:
     """
     if hasattr(values, "rescale"):  # a Quantity knows its unit; NumPy would drop it
         values, scale = values.rescale("s").magnitude, 1.0
+    elif callable(getattr(values, "times", None)):  # pynapple counts in seconds
+        values, scale = values.times(), 1.0
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         raise TypeError(f"{where} must be an array of spike times, got {describe_type(values)}: {values!r}")
     try:
@@ -60,8 +62,8 @@ def read_times(values: Any, where: str, scale: float) -> np.ndarray:
     if array.ndim > 1 and array.size and max(array.shape) != array.size:
         raise ValueError(f"{where} must be an array of spike times of one repeat, got shape {array.shape}")
     times = array.astype(np.float64).ravel()
-    finite = np.isfinite(times)
-    if not finite.all():
+    if not np.isfinite(times).all():
+        finite = np.isfinite(times)
         raise ValueError(
             f"{where} has {int((~finite).sum())} spike times that are NaN or infinite; leave them out, as "
             "times[numpy.isfinite(times)], and give None for what was not recorded"

@@ -40,7 +40,7 @@ class TimesSeen:
         self._first, self._last, self._longest = np.inf, -np.inf, 0.0
 
     def add(self, times_s: np.ndarray, inside: int, n_bins: int) -> None:
-        """Count the times of a repeat, `inside` of them in the window, which ends `n_bins` bins after the onset."""
+        """Count the times of some repeats, `inside` of them in the window, which ends `n_bins` bins after the onset."""
         duration = n_bins * self._dt_s
         self._longest = max(self._longest, duration)
         self._inside += inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,7 +101,7 @@ def _units(spikes: Any, scale: float) -> _Units:
         check_unit_ids(ids)
     labels = [f"spikes[{n if ids is None else repr(ids[n])}]" for n in range(len(entries))]
     for entry, label in zip(entries, labels, strict=True):
-        if np.ndim(entry) == 0 and not hasattr(entry, "__len__"):
+        if isinstance(entry, numbers.Real):
             raise TypeError(
                 f"{label} must be an array of spike times of one unit, got {describe_type(entry)}: {entry!r}; times of "
                 "a single unit go in a list, [times]"

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.naming import described
-from deepSTRF.datasets.sources.binning import bin_spike_times
+from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.sources.nested_times import NestedTimes, read_nested
 from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.session import session_counts
@@ -171,11 +171,9 @@ def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms
             if repeats is None:
                 counts.append(None)
                 continue
-            block = np.full((len(repeats), n_bins), np.nan, dtype=np.float32)
-            for line, times in zip(block, repeats, strict=True):
-                if times is not None:
-                    line[:] = bin_spike_times(times, onset - before_s, n_bins, dt_ms)
-                    seen.add(times - onset, int(line.sum()), n_bins - windows.before)
+            block = count_in_repeats(repeats, onset - before_s, n_bins, dt_ms)
+            times = np.concatenate([repeat for repeat in repeats if repeat is not None])
+            seen.add(times - onset, int(np.nansum(block)), n_bins - windows.before)
             counts.append(block)
         responses.append(counts)
     seen.check()
