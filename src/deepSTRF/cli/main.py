@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
-from deepSTRF.cli.predict import cache, predict
 from deepSTRF.cli.own_recording import check, new
+from deepSTRF.cli.predict import cache, predict
 from deepSTRF.cli.sweep import sweep
 from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 

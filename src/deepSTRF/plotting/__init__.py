@@ -7,11 +7,8 @@ keep it with ``fig.savefig``, and it is gone when you drop it. To see a window, 
 
 from deepSTRF.plotting.front_ends import compare_wav2spec_to_groundtruth
 from deepSTRF.plotting.movies import plot_movie_fields
-<<<<<<< HEAD
 from deepSTRF.plotting.predictions import plot_predictions
-=======
 from deepSTRF.plotting.recordings import plot_recording
->>>>>>> b2e9897 (Tests of folders, of what looks wrong in them, and of deepstrf new and check)
 from deepSTRF.plotting.responses import plot_neuron, plot_psth_vs_pred, plot_stim_with_response
 from deepSTRF.plotting.scores import plot_cc_against_ceiling, plot_fold_curves, plot_learning_curves
 from deepSTRF.plotting.strfs import plot_strf_grid, plot_strf_recovery
