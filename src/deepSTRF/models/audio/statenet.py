@@ -40,9 +40,10 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def _recipe(rnn_type: str, epochs: int = 50, patience: int = 10, lr: float = 3e-3) -> Recipe:
+def _recipe(rnn_type: str, epochs: int = 60, patience: int = 20, lr: float = 3e-3) -> Recipe:
     def build(train: Any, val: Any, window_ms: float, **arguments: Any) -> StateNet:
-        options: dict[str, Any] = {"temporal_window_size": 1, "rnn_type": rnn_type, **_encoder_sizes(train.F)}
+        options: dict[str, Any] = {"temporal_window_size": 1, "rnn_type": rnn_type, "dropout": 0.1}
+        options |= _encoder_sizes(train.F)
         return shaped_model(StateNet, train, window_ms, **options | arguments)
 
     return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
