@@ -5,6 +5,7 @@ The modules that load torch are imported inside the commands, so that ``--help``
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import warnings
@@ -69,7 +70,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("dataset", default=OPTIONS["dataset"].default)
-@click.argument("model", default=OPTIONS["model"].default)
+@click.argument("model", required=False)
 @click.option("--out", metavar="FOLDER", help="New folder for the results.  [default: runs/DATASET-MODEL-n]")
 @fit_options
 @click.option(
@@ -88,7 +89,7 @@ def main() -> None:
 @json_option
 def fit(
     dataset: str,
-    model: str,
+    model: str | None,
     out: str | None,
     resume: bool,
     loggers: tuple[str, ...],
@@ -98,9 +99,12 @@ def fit(
 ) -> None:
     """Fit MODEL to DATASET and write a folder with scores, predictions, the model and figures.
 
-    Without arguments: a simulated population with known receptive fields, and a linear-nonlinear model. Every training
-    option defaults to the model's own recipe (see `deepstrf models`). Ctrl-C or SIGTERM ends a run after the present
-    epoch; --resume continues it, also after it was killed.
+    DATASET is a name that `deepstrf datasets` lists, the folder of a recording, FILE.nwb, FILE.py:CLASS or
+    PACKAGE.MODULE:CLASS. Without arguments: a simulated population with known receptive fields. Without MODEL: a
+    linear-nonlinear model; to a folder or an NWB file, ridge, a linear-nonlinear and a recurrent model, side by side.
+
+    Every training option defaults to the model's own recipe (see `deepstrf models`). Ctrl-C or SIGTERM ends a run after
+    the present epoch; --resume continues it, also after it was killed.
 
     \b
     Examples:
@@ -108,10 +112,17 @@ def fit(
       deepstrf fit simulated ridge
       deepstrf fit ns1 statenet --data ~/recordings/ns1 --split checkpoint --seed 1
       deepstrf fit simulated mymodel.py:MyModel
+      deepstrf fit recordings/ferret1
+      deepstrf fit recordings/ferret1 statenet --neurons 'area=A1' --neurons 'snr>0.2'
     """
     from deepSTRF.cli import report
     from deepSTRF.cli.signals import StopSignals
     from deepSTRF.runs import FitOptions, Interrupted, fit_run
+    from deepSTRF.runs.data_source import kind_of_data
+    from deepSTRF.sweeps import compare_models
+
+    several = model is None and kind_of_data(dataset) in ("folder", "nwb")
+    named = model or OPTIONS["model"].default
 
     def say(line: str) -> None:
         click.echo(line, err=as_json)
@@ -122,10 +133,11 @@ def fit(
 
     def on_start(folder: Path, recording: Recording) -> None:
         nonlocal progress, where
-        where = str(folder)
+        signals.armed = signals.armed or (several and where is not None)  # another model is fitted already
+        where = str(folder.parent if several else folder)
         progress = report.ProgressLine()  # its clock starts here, after loading
         if not quiet:
-            say(report.start_line(dataset, model, recording, folder))
+            say(report.start_line(dataset, folder.name if several else named, recording, folder))
 
     def on_epoch(fitter: Any, row: dict[str, Any]) -> None:
         signals.armed = True  # from here on there is something to go on with
@@ -136,19 +148,21 @@ def fit(
 
     try:
         with signals:
-            result = fit_run(
-                FitOptions(dataset=dataset, model=model, **options), out, resume=resume, loggers=loggers,
-                on_epoch=on_epoch, on_start=on_start,
-            )  # fmt: skip
+            asked = FitOptions(dataset=dataset, model=named, **options)
+            callbacks: dict[str, Any] = {"loggers": loggers, "on_epoch": on_epoch, "on_start": on_start}
+            if several:
+                comparison = compare_models(asked, out=out, resume=resume, **callbacks)
+            else:
+                result = fit_run(asked, out, resume=resume, **callbacks)
     except Interrupted as stopped:
         click.echo(
             f"{str(stopped).capitalize()}. Go on with:\n  {report.resume_command(sys.argv[1:], where)}", err=True
         )
         sys.exit(128 + signals.caught)
     if as_json:
-        echo_json({"folder": result.folder, **result.summary})
+        echo_json(dataclasses.asdict(comparison) if several else {"folder": result.folder, **result.summary})
     else:
-        click.echo(report.result_text(result))
+        click.echo(report.comparison_text(comparison) if several else report.result_text(result))
 
 
 @main.command()

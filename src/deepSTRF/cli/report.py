@@ -15,11 +15,13 @@ from deepSTRF.registry import dataset_cards, get_recipe, model_cards, models_in_
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import RunResult
+from deepSTRF.sweeps.compare import Comparison
 from deepSTRF.training.epochs import to_scalar
 from deepSTRF.training.fitter import Fitter
 
 __all__ = [
     "ProgressLine",
+    "comparison_text",
     "dataset_entries",
     "evaluation_text",
     "listing",
@@ -32,6 +34,7 @@ __all__ = [
 
 SCORES = ("cc", "cc_norm", "ceiling")
 PART_NAMES = {"val": "validation"}
+_COMPARED = ("val", "test")
 
 
 def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> str:
@@ -83,6 +86,41 @@ def result_text(result: RunResult) -> str:
         )
     epochs = f" in {summary['epochs']} epochs" if summary["epochs"] else ""
     lines.append(f"fitted{epochs} in {summary['fit_seconds']:.1f} s; everything is in {result.folder}")
+    return "\n".join(lines)
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """The models of a comparison side by side, against the noise ceiling."""
+    shown = [score for score in ("cc_norm", "cc") if any(comparison.neurons[f"{part}_{score}"] for part in _COMPARED)]
+    counts = {(score, part): comparison.neurons[f"{part}_{score}"] for score in shown for part in _COMPARED}
+    if len(set(counts.values())) == 1:
+        over = f"the {next(iter(counts.values()))} neurons that all of them define"
+    else:
+        each = [f"{number} ({score}, {PART_NAMES.get(part, part)})" for (score, part), number in counts.items()]
+        over = f"the neurons that all of them define: {', '.join(each) or 'none'}"
+    width = max(len(label) for label in ("noise ceiling", *(row["model"] for row in comparison.rows))) + 2
+    lines = [
+        f"mean over {over}; best validation score first",
+        f"{'':{width}}" + "".join(f"{score:>12}{'':8}" for score in shown) + f"{'epochs':>8}{'seconds':>9}",
+        f"{'':{width}}" + f"{'validation':>12}{'test':>8}" * len(shown),
+    ]
+    for row in comparison.rows:
+        cells = [
+            f"{format_number(row[f'{part}_{score}']):>{size}}"
+            for score in shown
+            for part, size in zip(_COMPARED, (12, 8), strict=True)
+        ]
+        epochs = "-" if row["epochs"] is None else row["epochs"]
+        lines.append(f"{row['model']:{width}}{''.join(cells)}{epochs:>8}{row['fit_seconds']:>9.1f}")
+    if any(math.isfinite(value) for value in comparison.ceiling.values()):
+        one = f"{'1.000':>12}{'1.000':>8}"
+        cells = [
+            f"{format_number(comparison.ceiling[part]):>{size}}" for part, size in zip(_COMPARED, (12, 8), strict=True)
+        ]
+        lines.append(f"{'noise ceiling':{width}}{one}{''.join(cells)}")
+    lines += [f"note: {note}" for note in comparison.notes]
+    lines.append("choose by the validation score; the test score is for the report of what was chosen")
+    lines.append(f"each model is a run of its own in {comparison.folder}, with figures and notes")
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.settings import resolve_settings, window_of
 from deepSTRF.training.recipes import settings_for
 
-__all__ = ["Run", "RunResult", "prepare_run"]
+__all__ = ["Run", "RunResult", "prepare_run", "with_absolute_paths"]
 
 EpochCallback = Callable[[Any, dict[str, Any]], None]
 
@@ -169,7 +169,7 @@ def _settings_for_responses(settings: Settings | None, options: FitOptions, reco
     return fitting
 
 
-def _with_absolute_paths(options: FitOptions) -> FitOptions:
+def with_absolute_paths(options: FitOptions) -> FitOptions:
     """The options such that they mean the same in another working folder."""
     data = None if options.data is None else str(Path(options.data).resolve())
     dataset = (
@@ -183,7 +183,7 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
     dataset = recording.dataset
     spectrogram = getattr(dataset, "spectrogram", None)
     return {
-        "options": dataclasses.asdict(_with_absolute_paths(options)),
+        "options": dataclasses.asdict(with_absolute_paths(options)),
         "settings": None if settings is None else dataclasses.asdict(settings),
         "dataset_class": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
         "dt_ms": dataset.dt,

@@ -20,7 +20,7 @@ from deepSTRF.runs.options import OPTIONS, FitOptions
 from deepSTRF.runs.settings import resolve_settings
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
 
-__all__ = ["Outcome", "leaderboard", "one_line", "table", "write_results"]
+__all__ = ["Outcome", "leaderboard", "one_line", "shared_neurons", "table", "write_results"]
 
 RESULTS_FILE = "results.csv"
 PARQUET_FILE = "results.parquet"
@@ -162,8 +162,7 @@ def _over_common_neurons(outcomes: Sequence[Outcome]) -> list[Outcome]:
     for same, part, score in itertools.product(recordings.values(), PARTS, SCORES):
         name = f"{part}_{score}"
         values = {id(outcome): outcome.neurons[name] for outcome in same if name in outcome.neurons}
-        asked = [row for row in values.values() if any(map(math.isfinite, row))]
-        shared = [n for n, column in enumerate(zip(*asked, strict=True)) if all(map(math.isfinite, column))]
+        shared = shared_neurons(list(values.values()))
         for key, row in values.items():
             kept = [row[n] for n in shared if math.isfinite(row[n])]
             common.setdefault(key, {})[f"{name}_mean"] = statistics.fmean(kept) if kept else None
@@ -171,6 +170,18 @@ def _over_common_neurons(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [
         dataclasses.replace(outcome, scores={**outcome.scores, **common.get(id(outcome), {})}) for outcome in outcomes
     ]
+
+
+def shared_neurons(runs: Sequence[Sequence[float]]) -> list[int]:
+    """Neurons whose score every run defines; a run that defines none at all is not asked.
+
+    Examples
+    --------
+    >>> shared_neurons([[0.5, math.nan, 0.1], [0.4, 0.3, 0.2], [math.nan] * 3])
+    [0, 2]
+    """
+    asked = [row for row in runs if any(map(math.isfinite, row))]
+    return [n for n, column in enumerate(zip(*asked, strict=True)) if all(map(math.isfinite, column))]
 
 
 def write_results(outcomes: Sequence[Outcome], out: Path) -> None:

@@ -30,7 +30,7 @@ from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep
 from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, one_line, write_results
 from deepSTRF.training.workers import Failure, run_tasks
 
-__all__ = ["do_run", "run_sweep"]
+__all__ = ["do_run", "read_outcome", "run_sweep"]
 
 LOCKS_FOLDER = ".locks"
 
@@ -93,7 +93,7 @@ def run_sweep(
     ('complete', True)
     """
     complete = [run for run in sweep.runs if _is_complete(run, sweep.out)]
-    found = {run: _read_outcome(run, sweep.out / run.name, "found") for run in complete}
+    found = {run: read_outcome(run, sweep.out / run.name, "found") for run in complete}
     left = [run for run in sweep.runs if run not in found]
     with connect(scheduler) if scheduler is not None and left else contextlib.nullcontext() as client:
         with warnings.catch_warnings(action="ignore"):  # the runs themselves report them
@@ -167,17 +167,18 @@ def do_run(run: Run, out: Path) -> Outcome:
     try:
         with _one_run, cpu_threads(run.options.threads), lock(out / LOCKS_FOLDER / run.name):
             if _is_complete(run, out):  # meanwhile, by a worker that was believed dead or by another sweep
-                return _read_outcome(run, folder, "found")
+                return read_outcome(run, folder, "found")
             origin = "resumed" if folder.exists() else "new"
             with warnings.catch_warnings(record=True) as caught:
                 fit_run(run.options, folder, resume=True)
             messages = tuple(dict.fromkeys(str(warning.message) for warning in caught))
-            return dataclasses.replace(_read_outcome(run, folder, origin), warnings=messages)
+            return dataclasses.replace(read_outcome(run, folder, origin), warnings=messages)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported for this run, and the others go on
         return Outcome(run, "failed", origin=origin, error=one_line(error), traceback=traceback.format_exc())
 
 
-def _read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
+def read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
+    """The scores of a complete run, from its folder."""
     config = files.read_json(folder / files.CONFIG_FILE)
     summary = files.read_json(folder / files.SCORES_FILE)
     with files.reading(folder / files.CONFIG_FILE):
@@ -193,7 +194,7 @@ def _read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
         # In the file a score stands before its part.
         neurons = {
             f"{part}_{score}": tuple(float(row[f"{score}_{part}"] or "nan") for row in rows)
-            for part, score in itertools.product(PARTS, SCORES)
+            for part, score in itertools.product(PARTS, (*SCORES, "ceiling"))
         }
     return Outcome(run, "complete", scores, origin, neurons=neurons)
 
