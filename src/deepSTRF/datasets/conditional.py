@@ -112,7 +112,7 @@ class ConditionalRecording(SplittableRecording):
         if whole and "protocols" not in vars(self):
             del vars(part)["protocols"]  # those of the class, as before
         else:
-            part.protocols = self.protocols if whole else _cut_protocols(self, chosen.stimuli)
+            vars(part)["protocols"] = self.protocols if whole else _cut_protocols(self, chosen.stimuli)
         return part._part(chosen.neurons)
 
     def _part(self, neurons: Sequence[int]) -> Self:

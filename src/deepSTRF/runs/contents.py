@@ -30,7 +30,8 @@ def contents_of(dataset: NeuralDataset) -> dict[str, Any]:
     (['a', '1'], 1)
     """
     stimuli = [_checksum(stim.numpy()) for stim in dataset.stims]
-    neurons, responses = [0] * dataset.N_neurons, []
+    neurons: list[int] = [0] * dataset.N_neurons
+    responses: list[int] = []
     for block in dataset._packed().blocks():
         values, of_stimulus = block.values.numpy(), 0
         for position, neuron in enumerate(block.neurons.tolist()):

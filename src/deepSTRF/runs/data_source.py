@@ -105,7 +105,9 @@ def default_split_of(dataset: NeuralDataset, options: FitOptions) -> str:
 
 def named_split(dataset: str | NeuralDataset) -> str:
     """The split that a class names for its recording; empty for one that is known only when it was read."""
-    return get_dataset_card(dataset).default_split if kind_of_data(dataset) == "class" else ""
+    if isinstance(dataset, str) and kind_of_data(dataset) == "class":
+        return get_dataset_card(dataset).default_split
+    return ""
 
 
 def load_dataset(options: FitOptions) -> NeuralDataset:

@@ -105,7 +105,8 @@ def compare_models(
     >>> from deepSTRF.datasets.simulated import SimulatedDataset
     >>> ds = SimulatedDataset(n_neurons=2, n_stims=8, duration_s=0.5, n_repeats=3, n_bands=4)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     comparison = compare_models(FitOptions(ds, epochs=1), ["ridge", "linear"], f"{folder}/both")
+    ...     options = FitOptions(ds, split="holdout:1", epochs=1)
+    ...     comparison = compare_models(options, ["ridge", "linear"], f"{folder}/both")
     >>> sorted(row["model"] for row in comparison.rows), comparison.neurons["test_cc"]
     (['linear', 'ridge'], 2)
     """
@@ -145,7 +146,8 @@ def _runs(options: FitOptions, models: Sequence[str]) -> tuple[list[Run], list[s
     for model in models:
         own = dataclasses.replace(options, model=model)
         if get_recipe(model).settings is None and trained:
-            own = dataclasses.replace(own, **dict.fromkeys(trained))
+            left: dict[str, Any] = dict.fromkeys(trained)
+            own = dataclasses.replace(own, **left)
             notes.append(f"{model} is fitted in closed form: {', '.join(trained)} had no effect on it")
         resolve_settings(own)
         runs.append(Run(files.short_name(model), own))
