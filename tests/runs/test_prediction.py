@@ -60,6 +60,16 @@ def test_networks_and_models_of_waveforms(tmp_path, no_figures, model, spectrogr
     assert all(torch.equal(one, other) for one, other in zip(predictions, result.predictions, strict=True))
 
 
+def test_stimuli_that_were_standardised_before_the_run(tmp_path, no_figures):
+    stereo = {name: np.stack([sound, sound], 1) for name, sound in SOUNDS.items()}
+    dataset = AudioNeuralDataset.from_waveforms(stereo, FS, COUNTS, 10.0)
+    dataset.standardize_stims([0, 1])
+    result = fit_run(FitOptions(dataset=dataset, model="ridge"), tmp_path / "run")
+    predictions = predict(tmp_path / "run", stereo, FS)
+    assert all(torch.equal(one, other) for one, other in zip(predictions, result.predictions, strict=True))
+    assert "6 of 6 sounds have several channels: the mean of them was used" in result.summary["notes"]
+
+
 def test_sounds_of_another_rate_and_length(ridge):
     t = np.arange(44100 * 2) / 44100
     predictions = predict(ridge.folder, {"tone": np.sin(2000 * np.pi * t)}, 44100)

@@ -31,6 +31,11 @@ class JoinableRecording(RecordingStorage):
         if abs(self.dt - other.dt) > 1e-9 * abs(self.dt):
             raise ValueError(f"dt mismatch: {self.dt} ms and {other.dt} ms; load both with the same dt_ms")
 
+    def _front_end_is_known(self) -> bool:
+        """Whether ``spectrogram`` makes of a sound what ``stims`` holds: not where they were standardised since."""
+        unchanged = not getattr(self, "stim_normalizations", ())
+        return unchanged and getattr(self, "spectrogram", None) is not None
+
     def _concat_copy_attrs(self, source: Any) -> None:
         """Take the attributes of the subclass from `source` when this is a new concatenation; none here."""
 
@@ -107,6 +112,8 @@ def concat_neural_datasets(datasets: Iterable[NeuralDataset], names: Sequence[st
     joined.covariates = joined_covariates([(dataset.covariates, dataset._bins()) for dataset in datasets])
     joined.responses = PackedResponses(blocks, joined.N_neurons)
     joined._concat_copy_attrs(first)
+    if not all(dataset._front_end_is_known() for dataset in datasets):
+        joined.spectrogram = None
     return joined
 
 

@@ -32,6 +32,7 @@ class PreprocessableRecording(RecordingStorage):
     """A recording that can be standardised, smoothed, normalised and rated."""
 
     stim_normalization: dict[str, Any]
+    stim_normalizations: tuple[dict[str, Any], ...] = ()  # all that were applied, in their order
     response_normalization: dict[str, Any]
 
     def standardize_stims(
@@ -105,6 +106,7 @@ class PreprocessableRecording(RecordingStorage):
             "per_band": per_band,
             "stim_indices": None if stim_indices is None else chosen,
         }
+        self.stim_normalizations = (*self.stim_normalizations, self.stim_normalization)
         return self.stim_normalization
 
     def smooth_responses(self, window_ms: float = 21.0, *, unit_gain: bool = False) -> None:

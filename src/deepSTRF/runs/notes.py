@@ -165,6 +165,9 @@ def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
             f"the training stimuli have mean {mean:.4g} and standard deviation {spread:.4g}: they hardly vary; "
             "the mean was subtracted before fitting"
         )
+    mixed = sum(as_dict(meta).get("channels", 1) != 1 for meta in dataset.stim_meta)
+    if mixed and getattr(dataset, "spectrogram", None) is not None:
+        yield f"{mixed} of {len(dataset.stim_meta)} sounds have several channels: the mean of them was used"
     window, lengths = getattr(model, "T", 1), _lengths(recording)
     shorter = [length for length in lengths if length < window]
     if shorter:

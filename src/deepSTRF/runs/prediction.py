@@ -117,12 +117,14 @@ def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Pr
         spectrogram = None if front_end is None else Spectrogram.from_dict(front_end)
         shape, dt_ms = tuple(metadata["stimulus_shape"]), float(metadata["dt_ms"])
         cell_ids, threads = list(metadata["cell_ids"]), int(metadata["options"]["threads"])
-        mean, std = (_as_tensor(metadata["stimulus_normalization"][name]) for name in ("mean", "std"))
+        steps = [
+            (torch.tensor(step["mean"]), torch.tensor(step["std"])) for step in metadata["stimulus_normalizations"]
+        ]
     one = rate is None and hasattr(sounds, "ndim") and sounds.ndim <= len(shape) + 1
     items = [("stimulus 0", sounds)] if one else sound_items(sounds)
     stims = [_stimulus(name, item, rate, spectrogram, shape) for name, item in items]
     names = [name for name, _ in items]
-    ready = stims if mean is None or std is None else [(stim - mean) / std for stim in stims]
+    ready = [_standardised(stim, steps) for stim in stims]
     model = NeuralModel.from_pretrained(folder)
     with cpu_threads(threads):  # as many as the run had, so that the numbers are the same
         predictions = predict_stimuli(model, ready)
@@ -217,8 +219,11 @@ def _model_folder(path: AnyPath) -> Path:
     return folder
 
 
-def _as_tensor(value: Any) -> Tensor | None:
-    return None if value is None else torch.tensor(value, dtype=torch.float32)
+def _standardised(stim: Tensor, steps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """What the run did to its stimuli; more than once, if they had been standardised before it."""
+    for mean, std in steps:
+        stim = (stim - mean) / std
+    return stim
 
 
 def _stimulus(

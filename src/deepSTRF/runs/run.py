@@ -193,6 +193,9 @@ def _config(options: FitOptions, settings: Settings | None, recording: Recording
         | ({"folds": [list(split.test) for split in recording.folds]} if recording.folds else {}),
         "spectrogram": None if spectrogram is None else spectrogram.as_dict(),
         "stimulus_shape": list(dataset.stims[0].shape[:-1]),
+        "stimulus_normalizations": [
+            {name: entry[name] for name in ("mean", "std")} for entry in getattr(dataset, "stim_normalizations", ())
+        ],
         "cell_ids": [str(as_dict(meta).get("cell_id", n)) for n, meta in enumerate(dataset.nrn_meta)],
         "stimulus_normalization": {
             name: getattr(dataset, "stim_normalization", {}).get(name) for name in ("mean", "std", "per_band")

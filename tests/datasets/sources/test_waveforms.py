@@ -87,6 +87,14 @@ def test_the_front_end_stays_with_parts_and_joined_recordings():
     assert concat_neural_datasets([made, same]).spectrogram == made.spectrogram
 
 
+def test_a_joined_recording_knows_its_front_end_only_if_all_do():
+    made = AudioNeuralDataset.from_waveforms(SOUNDS, FS, COUNTS, 5.0)
+    arrays = AudioNeuralDataset.from_arrays([made.stims[1]], [COUNTS["birds"]], 5.0)
+    assert (made + arrays).spectrogram is None
+    made.standardize_stims()
+    assert (made + made).spectrogram is None
+
+
 def test_files_of_other_rates_and_channels(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.stack([SOUNDS["rain"]] * 2, 1), FS)
     soundfile.write(tmp_path / "b.wav", RNG.normal(0, 0.1, 16000), 16000)
