@@ -126,6 +126,11 @@ class FileStimuli:
             label = name if number is None else f"{name} {order[0] if len(order) == 1 else number}"
         return label, Frames(self._stacks[name], order, frame_s)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all stimuli."""
+        return list(self._makers)
+
     def listed(self) -> str:
         """The names, for messages."""
         names = [*self._makers] or [*self._stacks]

@@ -10,10 +10,16 @@ import numpy as np
 
 from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.sources.nwb_trials import Session
-from deepSTRF.datasets.sources.stimulus_sources import default_bin_width, floor_of, keep_spectrogram, make_stimuli
-from deepSTRF.datasets.sources.windows import HandedOver, stimulus_windows
+from deepSTRF.datasets.sources.stimulus_sources import (
+    Made,
+    default_bin_width,
+    floor_of,
+    keep_spectrogram,
+    make_stimuli,
+)
+from deepSTRF.datasets.sources.windows import HandedOver, Windows, stimulus_windows
 
-__all__ = ["Window", "check_fires", "dataset_of_session"]
+__all__ = ["Window", "check_fires", "dataset_of_session", "dataset_of_windows"]
 
 Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
 
@@ -99,11 +105,18 @@ def dataset_of_session(
             f"{path}: no trial lies inside the times in which there is a recording; are trials and responses on the "
             "same clock, in the same unit?"
         )
+    return dataset_of_windows(cls, made, windows, responses, dt_ms, nrn_meta, path)
+
+
+def dataset_of_windows(
+    cls: Any, made: Made, windows: Windows, responses: list[Any], dt_ms: float, nrn_meta: list[Any], path: str
+) -> Any:
+    """Make the data set of stimuli in bins and their responses (N, R, T)."""
     dataset = cls.from_arrays(
         windows.stims,
         HandedOver(responses),
         dt_ms,
-        stim_meta=[{"name": name} for name in session.names],
+        stim_meta=[{"name": name} for name in windows.names or []],
         nrn_meta=nrn_meta,
         path=path,
     )
