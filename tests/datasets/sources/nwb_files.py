@@ -25,7 +25,7 @@ def poisson_times(rng, rate_hz, duration_s):
     return np.sort(rng.uniform(0, duration_s, rng.poisson(rate_hz * duration_s)))
 
 
-def add_units(nwb, n_units=3, duration_s=60.0, seed=0, obs_intervals=None, electrodes=False):
+def add_units(nwb, n_units=3, duration_s=60.0, seed=0, obs_intervals=None, electrodes=False, first_id=10):
     """Units with a quality, and their times."""
     rng = np.random.default_rng(seed)
     if electrodes:
@@ -41,7 +41,7 @@ def add_units(nwb, n_units=3, duration_s=60.0, seed=0, obs_intervals=None, elect
             more["obs_intervals"] = np.asarray(obs_intervals[index], dtype=float)
         if electrodes:
             more["electrodes"] = [index % 2]
-        nwb.add_unit(spike_times=own, quality=("good", "mua")[index % 2], id=10 + index, **more)
+        nwb.add_unit(spike_times=own, quality=("good", "mua")[index % 2], id=first_id + index, **more)
     return times
 
 

@@ -43,6 +43,7 @@ class LabelledArrayRecording(ArrayRecording):
         dims: Mapping[str, str] | None = None,
         rate: float | None = None,
         spectrogram: Any = "log",
+        covariates: Any = None,
     ) -> Self:
         """Make a data set from counts or rates in an array with named axes.
 
@@ -60,6 +61,8 @@ class LabelledArrayRecording(ArrayRecording):
             Names of the axes where they have unusual ones, as ``{"neuron": "site"}``.
         rate, spectrogram
             As for :meth:`from_nwb`.
+        covariates : dict, optional
+            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -96,7 +99,7 @@ class LabelledArrayRecording(ArrayRecording):
         values = [_cut(array, n_bins) for array, n_bins in zip(arrays.values(), windows.n_bins, strict=True)]
         first = next(iter(responses.values())) if isinstance(responses, Mapping) else responses
         metadata = _neurons_of(first if _is_data_array(first) else first[0], dict(dims or {}))
-        return dataset_of_windows(cls, made, windows, values, dt_ms, metadata, "xarray")
+        return dataset_of_windows(cls, made, windows, values, dt_ms, metadata, "xarray", covariates)
 
 
 def _is_data_array(value: Any) -> bool:

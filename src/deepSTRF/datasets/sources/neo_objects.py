@@ -45,6 +45,7 @@ class NeoRecording(ArrayRecording):
         before_ms: float = 0.0,
         after_ms: float = 0.0,
         silence: float | None = None,
+        covariates: Any = None,
     ) -> Self:
         """Make a data set from objects of Neo. Times and rates are read in the units that they have.
 
@@ -63,6 +64,8 @@ class NeoRecording(ArrayRecording):
             The annotation of the segments that names the stimulus, or the name of the epochs or events.
         rate, spectrogram, skip, onset_ms, before_ms, after_ms, silence
             As for :meth:`from_nwb`.
+        covariates : dict, optional
+            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -89,7 +92,14 @@ class NeoRecording(ArrayRecording):
         else:
             session, respond = _repeats(segments, population, stimuli, stimulus, skipped)
         return dataset_of_session(
-            cls, session, respond, window, spectrogram=spectrogram, nrn_meta=population.metadata, path="neo"
+            cls,
+            session,
+            respond,
+            window,
+            spectrogram=spectrogram,
+            nrn_meta=population.metadata,
+            path="neo",
+            covariates=covariates,
         )
 
 

@@ -43,6 +43,7 @@ class NWBRecording(ArrayRecording):
         before_ms: float = 0.0,
         after_ms: float = 0.0,
         silence: float | None = None,
+        covariates: Any = None,
     ) -> Self:
         """Make a data set from a file of Neurodata Without Borders (NWB 2), such as those of the DANDI archive.
 
@@ -80,6 +81,8 @@ class NWBRecording(ArrayRecording):
             Added to the onsets: for instance the latency of a loudspeaker or a screen.
         before_ms, after_ms, silence
             As for :meth:`from_spike_times`. Default for `silence`: the floor of a spectrogram in dB, else 0.
+        covariates : dict, optional
+            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -125,5 +128,12 @@ class NWBRecording(ArrayRecording):
 
             metadata = metadata_of_units(source) if is_spikes else metadata_of_signals(source)
             return dataset_of_session(
-                cls, session, respond, window, spectrogram=spectrogram, nrn_meta=metadata, path=str(contents.path)
+                cls,
+                session,
+                respond,
+                window,
+                spectrogram=spectrogram,
+                nrn_meta=metadata,
+                path=str(contents.path),
+                covariates=covariates,
             )

@@ -149,7 +149,8 @@ def choose(kind: str, name: Any, available: Mapping[str, Any], contents: Content
     if not isinstance(name, str):
         raise TypeError(f"{argument} must be the name of a {kind} in the file, got {describe_type(name)}: {name!r}")
     if name not in available:
-        raise ValueError(f"{unknown_name(kind, name, available or ['none'])}. {contents.describe()}")
+        unknown = unknown_name(kind, name, available or ["none"])
+        raise ValueError(f"{unknown}{'' if unknown.endswith('?') else '.'} {contents.describe()}")
     return available[name]
 
 

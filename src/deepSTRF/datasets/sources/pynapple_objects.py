@@ -43,6 +43,7 @@ class PynappleRecording(ArrayRecording):
         before_ms: float = 0.0,
         after_ms: float = 0.0,
         silence: float | None = None,
+        covariates: Any = None,
     ) -> Self:
         """Make a data set from objects of pynapple, whose times are in s.
 
@@ -59,6 +60,8 @@ class PynappleRecording(ArrayRecording):
             Width of a bin in ms.
         rate, spectrogram, stimulus_column, skip, onset_ms, before_ms, after_ms, silence
             As for :meth:`from_nwb`.
+        covariates : dict, optional
+            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -100,7 +103,14 @@ class PynappleRecording(ArrayRecording):
                 return series_in_trials(series, *session)
 
         return dataset_of_session(
-            cls, session, respond, window, spectrogram=spectrogram, nrn_meta=metadata, path="pynapple"
+            cls,
+            session,
+            respond,
+            window,
+            spectrogram=spectrogram,
+            nrn_meta=metadata,
+            path="pynapple",
+            covariates=covariates,
         )
 
 

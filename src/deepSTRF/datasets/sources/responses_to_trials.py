@@ -61,6 +61,7 @@ def dataset_of_session(
     spectrogram: Any,
     nrn_meta: list[Any],
     path: str,
+    covariates: Any = None,
 ) -> Any:
     """Make the data set.
 
@@ -81,6 +82,8 @@ def dataset_of_session(
         Metadata of the neurons.
     path : str
         Where the data came from.
+    covariates : dict, optional
+        As for ``from_arrays``.
 
     Raises
     ------
@@ -105,19 +108,26 @@ def dataset_of_session(
             f"{path}: no trial lies inside the times in which there is a recording; are trials and responses on the "
             "same clock, in the same unit?"
         )
-    return dataset_of_windows(cls, made, windows, responses, dt_ms, nrn_meta, path)
+    return dataset_of_windows(cls, made, windows, responses, dt_ms, nrn_meta, path, covariates)
 
 
 def dataset_of_windows(
-    cls: Any, made: Made, windows: Windows, responses: list[Any], dt_ms: float, nrn_meta: list[Any], path: str
+    cls: Any,
+    made: Made,
+    windows: Windows,
+    responses: list[Any],
+    dt_ms: float,
+    nrn_meta: list[Any],
+    path: str,
+    covariates: Any = None,
 ) -> Any:
     """Make the data set of stimuli in bins and their responses (N, R, T)."""
     dataset = cls.from_arrays(
-        windows.stims,
+        dict(zip(windows.names or [], windows.stims, strict=True)),
         HandedOver(responses),
         dt_ms,
-        stim_meta=[{"name": name} for name in windows.names or []],
         nrn_meta=nrn_meta,
+        covariates=covariates,
         path=path,
     )
     keep_spectrogram(dataset, made)

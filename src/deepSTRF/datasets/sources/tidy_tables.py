@@ -45,6 +45,7 @@ class TableRecording(ArrayRecording):
         before_ms: float = 0.0,
         after_ms: float = 0.0,
         silence: float | None = None,
+        covariates: Any = None,
     ) -> Self:
         """Make a data set from a tidy table with a row per spike: its neuron, stimulus, repeat and time.
 
@@ -68,6 +69,8 @@ class TableRecording(ArrayRecording):
             where it has none. If not, a neuron has missing data where no row has that neuron, stimulus and repeat.
         rate, spectrogram, before_ms, after_ms, silence
             As for :meth:`from_nwb`.
+        covariates : dict, optional
+            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -100,7 +103,7 @@ class TableRecording(ArrayRecording):
         windows = stimulus_windows(dict(zip(names, made.arrays, strict=True)), dt_ms, before_ms, after_ms, level)
         responses = rows.responses(windows, dt_ms, str(unit), complete)
         return dataset_of_windows(
-            cls, made, windows, responses, dt_ms, [{"cell_id": one} for one in rows.neurons], "a table"
+            cls, made, windows, responses, dt_ms, [{"cell_id": one} for one in rows.neurons], "a table", covariates
         )
 
 
@@ -112,8 +115,10 @@ def _named_columns(frame: Any, wanted: Mapping[str, str], value: str | None) -> 
         wanted = {**wanted, "value": value}
     for role, name in wanted.items():
         if name not in columns:
+            unknown = unknown_name("column", name, columns)
             raise ValueError(
-                f"{unknown_name('column', name, columns)} The column with the {role} of each row is named with {role}="
+                f"{unknown}{'' if unknown.endswith('?') else '.'} The column with the {role} of each row is named with "
+                f"{role}="
             )
     return {role: np.asarray(columns[name]) for role, name in wanted.items()}
 
