@@ -14,7 +14,7 @@ from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sources.binning import bin_spike_times, count_in_trials
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import Columns, Session, check_skip, label_of, table_session
-from deepSTRF.datasets.sources.responses_to_trials import Window, check_fires, dataset_of_session
+from deepSTRF.datasets.sources.responses_to_trials import Respond, Window, check_fires, dataset_of_session
 from deepSTRF.datasets.sources.series import series_in_trials
 from deepSTRF.datasets.sources.trials import STIMULUS_COLUMNS
 
@@ -88,7 +88,7 @@ class NeoRecording(ArrayRecording):
         if marks is not None:
             table = {"onset": _seconds(marks.times), "stimulus": list(marks.labels)}
             session = table_session("the epochs", table, stimuli, Columns("stimulus", None, skipped))
-            respond = _Session(population)
+            respond: Respond = _Session(population)
         else:
             session, respond = _repeats(segments, population, stimuli, stimulus, skipped)
         return dataset_of_session(
@@ -134,6 +134,8 @@ def _population(segments: Sequence[Any]) -> _Population:
     if not is_spikes:
         return _channels(members)
     ids = [[_id_of(train) for train in trains] for trains in members]
+    order: list[Any]
+    rows: list[list[Any]]
     if all(None not in own and len(set(own)) == len(own) for own in ids):
         order = list(dict.fromkeys(one for own in ids for one in own))
         rows = [
@@ -148,7 +150,9 @@ def _population(segments: Sequence[Any]) -> _Population:
             f"the segments have different numbers of spike trains ({counts} ...), and these have no names of their "
             "own: say which neuron each is of, as train.annotate(unit_id=7), or with its name"
         )
-    first = {one: next(row[index] for row in rows if row[index] is not None) for index, one in enumerate(order)}
+    first: dict[Any, Any] = {
+        one: next(row[index] for row in rows if row[index] is not None) for index, one in enumerate(order)
+    }
     return _Population(rows, [{"cell_id": one, **_plain(first[one].annotations)} for one in order], True)
 
 
@@ -306,7 +310,9 @@ def _count(line: np.ndarray, train: Any, start_s: float, dt_ms: float) -> None:
 def _samples(signals: Sequence[Any], start_s: float, n_bins: int, dt_ms: float) -> Any:
     if signals[0] is None:
         return np.nan
-    parts = [series_in_trials(_series(one), [start_s], np.array([0]), [n_bins], dt_ms, 0.0)[0] for one in signals]
+    parts = [
+        series_in_trials(_series(one), np.array([start_s]), np.array([0]), [n_bins], dt_ms, 0.0)[0] for one in signals
+    ]
     return np.concatenate([part for part in parts if part is not None])[:, 0]
 
 

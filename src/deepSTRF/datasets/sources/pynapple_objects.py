@@ -94,7 +94,7 @@ class PynappleRecording(ArrayRecording):
             times, recorded, metadata = _units(responses)
 
             def respond(*session: Any) -> list[Any]:
-                return check_fires(count_in_trials(times, *session, recorded=recorded), "responses")
+                return check_fires(count_in_trials(times, *session, recorded), "responses")
 
         else:
             series, metadata = _series(responses)

@@ -19,7 +19,7 @@ from deepSTRF.datasets.sources.stimulus_sources import (
 )
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, stimulus_windows
 
-__all__ = ["Window", "check_fires", "dataset_of_session", "dataset_of_windows"]
+__all__ = ["Respond", "Window", "check_fires", "dataset_of_session", "dataset_of_windows"]
 
 Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
 
