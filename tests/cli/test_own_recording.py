@@ -1,6 +1,9 @@
 """deepstrf new and check: an example that can be read at once, a page about a folder, and exit codes."""
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -73,3 +76,24 @@ def test_check_names_what_looks_wrong_and_ends_well(tmp_path):
 def test_check_of_what_cannot_be_read(tmp_path):
     error_line("check", tmp_path / "nowhere", words=["there is no folder"])
     error_line("check", tmp_path, words=["there is no recording.toml", "deepstrf new"])
+
+
+@pytest.mark.slow
+def test_a_newcomers_way_from_nothing_to_a_fitted_run(tmp_path):
+    """What is typed, as it is typed; under two minutes in all, of which most is loading torch three times."""
+    began = time.monotonic()
+    said = {}
+    for line in ("new mine", "check mine", "fit mine ridge --out fitted"):
+        done = subprocess.run(
+            [sys.executable, "-c", "from deepSTRF.cli.main import main; main()", *line.split()],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        said[line] = done.stdout
+        print(f"$ deepstrf {line}\n{done.stdout}")
+    assert time.monotonic() - began < 120
+    assert "Nothing looks suspicious." in said["check mine"]
+    assert "3 neurons, 8 train, 2 val, 2 test stimuli (split example)" in said["fit mine ridge --out fitted"]
+    scores = json.loads((tmp_path / "fitted" / "scores.json").read_text())
+    assert scores["parts"]["test"]["cc_norm"]["mean"] > 0.7

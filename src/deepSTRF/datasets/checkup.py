@@ -121,7 +121,7 @@ def check_recording(recording: NeuralDataset | AnyPath) -> RecordingCheck:
     if not isinstance(recording, str) and not hasattr(recording, "__fspath__"):
         raise TypeError(f"expected a data set or the folder of one, got {describe_type(recording)}")
     contents, notes = read_contents(recording), Notes()
-    dataset = dataset_of(class_of(contents), contents, notes=notes)
+    dataset = dataset_of(class_of(recording), contents, notes=notes)
     return _checked(dataset, suspicions_of_files(contents, notes, dataset._bins()))
 
 

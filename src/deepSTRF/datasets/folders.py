@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from deepSTRF.datasets.neural_dataset import NeuralDataset
-from deepSTRF.datasets.sources.folder import dataset_of, kind_of
-from deepSTRF.datasets.sources.folder_contents import FolderContents, read_contents
+from deepSTRF.datasets.sources.folder import kind_of
+from deepSTRF.datasets.sources.stimulus_files import read_overview
 from deepSTRF.files import AnyPath
 
 __all__ = ["class_of", "read_folder"]
 
 
-def read_folder(path: AnyPath, *, return_waveform: bool = False) -> NeuralDataset:
+def read_folder(path: AnyPath, *, return_waveform: bool = False, cache: bool = True) -> NeuralDataset:
     """Read a folder with ``recording.toml`` as a data set of the class that fits its stimuli.
 
     Parameters
@@ -19,6 +19,8 @@ def read_folder(path: AnyPath, *, return_waveform: bool = False) -> NeuralDatase
         The folder.
     return_waveform : bool
         Serve sounds as waveforms.
+    cache : bool
+        Keep the data set in the cache, and take it from there as long as no file of the folder has changed.
 
     Returns
     -------
@@ -35,13 +37,13 @@ def read_folder(path: AnyPath, *, return_waveform: bool = False) -> NeuralDatase
     ...     read_folder(f"{folder}/mine")
     VideoNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=16.7)
     """
-    contents = read_contents(path)
-    return dataset_of(class_of(contents), contents, return_waveform=return_waveform)
+    return class_of(path).from_folder(path, return_waveform=return_waveform, cache=cache)
 
 
-def class_of(contents: FolderContents) -> type[NeuralDataset]:
+def class_of(path: AnyPath) -> type[NeuralDataset]:
     """The class for the stimuli of a folder."""
     from deepSTRF.datasets.audio import AudioNeuralDataset
     from deepSTRF.datasets.video import VideoNeuralDataset
 
-    return VideoNeuralDataset if kind_of(contents) == "movies" else AudioNeuralDataset
+    _, settings, files = read_overview(path)
+    return VideoNeuralDataset if kind_of(settings, files) == "movies" else AudioNeuralDataset

@@ -213,3 +213,22 @@ def test_nothing_is_overwritten_and_nothing_is_left_behind(tmp_path):
     ds.stims = [stim.double() for stim in ds.stims]
     with pytest.raises(TypeError, match=r"holds float32, and this data set has torch.float32, torch.float64"):
         ds.to_folder(tmp_path / "other")
+
+
+def test_a_second_start_reads_the_cache_until_a_file_changes(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "mine")
+    first = read_folder(folder)
+
+    def read(*_):
+        raise AssertionError("read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deepSTRF.datasets.sources.folder.read_contents", read)
+        assert_same(read_folder(folder), first)
+        with pytest.raises(AssertionError, match="read again"):
+            read_folder(folder, cache=False)
+    spikes = (folder / "spikes.csv").read_text()
+    (folder / "spikes.csv").write_text(spikes + "a,rain,1,0.3\n")
+    assert read_folder(folder).responses[1][0].sum() == first.responses[1][0].sum() + 1
+    (folder / "neurons.csv").write_text("neuron\nb\na\n")
+    assert [meta["cell_id"] for meta in read_folder(folder).nrn_meta] == ["b", "a"]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
+from deepSTRF.datasets.cache import cached_recording
 from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sound_files import rate_with_whole_bins, resample_causally
 from deepSTRF.datasets.sounds import read_sounds
-from deepSTRF.datasets.sources.folder_contents import STIMULI, FolderContents, Notes, read_contents
+from deepSTRF.datasets.sources.folder_contents import FolderContents, Notes, files_of, read_contents
 from deepSTRF.datasets.sources.folder_writing import write_folder
+from deepSTRF.datasets.sources.recording_toml import Settings
+from deepSTRF.datasets.sources.stimulus_files import STIMULI
 from deepSTRF.datasets.sources.windows import HandedOver
 from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, sound_stimuli
-from deepSTRF.files import AnyPath
+from deepSTRF.files import AnyPath, expand_path
 
 __all__ = ["FolderRecording", "dataset_of", "kind_of"]
 
@@ -41,7 +46,7 @@ class FolderRecording(ArrayRecording):
         self.about = {}
 
     @classmethod
-    def from_folder(cls, path: AnyPath, *, return_waveform: bool = False) -> Self:
+    def from_folder(cls, path: AnyPath, *, return_waveform: bool = False, cache: bool = True) -> Self:
         """Read a folder with ``recording.toml``, ``stimuli/``, and ``spikes.csv`` or ``responses.npz``.
 
         The page "Your own recording" describes the files; ``deepstrf new FOLDER`` writes an example, and ``deepstrf
@@ -53,6 +58,9 @@ class FolderRecording(ArrayRecording):
             The folder.
         return_waveform : bool
             Serve the sounds as waveforms, for models that hear them, instead of spectrograms.
+        cache : bool
+            Keep the data set in the cache (:mod:`deepSTRF.datasets.cache`), and take it from there as long as no file
+            of the folder has changed.
 
         Returns
         -------
@@ -78,7 +86,15 @@ class FolderRecording(ArrayRecording):
         ...     AudioNeuralDataset.from_folder(f"{folder}/mine")
         AudioNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=5.0)
         """
-        return dataset_of(cls, read_contents(path), return_waveform=return_waveform)
+        folder = expand_path(path)
+
+        def make() -> Any:
+            return dataset_of(cls, read_contents(folder), return_waveform=return_waveform)
+
+        if not cache:
+            return make()
+        options = {"path": str(folder), "return_waveform": return_waveform}
+        return cached_recording(cls, "folder", files_of(folder), options, make)
 
     def to_folder(self, path: AnyPath) -> None:
         """Save the data set as a folder that :meth:`from_folder` reads as the same one, bit by bit.
@@ -104,11 +120,11 @@ class FolderRecording(ArrayRecording):
         write_folder(self, path)
 
 
-def kind_of(contents: FolderContents) -> str:
+def kind_of(settings: Settings, files: Mapping[str, Path]) -> str:
     """What the stimuli of a folder are: "sounds", "waveforms" (arrays), "spectrograms" or "movies"."""
-    if contents.settings.stimuli is not None:
-        return contents.settings.stimuli
-    first = next(iter(contents.files.values()))
+    if settings.stimuli is not None:
+        return settings.stimuli
+    first = next(iter(files.values()))
     if first.suffix.lower() != ".npy":
         return "sounds"
     shape: tuple[int, ...] = np.load(first, mmap_mode="r", allow_pickle=False).shape if _is_array(first) else ()
@@ -139,7 +155,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
     RecordingError, ValueError
         As :meth:`FolderRecording.from_folder`.
     """
-    settings, kind = contents.settings, kind_of(contents)
+    settings, kind = contents.settings, kind_of(contents.settings, contents.files)
     wanted = cls._stimulus_kind
     if (kind == "movies") != (wanted == "movies"):
         right = "VideoNeuralDataset" if kind == "movies" else "AudioNeuralDataset"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +12,16 @@ import numpy as np
 
 from deepSTRF.checks import check_integer, unknown_name
 from deepSTRF.datasets.download import RecordingError
-from deepSTRF.datasets.sounds import SOUND_SUFFIXES
 from deepSTRF.datasets.sources.plausible import TimesSeen
-from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings, read_settings
+from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings
 from deepSTRF.datasets.sources.spike_lists import ListedSpikes
+from deepSTRF.datasets.sources.stimulus_files import (
+    STIMULI,
+    find_stimulus,
+    natural_order,
+    read_overview,
+    read_stimulus_table,
+)
 from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, read_metadata, read_spikes
 from deepSTRF.datasets.sources.trials import seconds_per
 from deepSTRF.files import AnyPath, expand_path
@@ -26,19 +31,17 @@ __all__ = [
     "NEURONS",
     "RESPONSES",
     "SPIKES",
-    "STIMULI",
     "FolderContents",
+    "Notes",
+    "files_of",
     "is_recording_folder",
     "read_contents",
 ]
 
-STIMULI = "stimuli"  # a folder, and with .csv its table
 SPIKES = "spikes.csv"
 RESPONSES = "responses.npz"
 NEURONS = "neurons.csv"
 COVARIATES = "covariates.npz"
-
-_IGNORED = (".txt", ".md", ".csv", ".json", ".toml", ".ini", ".db")
 
 
 @dataclass
@@ -91,7 +94,7 @@ class FolderContents:
 
     def known(self, name: str) -> str:
         """The stimulus that is called `name`, with or without the extension of its file."""
-        return _known(name, self.files) or name
+        return find_stimulus(name, self.files) or name
 
     def arrays(self) -> list[np.ndarray]:
         """The stimuli that are saved as arrays.
@@ -222,6 +225,14 @@ def is_recording_folder(path: AnyPath) -> bool:
     return (expand_path(path) / FILE_NAME).is_file()
 
 
+def files_of(folder: Path) -> list[Path]:
+    """All files that the data set of a folder depends on, as far as they are there."""
+    names = (FILE_NAME, f"{STIMULI}.csv", NEURONS, SPIKES, RESPONSES, COVARIATES)
+    stimuli = folder / STIMULI
+    own = sorted(path for path in stimuli.iterdir() if path.is_file()) if stimuli.is_dir() else []
+    return [path for path in (folder / name for name in names) if path.is_file()] + own
+
+
 def read_contents(path: AnyPath) -> FolderContents:
     """Read a folder, and check that its files fit together.
 
@@ -232,17 +243,11 @@ def read_contents(path: AnyPath) -> FolderContents:
     RecordingError
         If a file cannot be read, or names something that another one does not know.
     """
-    folder = expand_path(path)
-    if folder.is_file():
-        raise NotADirectoryError(f"{folder} is a file; expected the folder of a recording, with {FILE_NAME} in it")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    settings = read_settings(folder / FILE_NAME)
-    files = _stimulus_files(folder / STIMULI)
-    stimuli = _stimulus_table(folder / f"{STIMULI}.csv", files)
+    folder, settings, files = read_overview(path)
+    stimuli = read_stimulus_table(folder / f"{STIMULI}.csv", files)
     files = {name: files[name] for name in stimuli.ids}
     for name, parts in settings.splits.items():
-        for unknown in (s for names in parts.values() for s in names if _known(s, files) is None):
+        for unknown in (s for names in parts.values() for s in names if find_stimulus(s, files) is None):
             raise RecordingError(f"{folder / FILE_NAME}: split {name!r}: {unknown_name('stimulus', unknown, files)}")
     table = read_metadata(folder / NEURONS, "neuron", "cell_id") if (folder / NEURONS).is_file() else None
     if table is not None and not table.ids:
@@ -263,7 +268,7 @@ def read_contents(path: AnyPath) -> FolderContents:
         )
     spikes = read_spikes(folder / SPIKES)
     if table is None:
-        ids = sorted(spikes.neurons, key=_natural)
+        ids = sorted(spikes.neurons, key=natural_order)
         table = MetadataTable(ids, [{"cell_id": own} for own in ids], [])
     return FolderContents(
         folder, settings, files, stimuli, table, _numbered(folder, settings, spikes, table, files, stimuli)
@@ -286,7 +291,7 @@ def _numbered(
         if name not in places:
             line = int(np.argmax(spikes.neuron == index)) + 2
             raise RecordingError(f"{where}, line {line}: {unknown_name('neuron', name, neurons.ids)} (in {NEURONS})")
-    known = [_known(name, files) for name in spikes.stimuli]
+    known = [find_stimulus(name, files) for name in spikes.stimuli]
     for index, own in enumerate(known):
         if own is None:
             line = int(np.argmax(spikes.stimulus == index)) + 2
@@ -314,57 +319,6 @@ def _numbered(
     )
 
 
-def _known(name: str, files: Mapping[str, Path]) -> str | None:
-    """The stimulus that is called `name`, with or without the extension of its file."""
-    if name in files:
-        return name
-    stem, _, suffix = name.rpartition(".")
-    return stem if stem in files and files[stem].suffix == f".{suffix}" else None
-
-
-def _stimulus_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder} with the stimuli, as sound files or arrays (.npy)")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: _natural(path.name)):
-        suffix = path.suffix.lower()
-        if path.name.startswith(".") or path.is_dir() or suffix in _IGNORED:
-            continue
-        if suffix != ".npy" and suffix not in SOUND_SUFFIXES:
-            raise RecordingError(
-                f"{path} is no stimulus: expected sound files ({', '.join(SOUND_SUFFIXES)}), or spectrograms or movies "
-                "saved with numpy.save (.npy)"
-            )
-        if path.stem in files:
-            raise RecordingError(f"{path} and {files[path.stem].name} are two stimuli of one name; rename one of them")
-        files[path.stem] = path
-    if not files:
-        raise RecordingError(f"{folder} is empty: expected a sound file or an array (.npy) per stimulus")
-    kinds = {path.suffix.lower() == ".npy" for path in files.values()}
-    if len(kinds) > 1:
-        raise RecordingError(f"{folder} holds both sound files and arrays (.npy); keep the ones or the others")
-    return files
-
-
-def _stimulus_table(path: Path, files: Mapping[str, Path]) -> MetadataTable:
-    if not path.is_file():
-        return MetadataTable(list(files), [{"name": name} for name in files], [])
-    table = read_metadata(path, "stimulus", "name")
-    ids = []
-    for written, line in zip(table.ids, table.lines, strict=True):
-        known = _known(written, files)
-        if known is None:
-            raise RecordingError(
-                f"{path}, line {line}: there is no file of this name in {STIMULI}/: "
-                f"{unknown_name('stimulus', written, files)}"
-            )
-        ids.append(known)
-    for name, file in files.items():
-        if name not in ids:
-            raise RecordingError(f"{path} has no row for {STIMULI}/{file.name}; add one, or move the file away")
-    return MetadataTable(ids, table.entries, table.lines)
-
-
 def _load_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
@@ -380,10 +334,3 @@ def _load_archive(path: Path) -> dict[str, np.ndarray]:
         raise RecordingError(
             f"{path} can't be read: {error}; write it with numpy.savez(path, **{{name of a stimulus: array}})"
         ) from error
-
-
-def _natural(name: str) -> list[Any]:
-    """Sort key for which song2 comes before song10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", name)] + [
-        (0, name)
-    ]

@@ -15,8 +15,9 @@ import torch
 
 from deepSTRF.checks import check_number
 from deepSTRF.datasets.metadata import as_dict
-from deepSTRF.datasets.sources.folder_contents import COVARIATES, NEURONS, RESPONSES, STIMULI
+from deepSTRF.datasets.sources.folder_contents import COVARIATES, NEURONS, RESPONSES
 from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings, settings_text
+from deepSTRF.datasets.sources.stimulus_files import STIMULI
 from deepSTRF.datasets.sources.tables import metadata_text
 from deepSTRF.datasets.splits import Split
 from deepSTRF.files import AnyPath, expand_path

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
-from deepSTRF.checks import unknown_name
+from deepSTRF.checks import describe_type, unknown_name
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.metadata import as_dict
-from deepSTRF.files import to_plain
 
 __all__ = ["MetadataTable", "SpikeTable", "format_cell", "metadata_text", "parse_cell", "read_metadata", "read_spikes"]
 
@@ -64,7 +63,14 @@ def format_cell(value: Any) -> str:
     if isinstance(value, str):
         plain = value and value.isprintable() and parse_cell(value) == value
         return value if plain else json.dumps(value)
-    return json.dumps(value if isinstance(value, float) else to_plain(value))
+    return json.dumps(value, default=_as_list)
+
+
+def _as_list(value: Any) -> Any:
+    """Arrays, tensors and their scalars, for JSON."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{describe_type(value)} is nothing that JSON can hold")
+    return value.tolist()
 
 
 class MetadataTable(NamedTuple):

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
-from deepSTRF.datasets.sources.folder_contents import NEURONS, SPIKES, STIMULI
+from deepSTRF.datasets.sources.folder_contents import NEURONS, SPIKES
 from deepSTRF.datasets.sources.folder_writing import claim_folder
 from deepSTRF.datasets.sources.recording_toml import FILE_NAME
+from deepSTRF.datasets.sources.stimulus_files import STIMULI
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.files import AnyPath
 
