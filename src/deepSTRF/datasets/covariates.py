@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +13,40 @@ from deepSTRF.checks import check_list, describe_type
 from deepSTRF.datasets.arrays import to_tensor
 from deepSTRF.datasets.naming import by_stimulus
 
-__all__ = ["Covariates", "check_covariates", "cut_covariates", "joined_covariates", "read_covariates"]
+__all__ = ["Continuous", "Covariates", "check_covariates", "cut_covariates", "joined_covariates", "read_covariates"]
 
 Covariates = dict[str, list[Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A covariate of a whole session, which is cut into the trials and brought to the bins of the stimuli.
+
+    Parameters
+    ----------
+    values : array
+        Shape (samples,), or (C, samples) for several channels; NaN where it was not measured.
+    rate_hz : float
+        Sampling rate.
+    start_s : float
+        Time of the first sample, in the clock of the trials.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+    >>> ds = AudioNeuralDataset.from_spike_times(
+    ...     [np.ones((4, 20))], [[0.11, 1.02]], 10.0, unit="s", trials=[(0.1, 0), (1.0, 0)],
+    ...     covariates={"speed": Continuous(np.ones(50), rate_hz=25.0)},
+    ... )
+    >>> ds[0]["speed"].shape  # repeats, bins
+    torch.Size([2, 20])
+    """
+
+    values: Any
+    rate_hz: float
+    start_s: float = 0.0
+
 
 _KEYS_OF_ITEMS = ("stims", "responses", "valid_mask", "stim_meta", "onset")
 
@@ -40,6 +72,11 @@ def read_covariates(covariates: Any, n_bins: Sequence[int], names: Sequence[str]
         raise TypeError(f"covariates must be a dict of names and arrays per stimulus, got {describe_type(covariates)}")
     tensors: Covariates = {}
     for name, values in covariates.items():
+        if isinstance(values, Continuous):
+            raise TypeError(
+                f"covariates[{name!r}] is one of a whole session, which needs trials= to be cut; without, give an "
+                "array for each stimulus"
+            )
         entries = by_stimulus(f"covariates[{name!r}]", values, names)
         check_list(f"covariates[{name!r}]", entries, "arrays, one per stimulus, time last")
         _check_count(name, entries, n_bins)

@@ -6,6 +6,7 @@ import torch
 from own_data import DT_MS, N_BINS, NAMES, assert_same_recording, sounds
 from scipy.signal import resample_poly
 
+from deepSTRF.datasets import Continuous
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.video import VideoNeuralDataset
 
@@ -64,6 +65,40 @@ def test_onsets_in_samples(session):
     in_samples = [(onset * RATE, name) for onset, name in TRIALS]
     ds = AudioNeuralDataset.from_signals(sounds(), session, RATE, DT_MS, trials=in_samples, unit="samples")
     assert_same_recording(ds, AudioNeuralDataset.from_signals(sounds(), session, RATE, DT_MS, trials=TRIALS, unit="s"))
+
+
+def test_covariates_of_the_session_are_cut_like_signals(session):
+    options = {"trials": TRIALS, "unit": "s", "before_ms": 50}
+    covariates = {
+        "speed": Continuous(session[1], RATE),
+        "pose": Continuous(session[:2, 4000:], RATE, start_s=4.0),
+        "block": [np.zeros(110), np.ones(70)],
+    }
+    ds = AudioNeuralDataset.from_signals(sounds(), session, RATE, DT_MS, **options, covariates=covariates)
+    torch.testing.assert_close(ds[0]["speed"], ds.responses[0][1])
+    torch.testing.assert_close(ds[1]["speed"], ds.responses[1][1])
+    assert ds[0]["pose"].shape == (2, 2, 110)
+    assert bool(ds[0]["pose"][:, 0].isnan().all())  # before it was measured
+    np.testing.assert_allclose(ds[0]["pose"][:, 1], torch.stack(list(ds.responses[0]))[:2, 1], atol=1e-6)
+    spikes = [np.linspace(0, 8, 200)]
+    other = AudioNeuralDataset.from_spike_times(sounds(), spikes, DT_MS, **options, covariates=covariates)
+    assert torch.equal(other[1]["speed"], ds[1]["speed"])
+
+
+@pytest.mark.parametrize(
+    ("covariate", "options", "error", "message"),
+    [
+        (Continuous(np.zeros(9), 10.0), {}, ValueError, "not measured in any trial: it lasts from 0 s to 0.9 s"),
+        (Continuous(np.zeros((2, 3, 4)), 10.0), {}, ValueError, r"must have shape \(samples,\) or \(C, samples\)"),
+        (Continuous(np.zeros(90), -1), {}, ValueError, r"rate_hz of covariates\['speed'\] must be positive"),
+        (Continuous(np.zeros(90), 10.0), {"trials": None}, TypeError, "needs trials= to be cut"),
+    ],
+)
+def test_bad_covariates_of_the_session(session, covariate, options, error, message):
+    options = {"trials": TRIALS, "unit": "s", **options}
+    signals = session if options["trials"] else [session[:, None, :500], session[:, None, :300]]
+    with pytest.raises(error, match=message):
+        AudioNeuralDataset.from_signals(sounds(), signals, RATE, DT_MS, **options, covariates={"speed": covariate})
 
 
 def test_repeats_by_stimulus(session):

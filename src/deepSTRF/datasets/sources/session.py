@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepSTRF.checks import describe_type
-from deepSTRF.datasets.sources.binning import count_in_trials
+from deepSTRF.checks import check_number, check_positive, describe_type
+from deepSTRF.datasets.arrays import to_tensor
+from deepSTRF.datasets.covariates import Continuous
+from deepSTRF.datasets.sources.binning import count_in_trials, signals_in_trials
 from deepSTRF.datasets.sources.nested_times import read_times
 from deepSTRF.datasets.sources.plausible import check_clocks, check_overlap
 from deepSTRF.datasets.sources.trials import Trials, check_heard, seconds_per, trial_table
 from deepSTRF.datasets.sources.windows import Windows, check_unit_ids
 
-__all__ = ["SessionCounts", "session_counts"]
+__all__ = ["SessionCounts", "covariates_in_trials", "session_counts"]
 
 _SILENT_INTERVALS = 100
 """A trial is beyond the recording where the population was silent for as many of its mean intervals before it."""
@@ -27,6 +29,7 @@ class SessionCounts(NamedTuple):
     responses: list[Any]
     unit_ids: list[Any] | None
     unit_meta: list[dict[str, Any]] | None
+    trials: Trials
 
 
 class _Units(NamedTuple):
@@ -70,7 +73,54 @@ def session_counts(
         offset_s=-windows.before * dt_s, recorded=intervals,
     )  # fmt: skip
     _check_counts(responses, units.times_s, table)
-    return SessionCounts(list(responses), units.ids, units.meta)
+    return SessionCounts(list(responses), units.ids, units.meta, table)
+
+
+def covariates_in_trials(covariates: Any, trials: Trials, windows: Windows, dt_ms: float) -> Any:
+    """Covariates with those of the whole session cut into trials: (R, T_s), or (C, R, T_s), for each stimulus.
+
+    Parameters
+    ----------
+    covariates : dict or None
+        As for ``from_arrays``; the entries that are :class:`~deepSTRF.datasets.covariates.Continuous` are cut.
+    trials : Trials
+        The trials of the session.
+    windows : Windows
+        The stimuli.
+    dt_ms : float
+        Width of a bin.
+
+    Raises
+    ------
+    ValueError
+        If one has the wrong shape, or none of it was measured during a trial.
+    """
+    if not isinstance(covariates, Mapping):
+        return covariates
+    return {
+        name: _cut(values, name, trials, windows, dt_ms) if isinstance(values, Continuous) else values
+        for name, values in covariates.items()
+    }
+
+
+def _cut(covariate: Continuous, name: Any, trials: Trials, windows: Windows, dt_ms: float) -> list[Any]:
+    where = f"covariates[{name!r}]"
+    values = to_tensor(covariate.values, where, is_response=True).numpy()
+    if values.ndim not in (1, 2) or values.size == 0:
+        raise ValueError(f"{where} must have shape (samples,) or (C, samples), got {values.shape}")
+    rate = float(check_positive(f"rate_hz of {where}", covariate.rate_hz))
+    start_s = float(check_number(f"start_s of {where}", covariate.start_s))
+    parts = signals_in_trials(
+        np.atleast_2d(values), rate, start_s, trials.onsets_s, trials.stimulus_of_trial, windows.n_bins, dt_ms,
+        offset_s=-windows.before * dt_ms / 1000,
+    )  # fmt: skip
+    if all(part is None or np.isnan(part).all() for part in parts):
+        raise ValueError(
+            f"{where} was not measured in any trial: it lasts from {start_s:g} s to "
+            f"{start_s + values.shape[-1] / rate:g} s, the trials begin between {trials.onsets_s.min():g} s and "
+            f"{trials.onsets_s.max():g} s"
+        )
+    return [part if part is None or values.ndim == 2 else part[0] for part in parts]
 
 
 def _units(spikes: Any, scale: float) -> _Units:

@@ -13,6 +13,7 @@ from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.naming import by_stimulus, described
 from deepSTRF.datasets.sources.binning import resample_to_bins, signals_in_trials
 from deepSTRF.datasets.sources.plausible import check_overlap
+from deepSTRF.datasets.sources.session import covariates_in_trials
 from deepSTRF.datasets.sources.trials import check_heard, trial_table
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
 
@@ -41,6 +42,7 @@ class SignalRecording(ArrayRecording):
         stimulus_column: str | None = None,
         stim_meta: Any = None,
         nrn_meta: Any = None,
+        covariates: Any = None,
         path: str = "signals",
         **options: Any,
     ) -> Self:
@@ -53,7 +55,7 @@ class SignalRecording(ArrayRecording):
 
         Parameters
         ----------
-        stims, dt_ms, onset_ms, before_ms, after_ms, silence, onset_column, stimulus_column, path
+        stims, dt_ms, onset_ms, before_ms, after_ms, silence, onset_column, stimulus_column, covariates, path
             As for :meth:`~deepSTRF.datasets.NeuralDataset.from_spike_times`.
         signals : array or sequence
             With `trials`: the whole session, (N, samples), one line per channel; a dict of names and lines, or a data
@@ -72,7 +74,7 @@ class SignalRecording(ArrayRecording):
         stim_meta, nrn_meta : sequence of dict or data frame, optional
             Metadata of each stimulus and channel.
         **options
-            More of ``from_arrays``, such as ``covariates``.
+            More of ``from_arrays``, such as ``frequencies_hz`` for sounds.
 
         Returns
         -------
@@ -126,12 +128,14 @@ class SignalRecording(ArrayRecording):
                     lines, rate, start_s, table.onsets_s, table.stimulus_of_trial, windows.n_bins, dt_ms, offset_s
                 )
             )
+            covariates = covariates_in_trials(covariates, table, windows, dt_ms)
         return cls.from_arrays(
             windows.named_stims,
             HandedOver(responses),
             dt_ms,
             stim_meta=stim_meta,
             nrn_meta=described(nrn_meta, ids, "cell_id", "nrn_meta"),
+            covariates=covariates,
             path=path,
             **options,
         )

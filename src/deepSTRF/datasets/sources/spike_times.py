@@ -13,7 +13,7 @@ from deepSTRF.datasets.naming import described
 from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.sources.nested_times import NestedTimes, read_nested
 from deepSTRF.datasets.sources.plausible import TimesSeen
-from deepSTRF.datasets.sources.session import session_counts
+from deepSTRF.datasets.sources.session import covariates_in_trials, session_counts
 from deepSTRF.datasets.sources.trials import seconds_per
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
 
@@ -41,6 +41,7 @@ class SpikeTimeRecording(ArrayRecording):
         recorded: Any = None,
         stim_meta: Any = None,
         nrn_meta: Any = None,
+        covariates: Any = None,
         path: str = "spike times",
         **options: Any,
     ) -> Self:
@@ -87,10 +88,13 @@ class SpikeTimeRecording(ArrayRecording):
             None for always. Trials that are not wholly inside are missing data (NaN).
         stim_meta, nrn_meta : sequence of dict or data frame, optional
             Metadata of each stimulus and neuron; names and ids are added.
+        covariates : dict, optional
+            What else was measured, as for ``from_arrays``: arrays for each stimulus in the bins of its window; or, with
+            `trials`, a :class:`~deepSTRF.datasets.covariates.Continuous` of the whole session.
         path : str
             What to say where the data came from.
         **options
-            More of ``from_arrays``, such as ``covariates``, or ``frequencies_hz`` for sounds.
+            More of ``from_arrays``, such as ``frequencies_hz`` for sounds.
 
         Returns
         -------
@@ -146,6 +150,7 @@ class SpikeTimeRecording(ArrayRecording):
             )  # fmt: skip
             responses, ids = session.responses, session.unit_ids
             nrn_meta = session.unit_meta if nrn_meta is None else nrn_meta
+            covariates = covariates_in_trials(covariates, session.trials, windows, dt_ms)
         if ids is not None:
             check_unit_ids(ids)
         return cls.from_arrays(
@@ -154,6 +159,7 @@ class SpikeTimeRecording(ArrayRecording):
             dt_ms,
             stim_meta=stim_meta,
             nrn_meta=described(nrn_meta, ids, "cell_id", "nrn_meta"),
+            covariates=covariates,
             path=path,
             **options,
         )
