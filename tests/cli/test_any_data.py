@@ -237,3 +237,33 @@ def test_an_nwb_file_is_read_by_what_the_model_takes(elsewhere, monkeypatch):
     assert "the same numbers" in run("evaluate", "runs/day1-ridge-1", exit_code=0).stdout
     error_line("fit", "day1.nwb", "linear", "--dt-ms", 20, words=["VideoNeuralDataset.from_nwb"])
     error_line("fit", "day1.nwb", "ridge", "--read", "trails=x", words=["'trails'", "Did you mean 'trials'?"])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_file_of_pynwb_with_sounds_beside_it(elsewhere):
+    pynwb = pytest.importorskip("pynwb")
+    from datetime import UTC, datetime
+
+    import soundfile
+
+    generator = np.random.default_rng(0)
+    (elsewhere / "sounds").mkdir()
+    names = [f"sound{s}" for s in range(8)]
+    for name in names:
+        soundfile.write(elsewhere / "sounds" / f"{name}.wav", generator.standard_normal(8000) / 10, 8000)
+    nwb = pynwb.NWBFile("a test", "test", datetime(2026, 1, 1, tzinfo=UTC))
+    nwb.add_unit_column("quality", "as sorted")
+    for unit in range(3):
+        nwb.add_unit(spike_times=np.sort(generator.uniform(0, 40, 800)), quality="mua" if unit == 1 else "good")
+    nwb.add_trial_column("stimulus", "what was played")
+    for trial, name in enumerate(3 * names):
+        nwb.add_trial(start_time=0.5 + 1.5 * trial, stop_time=1.5 + 1.5 * trial, stimulus=name)
+    with pynwb.NWBHDF5IO("day1.nwb", "w") as file:
+        file.write(nwb)
+    options = ("--dt-ms", 20, "--read", "stims=./sounds", "--neurons", "quality=good")
+    assert "2 of 3 neurons, 6 train, 1 val, 1 test" in run("fit", "day1.nwb", "ridge", *options, exit_code=0).stdout
+    assert "the same numbers" in run("evaluate", "runs/day1-ridge-1", exit_code=0).stdout
+    assert "quality (good, mua)" in run("datasets", "day1.nwb", *options[:4], exit_code=0).stdout
+    error_line("fit", "day1.nwb", "ridge", *options[:2], words=["day1.nwb"])
+    error_line("fit", "day1.nwb", "video-ln", *options, words=["is a sound, and VideoNeuralDataset is for movies"])
+    error_line("fit", "day1.nwb", "icnet", *options, words=["icnet takes waveforms"])

@@ -13,7 +13,14 @@ import numpy as np
 
 from deepSTRF.datasets.sources.frames import shown_frames
 from deepSTRF.datasets.sources.nwb_contents import Contents
-from deepSTRF.datasets.sources.stimulus_sources import Frames, Given, given_sources, rate_of, source_of_series
+from deepSTRF.datasets.sources.stimulus_sources import (
+    Frames,
+    Given,
+    SoundSource,
+    given_sources,
+    rate_of,
+    source_of_series,
+)
 
 __all__ = ["FileStimuli"]
 
@@ -57,6 +64,11 @@ class FileStimuli:
         if isinstance(sources, list):
             sources = {str(index): source for index, source in enumerate(sources)}
         for name, source in sources.items():
+            if isinstance(source, SoundSource) and self._movies:
+                raise ValueError(
+                    f"stims[{name!r}] is a sound, and VideoNeuralDataset is for movies and pictures; call the same "
+                    "method of AudioNeuralDataset"
+                )
             self._makers[name] = partial(_the_same, source)
             if isinstance(source, Given) and self._movies:
                 self._stacks[name] = partial(_frames_of_movie, source.value)
