@@ -51,7 +51,7 @@ class Spectrogram:
         band: the RMS of the waveform. ``'waveform'`` is the sound itself, resampled, for models with a front end of
         their own.
     n_bands : int
-        Number of bands F.
+        Number of bands F; for a waveform, that of the front ends that models will make of it.
     low_hz, high_hz : float, optional
         Centres of the first and the last band in Hz. By default the last is 22 627 Hz, or 95 % of half the lowest
         sampling rate of the sounds where that is less, and the first is 5.5 octaves below: 500 Hz to 22 627 Hz for
@@ -102,7 +102,7 @@ class Spectrogram:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(unknown_name("spectrogram", self.kind, KINDS))
-        if self.kind in _WITHOUT_BANDS:
+        if self.kind == "envelope":
             object.__setattr__(self, "n_bands", 1)
         least = 1 if self.kind in ("gammatone", *_WITHOUT_BANDS) else 2
         object.__setattr__(self, "n_bands", check_integer("n_bands", self.n_bands, least=least))

@@ -173,14 +173,15 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
             stims, audio_fs = [torch.from_numpy(array) for array in contents.arrays()], settings.audio_fs
         elif return_waveform:
             stims, audio_fs = _waveforms(contents)
+            spectrogram = Spectrogram("waveform", fs=audio_fs, dt_ms=settings.dt_ms)
         elif kind == "sounds":
             stims, spectrogram, _ = sound_stimuli(
                 dict(contents.files), None, settings.dt_ms, settings.spectrogram or "log"
             )
         else:
             stims = contents.arrays()
-            if settings.spectrogram is not None:
-                spectrogram = as_spectrogram(settings.spectrogram)
+        if spectrogram is None and settings.spectrogram is not None:
+            spectrogram = as_spectrogram(settings.spectrogram)
     except RecordingError:
         raise
     except ValueError as error:

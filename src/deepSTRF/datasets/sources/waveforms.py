@@ -24,6 +24,7 @@ class WaveformRecording(SpikeTimeRecording):
     """A recording that can be made from sounds; it keeps how their spectrograms were made."""
 
     spectrogram: Spectrogram | None = None
+    F: int
     audio_fs: int | None
     return_waveform: bool
 
@@ -143,7 +144,7 @@ class WaveformRecording(SpikeTimeRecording):
         dataset.stims = [stim.clone() for stim in stims]
         dataset.spectrogram = made_with
         if made_with.kind == "waveform":
-            dataset.return_waveform, dataset.audio_fs = True, round(made_with.fs or 0)
+            dataset.return_waveform, dataset.audio_fs, dataset.F = True, round(made_with.fs or 0), made_with.n_bands
             dataset.validate()
         return dataset
 
