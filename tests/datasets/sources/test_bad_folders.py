@@ -19,6 +19,7 @@ TOMLS = {
     "dt_ms = 10": 'unit is missing, the unit of the times in spikes.csv: unit = "s" or unit = "ms"',
     'dt_ms = 10\nunit = "us"': "unit must be one of 's', 'ms'; got 'us'",
     'dt = 10\nunit = "s"': "unknown key 'dt'; available: dt_ms, .* Did you mean 'dt_ms'?",
+    TOML + 'stimuli = "waveforms"': "audio_fs is missing, the sampling rate in Hz of the waveforms",
     'dt_ms = 0.005\nunit = "s"': "dt_ms is the width of a bin in milliseconds, got 0.005; did you mean 5?",
     'dt_ms = "5"\nunit = "s"': "dt_ms must be a number, got a str: '5'",
     "dt_ms = 10\nunit = s": "is not a TOML file: .*line 2",

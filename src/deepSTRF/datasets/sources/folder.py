@@ -13,8 +13,6 @@ from deepSTRF.datasets.cache import cached_recording
 from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.importers import ArrayRecording
-from deepSTRF.datasets.sound_files import rate_with_whole_bins, resample_causally
-from deepSTRF.datasets.sounds import read_sounds
 from deepSTRF.datasets.sources.folder_contents import FolderContents, Notes, files_of, read_contents
 from deepSTRF.datasets.sources.folder_writing import write_folder
 from deepSTRF.datasets.sources.recording_toml import Settings
@@ -169,19 +167,17 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
     spectrogram, audio_fs = None, None
     frequencies = settings.frequencies_hz
     try:
-        if kind == "waveforms":
-            stims, audio_fs = [torch.from_numpy(array) for array in contents.arrays()], settings.audio_fs
-        elif return_waveform:
-            stims, audio_fs = _waveforms(contents)
-            spectrogram = Spectrogram("waveform", fs=audio_fs, dt_ms=settings.dt_ms)
-        elif kind == "sounds":
-            stims, spectrogram, _ = sound_stimuli(
-                dict(contents.files), None, settings.dt_ms, settings.spectrogram or "log"
-            )
+        if kind == "sounds":
+            made_with = "waveform" if return_waveform else settings.spectrogram or "log"
+            stims, spectrogram, _ = sound_stimuli(dict(contents.files), None, settings.dt_ms, made_with)
+            if spectrogram.kind == "waveform":
+                audio_fs = round(spectrogram.fs or 0)
         else:
             stims = contents.arrays()
-        if spectrogram is None and settings.spectrogram is not None:
-            spectrogram = as_spectrogram(settings.spectrogram)
+            if settings.spectrogram is not None:
+                spectrogram = as_spectrogram(settings.spectrogram)
+            if kind == "waveforms":
+                stims, audio_fs = [torch.from_numpy(array) for array in stims], settings.audio_fs
     except RecordingError:
         raise
     except ValueError as error:
@@ -233,20 +229,6 @@ def _describe(dataset: Any, contents: FolderContents, spectrogram: Spectrogram |
         name: {part: tuple(place[contents.known(s)] for s in stimuli) for part, stimuli in parts.items()}
         for name, parts in settings.splits.items()
     }
-
-
-def _waveforms(contents: FolderContents) -> tuple[list[torch.Tensor], int]:
-    """The sounds at one rate, that of the slowest or a little above, at which a bin is a whole number of samples."""
-    sounds = read_sounds(dict(contents.files))
-    fs = rate_with_whole_bins(min(sound.fs for sound in sounds), contents.settings.dt_ms)
-    if fs != int(fs):
-        raise RecordingError(
-            f"{contents.path}: bins of {contents.settings.dt_ms:g} ms are a whole number of samples at {fs:g} Hz only, "
-            "and the rate of waveforms is an integer; choose another dt_ms"
-        )
-    hop = round(fs * contents.settings.dt_ms / 1000)
-    waveforms = [resample_causally(sound.waveform, sound.fs, fs) for sound in sounds]
-    return [waveform[:, : waveform.shape[1] // hop * hop] for waveform in waveforms], int(fs)
 
 
 def _of_waveforms(

@@ -103,6 +103,8 @@ def read_settings(path: Path) -> Settings:
                 raise TypeError(f'{key} must be a text: {key} = "...", got {value!r}')
         except (TypeError, ValueError) as error:
             raise RecordingError(f"{path}: {error}") from error
+    if values.get("stimuli") == "waveforms" and "audio_fs" not in values:
+        raise RecordingError(f"{path}: audio_fs is missing, the sampling rate in Hz of the waveforms: audio_fs = 48000")
     about = {key: content[key] for key in ABOUT if key in content}
     splits = {
         name: _checked_split(path, name, parts) for name, parts in _table(path, content.get("splits", {})).items()
