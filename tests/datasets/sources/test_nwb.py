@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 pytest.importorskip("pynwb", reason="needs the extra nwb")
 
+import h5py
 from nwb_files import DT_MS, add_trials, add_units, histograms, interval_table, new_file, save
 from pynwb import TimeSeries
 from pynwb.base import ImageReferences, Images
@@ -13,6 +15,8 @@ from pynwb.image import GrayscaleImage, ImageSeries, IndexSeries
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.cache import cache_entries
+from deepSTRF.datasets.sources.hdf5_links import with_linked_files
 from deepSTRF.datasets.spectrograms import sound_stimuli
 from deepSTRF.datasets.video import VideoNeuralDataset
 
@@ -325,3 +329,33 @@ def test_trials_can_be_skipped_and_a_table_of_ones_own_given(tmp_path):
     table = {"start_time": ONSETS["birds"], "stimulus": ["birds"] * 3}
     ds = AudioNeuralDataset.from_nwb(path, DT_MS, stims=SPECTROGRAMS, trials=table)
     assert np.array_equal(torch.stack(list(ds.responses[0])).numpy(), histograms(times, ONSETS["birds"], 100))
+
+
+def test_the_cache_of_a_file_and_of_what_it_links_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "sounds").mkdir()
+    for name, loudness in (("birds", 0.1), ("rain", 0.2)):
+        noise = np.random.default_rng(0).normal(size=8000) * loudness
+        soundfile.write(tmp_path / "sounds" / f"{name}.wav", noise, 16000)
+    path, _ = trials_file(tmp_path)
+    linking = tmp_path / "linking.nwb"
+    with h5py.File(linking, "w") as file:
+        for name in ("intervals", "units"):
+            file[name] = h5py.ExternalLink("session.nwb", name)
+
+    def read(**options):
+        return AudioNeuralDataset.from_nwb(path, DT_MS, stims=tmp_path / "sounds", **options)
+
+    first = read()
+    with monkeypatch.context() as patch:
+        patch.setattr("deepSTRF.datasets.sources.nwb.open_nwb", lambda _: pytest.fail("the file was read again"))
+        again = read()
+    same(first, again)
+    assert (again.spectrogram, again.nrn_meta) == (first.spectrogram, first.nrn_meta)
+    same(read(cache=False), again)
+    assert read(before_ms=2 * DT_MS).stims[0].shape[-1] == first.stims[0].shape[-1] + 2
+    soundfile.write(tmp_path / "sounds" / "rain.wav", noise[::-1], 16000)
+    assert not torch.equal(read().stims[1], first.stims[1])
+    assert [file.name for file in with_linked_files(linking)] == ["linking.nwb", "session.nwb"]
+    AudioNeuralDataset.from_nwb(path, DT_MS, stims=SPECTROGRAMS)  # arrays: nothing is kept
+    assert len(cache_entries()) == 3

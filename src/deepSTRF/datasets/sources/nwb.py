@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from deepSTRF.datasets.cache import cached_recording
 from deepSTRF.datasets.importers import ArrayRecording
+from deepSTRF.datasets.sources.hdf5_links import with_linked_files
 from deepSTRF.datasets.sources.nwb_contents import open_nwb
 from deepSTRF.datasets.sources.nwb_responses import (
     choose_responses,
@@ -15,7 +22,8 @@ from deepSTRF.datasets.sources.nwb_responses import (
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import Columns, check_skip, find_session
 from deepSTRF.datasets.sources.responses_to_trials import Window, check_fires, dataset_of_session
-from deepSTRF.files import AnyPath
+from deepSTRF.datasets.spectrograms import Spectrogram
+from deepSTRF.files import AnyPath, expand_path
 
 __all__ = ["NWBRecording"]
 
@@ -44,6 +52,7 @@ class NWBRecording(ArrayRecording):
         after_ms: float = 0.0,
         silence: float | None = None,
         covariates: Any = None,
+        cache: bool = True,
     ) -> Self:
         """Make a data set from a file of Neurodata Without Borders (NWB 2), such as those of the DANDI archive.
 
@@ -83,6 +92,9 @@ class NWBRecording(ArrayRecording):
             As for :meth:`from_spike_times`. Default for `silence`: the floor of a spectrogram in dB, else 0.
         covariates : dict, optional
             As for :meth:`from_arrays`, by the names of the stimuli.
+        cache : bool
+            Keep the data set in the cache (:mod:`deepSTRF.datasets.cache`), and take it from there as long as neither
+            the file nor one that it links to has changed. Not where `stims`, `trials` or `covariates` are in memory.
 
         Returns
         -------
@@ -114,26 +126,61 @@ class NWBRecording(ArrayRecording):
         >>> ds = AudioNeuralDataset.from_nwb("session.nwb")  # doctest: +SKIP
         >>> ds = AudioNeuralDataset.from_nwb("session.nwb", stims="sounds/", skip="catch")  # doctest: +SKIP
         """
-        window = Window(dt_ms, onset_ms, before_ms, after_ms, silence)
-        columns = Columns(stimulus_column, onset_column, check_skip(skip))
-        with open_nwb(path) as contents:
-            source = choose_responses(contents, responses)
-            stimuli = FileStimuli(contents, cls._stimulus_kind == "movies", stims, rate)
-            session = find_session(contents, stimuli, trials, columns)
-            is_spikes = any(source is units for units in contents.units.values())
 
-            def respond(*session: Any) -> list[Any]:
-                values = responses_in_trials(source, contents.invalid, *session)
-                return check_fires(values, contents.path.name) if is_spikes else values
+        def make() -> Self:
+            window = Window(dt_ms, onset_ms, before_ms, after_ms, silence)
+            columns = Columns(stimulus_column, onset_column, check_skip(skip))
+            with open_nwb(path) as contents:
+                source = choose_responses(contents, responses)
+                stimuli = FileStimuli(contents, cls._stimulus_kind == "movies", stims, rate)
+                session = find_session(contents, stimuli, trials, columns)
+                is_spikes = any(source is units for units in contents.units.values())
 
-            metadata = metadata_of_units(source) if is_spikes else metadata_of_signals(source)
-            return dataset_of_session(
-                cls,
-                session,
-                respond,
-                window,
-                spectrogram=spectrogram,
-                nrn_meta=metadata,
-                path=str(contents.path),
-                covariates=covariates,
-            )
+                def respond(*session: Any) -> list[Any]:
+                    values = responses_in_trials(source, contents.invalid, *session)
+                    return check_fires(values, contents.path.name) if is_spikes else values
+
+                metadata = metadata_of_units(source) if is_spikes else metadata_of_signals(source)
+                return dataset_of_session(
+                    cls,
+                    session,
+                    respond,
+                    window,
+                    spectrogram=spectrogram,
+                    nrn_meta=metadata,
+                    path=str(contents.path),
+                    covariates=covariates,
+                )
+
+        options = {
+            "path": str(path), "dt_ms": dt_ms, "stims": stims, "rate": rate, "spectrogram": spectrogram,
+            "trials": trials, "stimulus_column": stimulus_column, "onset_column": onset_column, "skip": skip,
+            "responses": responses, "onset_ms": onset_ms, "before_ms": before_ms, "after_ms": after_ms,
+            "silence": silence, "covariates": covariates,
+        }  # fmt: skip
+        files = _files(path, stims, trials) if cache else None
+        settings = None if files is None else _as_json(options)
+        return make() if files is None or settings is None else cached_recording(cls, "nwb", files, settings, make)
+
+
+def _files(path: AnyPath, stims: Any, trials: Any) -> list[Path] | None:
+    """All files that a data set is made of; None where something is missing, which its reader says."""
+    given = (
+        list(stims.values()) if isinstance(stims, Mapping) else stims if isinstance(stims, list | tuple) else [stims]
+    )
+    paths = [expand_path(stim) for stim in given if isinstance(stim, str | os.PathLike)]
+    file = expand_path(path)
+    if find_spec("h5py") is None or not file.is_file() or not all(found.exists() for found in paths):
+        return None
+    if isinstance(trials, str | os.PathLike) and expand_path(trials).is_file():
+        paths.append(expand_path(trials))
+    return [*with_linked_files(file), *paths]
+
+
+def _as_json(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The arguments as JSON; None where one is an object in memory."""
+    plain = {name: value.as_dict() if isinstance(value, Spectrogram) else value for name, value in options.items()}
+    try:
+        return json.loads(json.dumps(plain, default=os.fspath))
+    except (TypeError, ValueError):
+        return None
