@@ -127,7 +127,7 @@ class NWBRecording(ArrayRecording):
         >>> ds = AudioNeuralDataset.from_nwb("session.nwb", stims="sounds/", skip="catch")  # doctest: +SKIP
         """
 
-        def make() -> Self:
+        def make() -> Any:
             window = Window(dt_ms, onset_ms, before_ms, after_ms, silence)
             columns = Columns(stimulus_column, onset_column, check_skip(skip))
             with open_nwb(path) as contents:
