@@ -289,8 +289,10 @@ def _filtered(signals: np.ndarray, edges: np.ndarray, period: float) -> np.ndarr
     steps = np.arange(-reach, reach + 1)
     weights = _windowed_sinc((steps - phases[:, None]) / period)[phase_of_bin]
     samples = nearest[:, None] + steps
-    rows, columns = np.nonzero((weights != 0) & (samples >= low) & (samples < high))
-    kernel = csr_array((weights[rows, columns], (rows, samples[rows, columns] - low)), shape=(len(centres), high - low))
+    weights[(samples < low) | (samples >= high)] = 0
+    columns = np.clip(samples - low, 0, high - low - 1)
+    starts = np.arange(0, columns.size + 1, len(steps))
+    kernel = csr_array((weights.ravel(), columns.ravel(), starts), shape=(len(centres), high - low))
     missing = ~np.isfinite(segment)
     any_missing = bool(missing.any())
     if any_missing:
