@@ -1,5 +1,7 @@
 """NWB files of several layouts give the tensors of from_arrays."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -307,6 +309,17 @@ def test_bins_before_the_sound_are_silent_and_counted(tmp_path):
     assert (ds.stims[0][..., :10] == ds.stims[0].min()).all()
 
 
+def test_sounds_may_stay_waveforms(tmp_path):
+    path, times = sound_file(tmp_path)
+    ds = AudioNeuralDataset.from_nwb(path, spectrogram="waveform", before_ms=50)
+    assert ds.return_waveform
+    assert ds.stims[0].shape == (1, 210 * ds.hop)
+    assert (ds.stims[0][0, : 10 * ds.hop] == 0).all()
+    assert np.array_equal(
+        torch.stack(list(ds.responses[0])).numpy(), histograms(times, np.add(ONSETS["birds"], -0.05), 210, 5.0)
+    )
+
+
 # --- columns and choices ---------------------------------------------------------------------------------------------
 
 
@@ -359,3 +372,20 @@ def test_the_cache_of_a_file_and_of_what_it_links_to(tmp_path, monkeypatch):
     assert [file.name for file in with_linked_files(linking)] == ["linking.nwb", "session.nwb"]
     AudioNeuralDataset.from_nwb(path, DT_MS, stims=SPECTROGRAMS)  # arrays: nothing is kept
     assert len(cache_entries()) == 3
+
+
+@pytest.mark.slow
+def test_spike_times_are_read_unit_by_unit_and_memory_is_that_of_the_result(tmp_path):
+    nwb = new_file()
+    add_units(nwb, n_units=60, duration_s=600.0)
+    add_trials(nwb, 1.2 * np.arange(450), ["rain", "birds", "wind"] * 150)
+    path = save(nwb, tmp_path / "a.nwb")
+    stims = {name: np.ones((2, 200)) for name in ("rain", "birds", "wind")}
+    AudioNeuralDataset.from_nwb(path, 5.0, stims=stims)  # what is imported late is not counted
+    tracemalloc.start()
+    ds = AudioNeuralDataset.from_nwb(path, 5.0, stims=stims)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    packed = sum(row.block.values.numel() * 4 for row in ds.responses)
+    assert packed == 60 * 450 * 200 * 4
+    assert peak < 2 * packed

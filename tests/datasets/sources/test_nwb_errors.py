@@ -174,6 +174,16 @@ def test_stimuli_at_the_same_time_and_no_trials(nwb, tmp_path):
         read(nwb, tmp_path, stims=None)
 
 
+def test_a_recording_of_the_sound_is_not_taken_for_trials_that_name_others(nwb, tmp_path):
+    add_trials(nwb, [1.0, 2.0], ["tone", "noise"])
+    nwb.add_stimulus(TimeSeries(name="microphone", data=np.random.default_rng(0).random(60_000), rate=2e4, unit="V"))
+    path = save(nwb, tmp_path / "a.nwb")
+    with pytest.raises(ValueError, match=r"names 'tone', 'noise', for .* were presented, trials='presentation'"):
+        AudioNeuralDataset.from_nwb(path)
+    ds = AudioNeuralDataset.from_nwb(path, trials="presentation")
+    assert ds.responses[0][0].shape == (1, 600)
+
+
 def test_trials_on_another_clock(nwb, tmp_path):
     add_trials(nwb, [1000.0, 2000.0], ["rain", "rain"])
     with pytest.raises(ValueError, match="no neuron fires in any trial"):

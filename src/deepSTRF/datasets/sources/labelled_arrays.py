@@ -11,9 +11,8 @@ from deepSTRF.checks import check_list, check_positive, describe_type, unknown_n
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import label_of
-from deepSTRF.datasets.sources.responses_to_trials import dataset_of_windows
+from deepSTRF.datasets.sources.responses_to_trials import Window, dataset_of_windows, windows_of
 from deepSTRF.datasets.sources.stimulus_sources import make_stimuli
-from deepSTRF.datasets.sources.windows import stimulus_windows
 
 __all__ = ["LabelledArrayRecording"]
 
@@ -95,7 +94,7 @@ class LabelledArrayRecording(ArrayRecording):
                 raise ValueError(f"responses has the stimulus {name!r}, but {sources.listed()}")
         names, own = zip(*(sources.find(name, None) for name in pairs.values()), strict=True)
         made = make_stimuli(own, dt_ms, spectrogram)
-        windows = stimulus_windows(dict(zip(names, made.arrays, strict=True)), dt_ms)
+        windows = windows_of(made, names, dt_ms, Window(dt_ms))
         values = [_cut(array, n_bins) for array, n_bins in zip(arrays.values(), windows.n_bins, strict=True)]
         first = next(iter(responses.values())) if isinstance(responses, Mapping) else responses
         metadata = _neurons_of(first if _is_data_array(first) else first[0], dict(dims or {}))

@@ -76,7 +76,8 @@ class NWBRecording(ArrayRecording):
             What becomes of sounds, as for ``from_waveforms``.
         trials : str or table, optional
             The table of intervals that says when stimuli began; or a table of your own with onsets in s, or the path of
-            a .csv file. Default: the tables whose rows name stimuli, or that are named after a stimulus
+            a .csv file; or ``"presentation"`` for the times at which the file says that its stimuli were presented.
+            Default: the tables whose rows name stimuli, or that are named after a stimulus
             (``natural_movie_one_presentations``); where there are none, the times of the stimuli themselves.
         stimulus_column, onset_column : str, optional
             Columns of that table. Default: the column all of whose cells name stimuli, by their name or file name;

@@ -17,6 +17,8 @@ from deepSTRF.datasets.sources.trials import ONSET_COLUMNS, STIMULUS_COLUMNS, co
 __all__ = ["Columns", "Session", "check_skip", "find_session", "label_of", "table_session"]
 
 _SUFFIXES = ("_presentations", "_presentation", "_stimulus", "_trials")
+PRESENTED = "presentation"
+"""Stands for the times of the stimuli themselves, as a choice of trials."""
 _FRAME_COLUMNS = ("frame", "image_index")
 _ONSET_COLUMNS = tuple(
     f"{what}_{when}"
@@ -127,6 +129,8 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
     """
     if trials is not None and (not isinstance(trials, str) or trials.lower().endswith((".csv", ".tsv"))):
         return table_session("trials", columns_of(trials), stimuli, columns)
+    if trials == PRESENTED:
+        return _presented(contents, stimuli)
     if isinstance(trials, str):
         table = choose("table of intervals", trials, contents.tables, contents, "trials")
         return table_session(trials, _NWBColumns(table), stimuli, columns)
@@ -136,7 +140,7 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
         try:
             found[name] = table_session(name, _NWBColumns(table), stimuli, columns)
         except _NoMatch as reason:
-            reasons.append(str(reason))
+            reasons.append(reason)
     if len(found) > 1:
         stimuli_of = [set(session.names) for session in found.values()]
         if len(set.union(*stimuli_of)) < sum(map(len, stimuli_of)):
@@ -146,22 +150,39 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
             )
     if found:
         return Session.joined(list(found.values()))
-    session = stimuli.presented()
-    if session is not None and (not reasons or columns.stimulus is None):
-        whole = Session()
-        for name, source, onsets in session:
-            whole.add(name, source, onsets)
-        return whole
+    if not any(reason.names_others for reason in reasons):
+        try:
+            return _presented(contents, stimuli)
+        except _NoMatch as reason:
+            reasons = reasons or [reason]
     if not contents.tables:
-        raise ValueError(
+        raise reasons[0]
+    raise ValueError(
+        f"can't tell which stimulus each trial had: {'; '.join(map(str, reasons))}; or take the times at which the "
+        f"file says that its stimuli were presented, trials={PRESENTED!r}. {contents.describe()}"
+    )
+
+
+def _presented(contents: Contents, stimuli: FileStimuli) -> Session:
+    """Trials at the times of the stimuli themselves."""
+    presented = stimuli.presented()
+    if presented is None:
+        raise _NoMatch(
             f"{contents.path.name} has no trials: no table of intervals says when a stimulus began. Give a table "
             f"with the onset (s) and the stimulus of each trial, trials=. {contents.describe()}"
         )
-    raise ValueError(f"can't tell which stimulus each trial had: {'; '.join(reasons)}. {contents.describe()}")
+    session = Session()
+    for name, source, onsets in presented:
+        session.add(name, source, onsets)
+    return session
 
 
 class _NoMatch(ValueError):
-    """A table says nothing about the stimuli, and why."""
+    """A table says nothing about the stimuli, and why; `names_others` if it seems to name other stimuli."""
+
+    def __init__(self, reason: str, names_others: bool = False):
+        super().__init__(reason)
+        self.names_others = names_others
 
 
 class _NWBColumns(Mapping[str, Any]):
@@ -293,7 +314,8 @@ def _stimulus_column(
         raise _NoMatch(
             f"the column {usual!r} of {name} names {shown}{more}, for which there is no stimulus "
             f"({stimuli.listed()}); give them with stims=, or leave these trials out with "
-            f"skip={unknown[usual][:_MOST_SHOWN]!r}"
+            f"skip={unknown[usual][:_MOST_SHOWN]!r}",
+            names_others=True,
         )
     raise _NoMatch(
         f"no column of {name} ({', '.join(table)}) names stimuli ({stimuli.listed()}); say which does with "

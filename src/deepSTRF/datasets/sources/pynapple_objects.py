@@ -93,14 +93,15 @@ class PynappleRecording(ArrayRecording):
         if kind in _SPIKES:
             times, recorded, metadata = _units(responses)
 
-            def respond(*session: Any) -> list[Any]:
-                return check_fires(count_in_trials(times, *session, recorded), "responses")
+            def respond(onsets: Any, stimulus: Any, n_bins: Any, dt_ms: float, offset_s: float) -> list[Any]:
+                counts = count_in_trials(times, onsets, stimulus, n_bins, dt_ms, offset_s, recorded)
+                return check_fires(counts, "responses")
 
         else:
             series, metadata = _series(responses)
 
-            def respond(*session: Any) -> list[Any]:
-                return series_in_trials(series, *session)
+            def respond(onsets: Any, stimulus: Any, n_bins: Any, dt_ms: float, offset_s: float) -> list[Any]:
+                return series_in_trials(series, onsets, stimulus, n_bins, dt_ms, offset_s)
 
         return dataset_of_session(
             cls,

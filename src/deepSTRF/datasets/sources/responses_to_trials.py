@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.sources.nwb_trials import Session
@@ -19,7 +20,7 @@ from deepSTRF.datasets.sources.stimulus_sources import (
 )
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, stimulus_windows
 
-__all__ = ["Respond", "Window", "check_fires", "dataset_of_session", "dataset_of_windows"]
+__all__ = ["Respond", "Window", "check_fires", "dataset_of_session", "dataset_of_windows", "windows_of"]
 
 Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
 
@@ -93,9 +94,7 @@ def dataset_of_session(
     session = session.in_time()
     dt_ms = default_bin_width(session.sources) if window.dt_ms is None else window.dt_ms
     made = make_stimuli(session.sources, dt_ms, spectrogram)
-    silence = floor_of(made.spectrogram) if window.silence is None else window.silence
-    stims = dict(zip(session.names, made.arrays, strict=True))
-    windows = stimulus_windows(stims, dt_ms, window.before_ms, window.after_ms, silence)
+    windows = windows_of(made, session.names, dt_ms, window)
     responses = respond(
         np.asarray(session.onsets_s, dtype=np.float64),
         np.asarray(session.stimulus_of_trial, dtype=np.int64),
@@ -109,6 +108,13 @@ def dataset_of_session(
             "same clock, in the same unit?"
         )
     return dataset_of_windows(cls, made, windows, responses, dt_ms, nrn_meta, path, covariates)
+
+
+def windows_of(made: Made, names: Sequence[str], dt_ms: float, window: Window) -> Windows:
+    """Stimuli with the bins before and after them; waveforms are represented by one sample per bin."""
+    silence = floor_of(made.spectrogram) if window.silence is None else window.silence
+    stims = [array if made.hop is None else array[..., :: made.hop] for array in made.arrays]
+    return stimulus_windows(dict(zip(names, stims, strict=True)), dt_ms, window.before_ms, window.after_ms, silence)
 
 
 def dataset_of_windows(
@@ -131,6 +137,14 @@ def dataset_of_windows(
         path=path,
     )
     keep_spectrogram(dataset, made)
+    if made.hop is not None:
+        starts = windows.before * made.hop
+        dataset.stims = [
+            torch.nn.functional.pad(wave, (starts, n_bins * made.hop - starts - wave.shape[-1]))
+            for wave, n_bins in zip(made.arrays, windows.n_bins, strict=True)
+        ]
+        dataset.return_waveform, dataset.audio_fs = True, round(made.spectrogram.fs)
+        dataset.validate()
     return dataset
 
 

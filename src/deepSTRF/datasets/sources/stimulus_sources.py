@@ -46,6 +46,11 @@ class Made:
     arrays: list[Any]
     spectrogram: Any = None
 
+    @property
+    def hop(self) -> int | None:
+        """Samples per bin of sounds that stay waveforms (1, T_audio); None for stimuli in bins."""
+        return self.spectrogram.hop if getattr(self.spectrogram, "kind", None) == "waveform" else None
+
 
 class Given:
     """An array that the user gave, in bins already."""
@@ -224,7 +229,8 @@ def default_bin_width(sources: Sequence[Any]) -> float:
 
 def floor_of(spectrogram: Any) -> float:
     """What a spectrogram reads in silence; 0 for stimuli without one."""
-    return -spectrogram.range_db if getattr(spectrogram, "compression", None) == "db" else 0.0
+    is_in_db = getattr(spectrogram, "compression", None) == "db" and spectrogram.kind != "waveform"
+    return -spectrogram.range_db if is_in_db else 0.0
 
 
 def keep_spectrogram(dataset: Any, made: Made) -> None:

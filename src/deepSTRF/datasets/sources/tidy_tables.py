@@ -13,10 +13,10 @@ from deepSTRF.datasets.sources.binning import bin_of
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import label_of
 from deepSTRF.datasets.sources.plausible import TimesSeen
-from deepSTRF.datasets.sources.responses_to_trials import dataset_of_windows
-from deepSTRF.datasets.sources.stimulus_sources import floor_of, make_stimuli
+from deepSTRF.datasets.sources.responses_to_trials import Window, dataset_of_windows, windows_of
+from deepSTRF.datasets.sources.stimulus_sources import make_stimuli
 from deepSTRF.datasets.sources.trials import columns_of, seconds_per
-from deepSTRF.datasets.sources.windows import Windows, stimulus_windows
+from deepSTRF.datasets.sources.windows import Windows
 
 __all__ = ["TableRecording"]
 
@@ -99,8 +99,8 @@ class TableRecording(ArrayRecording):
         rows = _Rows(columns, sources, scale)
         names, own = zip(*(sources.find(label, None) for label in rows.stimuli), strict=True)
         made = make_stimuli(own, dt_ms, spectrogram)
-        level = floor_of(made.spectrogram) if silence is None else silence
-        windows = stimulus_windows(dict(zip(names, made.arrays, strict=True)), dt_ms, before_ms, after_ms, level)
+        window = Window(dt_ms, 0.0, before_ms, after_ms, silence)
+        windows = windows_of(made, names, dt_ms, window)
         responses = rows.responses(windows, dt_ms, str(unit), complete)
         return dataset_of_windows(
             cls, made, windows, responses, dt_ms, [{"cell_id": one} for one in rows.neurons], "a table", covariates
