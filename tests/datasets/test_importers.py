@@ -161,7 +161,7 @@ def test_sparse_matrices_and_one_band():
     ("response", "error", "message"),
     [
         (np.zeros((3, 4)), ValueError, r"for single trials of 3 neurons pass responses\[:, None\]"),
-        ([[np.array([1.0, 2.0]), np.array([3.0])]], TypeError, "spike times, count them in bins first"),
+        ([[np.array([1.0, 2.0]), np.array([3.0])]], TypeError, "spike times, give them to from_spike_times"),
         ([np.array([[1.0, 2.0], [3.0, 4.0]])], ValueError, "cut both to the shorter|spike times"),
         (np.zeros((1, 2, 5)), ValueError, r"cut both to the shorter: \[..., :4\]"),
         (np.zeros((1, 2, 20)), ValueError, r"5 bins per bin of the stimulus, add them up"),

@@ -57,7 +57,7 @@ def to_tensor(array: Any, where: str, *, is_response: bool) -> Tensor:
     if values.dtype.kind == "O":
         raise TypeError(
             f"{where} must be an array of numbers, got one of objects ({_first_type(values)}). Spike times, with as "
-            "many per repeat as there happen to be, are counted in bins first, such as with numpy.histogram"
+            "many per repeat as there happen to be, go to from_spike_times"
         )
     if values.dtype.kind == "c":
         raise TypeError(f"{where} is complex; real numbers are expected")

@@ -191,7 +191,7 @@ def _responses(entry: Any, stimulus: int, n_bins: int) -> Any:
         if isinstance(response, list | tuple) and len({np.size(repeat) for repeat in response}) > 1:
             raise TypeError(
                 f"expected {where} of shape (R, T), got {len(response)} lists of different lengths. If these are spike "
-                "times, count them in bins first, each repeat with numpy.histogram(times, edges)[0]"
+                "times, give them to from_spike_times"
             )
         values = to_tensor(response, where, is_response=True)
         if values.ndim == 1:
@@ -221,12 +221,12 @@ def _check_bins(values: Tensor, n_bins: int, where: str, stimulus: str) -> None:
     elif n_bins > own and n_bins >= 20 * own:
         hint = (
             "if the stimulus is a waveform, make a spectrogram of it first, with one frame per response bin "
-            "(deepSTRF.models.wav2spec.make_wav2spec); if the response holds spike times, count them in bins first, "
-            "with numpy.histogram(times, edges)[0]"
+            "(deepSTRF.models.wav2spec.make_wav2spec); if the response holds spike times, give them "
+            "to from_spike_times"
         )
     else:
         hint = (
-            "resample one of them to the bins of the other; if the response holds spike times, count them in bins "
-            "first, with numpy.histogram(times, edges)[0]"
+            "resample one of them to the bins of the other; if the response holds spike times, give them to "
+            "from_spike_times"
         )
     raise ValueError(f"{where} has {own} bins, {stimulus} has {n_bins}; {hint}")
