@@ -13,10 +13,13 @@ from deepSTRF.models.wav2spec import CausalMelSpectrogram
 from deepSTRF.plotting import (
     compare_wav2spec_to_groundtruth,
     plot_cc_against_ceiling,
+    plot_fold_curves,
     plot_learning_curves,
     plot_movie_fields,
     plot_neuron,
+    plot_predictions,
     plot_psth_vs_pred,
+    plot_recording,
     plot_stim_with_response,
     plot_strf_grid,
     plot_strf_recovery,
@@ -41,6 +44,11 @@ def every_figure(convert, history):
         "plot_strf_grid": plot_strf_grid(convert(strfs), dt_ms=5.0, frequencies_hz=convert(FREQUENCIES))[0],
         "plot_strf_recovery": plot_strf_recovery(convert(strfs), convert(strfs), convert(np.ones(3)))[0],
         "plot_learning_curves": plot_learning_curves(history)[0],
+        "plot_fold_curves": plot_fold_curves([history, history])[0],
+        "plot_predictions": plot_predictions([convert(stim), None], [convert(response), convert(response)], dt_ms=5.0)[
+            0
+        ],
+        "plot_recording": plot_recording(convert(np.ones((2, 3))), convert(np.ones(3)), convert(np.full(3, 0.5))),
         "plot_movie_fields": plot_movie_fields(convert(rng.normal(size=(2, 5, 6, 7))))[0],
         "plot_cc_against_ceiling": plot_cc_against_ceiling(convert(trace), convert(trace)).figure,
     }
