@@ -17,7 +17,7 @@ from deepSTRF.datasets.neural_dataset import NeuralDataset
 from deepSTRF.datasets.quality import neuron_qualities
 from deepSTRF.datasets.sources.folder import dataset_of
 from deepSTRF.datasets.sources.folder_contents import Notes, read_contents
-from deepSTRF.datasets.suspicions import Suspicion, kind_of_numbers, suspicions_of
+from deepSTRF.datasets.suspicions import Suspicion, count_spikes, suspicions_of
 from deepSTRF.files import AnyPath
 
 __all__ = ["RecordingCheck", "check_recording"]
@@ -133,13 +133,14 @@ def _checked(dataset: Any, of_files: Any) -> RecordingCheck:
             repeats[s, block.neurons] = (~block.values.isnan()).any(2).sum(1).numpy()
     quality = neuron_qualities(dataset)
     rates = [float(rate) for rate in quality["rate"]()]
+    spikes, trials, numbers = count_spikes(dataset)
     is_waveform = bool(getattr(dataset, "return_waveform", False))
     return RecordingCheck(
         path=dataset.path,
         kind="waveforms" if is_waveform else "movies" if dataset._stimulus_kind == "movies" else "spectrograms",
         shape=tuple(dataset.stims[0].shape[0 if dataset._stimulus_kind == "movies" else 1 : -1]),
         dt_ms=float(dataset.dt),
-        numbers=kind_of_numbers(dataset),
+        numbers=numbers,
         neurons=neurons,
         stimuli=stimuli,
         durations_s=[bins * dataset.dt / 1000 for bins in dataset._bins()],
@@ -151,7 +152,14 @@ def _checked(dataset: Any, of_files: Any) -> RecordingCheck:
             name: {part: len(chosen) for part, chosen in parts.items()} for name, parts in dataset.protocols.items()
         },
         about=dict(getattr(dataset, "about", {})),
-        suspicions=tuple(_capped([*of_files, *suspicions_of(dataset, neurons, stimuli, rates)])),
+        suspicions=tuple(
+            _capped(
+                [
+                    *of_files,
+                    *suspicions_of(dataset, neurons, stimuli, spikes, trials, rates if numbers == "counts" else None),
+                ]
+            )
+        ),
     )
 
 

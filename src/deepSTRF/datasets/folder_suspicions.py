@@ -138,8 +138,10 @@ def _doubled(spikes: ListedSpikes, neurons: Sequence[str], stimuli: Sequence[str
     )
     counts = np.bincount(index.ravel())
     for (n, s, repeat), count in zip(trials.T.tolist(), counts.tolist(), strict=True):
+        if count < _FEWEST_DOUBLED:
+            continue
         in_trial = int(((spikes.neuron == n) & (spikes.stimulus == s) & (spikes.repeat == repeat)).sum())
-        if count < max(_FEWEST_DOUBLED, _DOUBLED * in_trial):
+        if count < _DOUBLED * in_trial:
             continue
         yield Suspicion(
             "doubled",

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
-__all__ = ["Suspicion", "clipped_samples", "clipping", "kind_of_numbers", "suspicions_of"]
+__all__ = ["Suspicion", "clipped_samples", "clipping", "count_spikes", "suspicions_of"]
 
 _FASTEST_HZ = 300.0
 _EXPECTED_SPIKES = 15.0  # where a trial would have so many, none at all happens by chance once in 3 million
@@ -42,7 +42,12 @@ class Suspicion:
 
 
 def suspicions_of(
-    dataset: NeuralDataset, neurons: Sequence[str], stimuli: Sequence[str], rates_hz: Sequence[float]
+    dataset: NeuralDataset,
+    neurons: Sequence[str],
+    stimuli: Sequence[str],
+    spikes: np.ndarray,
+    trials: np.ndarray,
+    rates_hz: Sequence[float] | None,
 ) -> Iterator[Suspicion]:
     """Look at a data set.
 
@@ -52,19 +57,20 @@ def suspicions_of(
         The recording.
     neurons, stimuli : sequence of str
         What to call its neurons and stimuli.
-    rates_hz : sequence of float
-        Mean response of each neuron per second.
+    spikes, trials : ndarray, shape (N,)
+        What :func:`count_spikes` counted.
+    rates_hz : sequence of float, optional
+        Mean response of each neuron per second, where responses are counts.
     """
     yield from _double_ids(neurons, "neuron")
     yield from _double_ids(stimuli, "stimulus")
     yield from _stimuli(dataset, stimuli)
-    spikes, trials, numbers = _spikes_and_trials(dataset)
     for n, name in enumerate(neurons):
         if trials[n] == 0:
             yield Suspicion("no data", f"neuron {name!r} has no data for any stimulus", neuron=name)
         elif spikes[n] == 0:
             yield Suspicion("never fires", f"neuron {name!r} never fires in any of {trials[n]} trials", neuron=name)
-    if numbers == "counts":
+    if rates_hz is not None:
         yield from _rates(rates_hz, neurons)
         yield from _silent_trials(dataset, neurons, stimuli)
     yield from _copies(dataset, neurons, stimuli)
@@ -126,7 +132,7 @@ def clipped_samples(waveform: np.ndarray) -> int:
     return clipped if clipped >= _FEWEST_CLIPPED else 0
 
 
-def _spikes_and_trials(dataset: NeuralDataset) -> tuple[np.ndarray, np.ndarray, str]:
+def count_spikes(dataset: NeuralDataset) -> tuple[np.ndarray, np.ndarray, str]:
     """Per neuron the sum of the size of all responses, and its trials; and whether these are counts."""
     spikes, trials = np.zeros(dataset.N_neurons), np.zeros(dataset.N_neurons, dtype=int)
     counts = True
@@ -139,11 +145,6 @@ def _spikes_and_trials(dataset: NeuralDataset) -> tuple[np.ndarray, np.ndarray, 
         known = values[~np.isnan(values)]
         counts = counts and bool((known >= 0).all() and (known == np.round(known)).all())
     return spikes, trials, "counts" if counts else "continuous"
-
-
-def kind_of_numbers(dataset: NeuralDataset) -> str:
-    """Whether responses are "counts" (whole numbers from 0) or "continuous"."""
-    return _spikes_and_trials(dataset)[2]
 
 
 def _rates(rates_hz: Sequence[float], names: Sequence[str]) -> Iterator[Suspicion]:

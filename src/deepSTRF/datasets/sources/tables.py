@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -260,9 +260,10 @@ def _converted(
         return None
     if len(time) - np.isfinite(time).sum() != n_empty or (repeat < 0).any():
         return None
-    if not all(name.strip() for name in {*columns[0], *columns[1]}):
+    names = dict.fromkeys(columns[0]), dict.fromkeys(columns[1])
+    if not all(name.strip() for own in names for name in own):
         return None
-    return _indices(columns[0], neurons), _indices(columns[1], stimuli), repeat, time
+    return _indices(columns[0], names[0], neurons), _indices(columns[1], names[1], stimuli), repeat, time
 
 
 def _checked(
@@ -272,16 +273,16 @@ def _checked(
     checked = [_checked_line(row, places, f"{path}, line {line + k}") for k, row in enumerate(rows) if any(row)]
     columns = list(zip(*checked, strict=True)) or [(), (), (), ()]
     return (
-        _indices(columns[0], neurons),
-        _indices(columns[1], stimuli),
+        _indices(columns[0], dict.fromkeys(columns[0]), neurons),
+        _indices(columns[1], dict.fromkeys(columns[1]), stimuli),
         np.array(columns[2], dtype=np.int32),
         np.array(columns[3], dtype=np.float64),
     )
 
 
-def _indices(names: Sequence[str], known: dict[str, int]) -> np.ndarray:
-    """Index of each name, without spaces around it; those that are not `known` are added."""
-    index = {name: known.setdefault(name.strip(), len(known)) for name in dict.fromkeys(names)}
+def _indices(names: Sequence[str], different: Iterable[str], known: dict[str, int]) -> np.ndarray:
+    """Index of each name, without spaces around it; those that are not `known` are added. `different`: each once."""
+    index = {name: known.setdefault(name.strip(), len(known)) for name in different}
     return np.fromiter(map(index.__getitem__, names), np.int32, len(names))
 
 
