@@ -53,6 +53,7 @@ def test_three_models_side_by_side(folder, elsewhere):
     assert {row["model"] for row in saved["rows"]} == set(MODELS)
     scores = [row["val_cc_norm"] for row in saved["rows"]]
     assert scores == sorted(scores, reverse=True)
+    error_line("evaluate", out, words=["comparison of several runs", "mine-models-1/ridge"])
     assert evaluate_run(out / "statenet").largest_difference < 1e-6
     error_line("fit", "mine", *SHORT, "--out", out, "--resume", words=["finished comparison", "--out"])
     error_line("fit", "mine", *SHORT, "--out", out, words=["already exists"])

@@ -150,6 +150,13 @@ def test_the_truth_goes_with_the_neurons_and_blocks_with_their_recording():
     assert blocks.select(stimuli="block=0").get_S() == 3
 
 
+def test_missing_values_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    for missing in (pandas.NA, pandas.NaT, np.nan, None, " "):
+        assert not parse_condition("area!=A1").matches(missing)
+        assert not parse_condition("depth<3").matches(missing)
+
+
 BAD = [
     (("snr",), ValueError, "expected a condition such as 'area=A1'.*got 'snr'.*quotes"),
     (("",), ValueError, "expected a condition"),

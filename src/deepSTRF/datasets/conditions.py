@@ -232,7 +232,7 @@ def _describe(key: str, values: Sequence[Any]) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is missing: None, NaN or empty text.
+    """Whether a value is missing: None, NaN (also that of pandas) or empty text.
 
     Examples
     --------
@@ -240,6 +240,8 @@ def is_missing(value: Any) -> bool:
     [True, True, True, False, False]
     """
     if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which compare with nothing
         return True
     number = value if isinstance(value, float) else _item(value)
     return isinstance(number, float) and math.isnan(number)

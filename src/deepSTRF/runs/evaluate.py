@@ -56,6 +56,9 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
     run = expand_path(run, "run")
     if not run.is_dir():
         raise RunError(f"there is no run folder {run}; give the folder that `deepstrf fit` wrote")
+    if (run / files.COMPARISON_FILE).is_file():
+        runs = ", ".join(str(path.parent) for path in sorted(run.glob(f"*/{files.SCORES_FILE}"))) or "none is complete"
+        raise RunError(f"{run} is a comparison of several runs; give one of them: {runs}")
     config, options, saved = _read(run, data)
     get_model_card(options.model)  # imports the file of a model that is no part of deepSTRF
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)

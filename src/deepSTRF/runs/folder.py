@@ -41,6 +41,7 @@ __all__ = [
 CONFIG_FILE = "config.json"
 HISTORY_FILE = "history.jsonl"
 HISTORIES = "history*.jsonl"  # with folds, each has its own
+COMPARISON_FILE = "comparison.json"  # of several runs, beside their folders
 DATA_FILE = "data.json"  # checksums of the data, piece by piece
 NEURONS_FILE = "neurons.csv"
 PREDICTIONS_FILE = "predictions.npz"

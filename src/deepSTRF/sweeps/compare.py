@@ -31,7 +31,6 @@ from deepSTRF.sweeps.sweep import read_outcome
 
 __all__ = ["Comparison", "compare_models"]
 
-COMPARISON_FILE = "comparison.json"
 OF_SOUNDS = ("ridge", "linear-nonlinear", "statenet")
 OF_MOVIES = ("ridge", "video-ln", "convgru")
 
@@ -123,13 +122,13 @@ def compare_models(
     }
     folder, is_new = _folder(options, began, out, resume)
     with _removed_if_empty(folder, is_new):
-        write_json(folder / COMPARISON_FILE, began)
+        write_json(folder / files.COMPARISON_FILE, began)
         outcomes = [
             _fit(run, folder, dataset, resume=resume, loggers=loggers, on_epoch=on_epoch, on_start=on_start)
             for run in runs
         ]
     comparison = _compared(folder, outcomes, notes)
-    write_json(folder / COMPARISON_FILE, began | dataclasses.asdict(comparison))
+    write_json(folder / files.COMPARISON_FILE, began | dataclasses.asdict(comparison))
     return comparison
 
 
@@ -164,7 +163,7 @@ def _folder(options: FitOptions, began: dict[str, Any], out: str | Path | None, 
         folder = expand_path(out, "out")
         if not folder.exists():
             return files.create_run_folder(out, names), True
-        saved = files.read_json(folder / COMPARISON_FILE)
+        saved = files.read_json(folder / files.COMPARISON_FILE)
         if not isinstance(saved, dict) or "rows" in saved:
             raise RunError(
                 f"{folder} is a finished comparison, so there is nothing to resume; choose a new one (`out`)"
@@ -175,7 +174,9 @@ def _folder(options: FitOptions, began: dict[str, Any], out: str | Path | None, 
             )
         _check_data(saved, began, folder)
         return folder, False
-    found = sorted(Path("runs").glob(f"{name}-models-*/{COMPARISON_FILE}"), key=lambda path: -path.stat().st_mtime)
+    found = sorted(
+        Path("runs").glob(f"{name}-models-*/{files.COMPARISON_FILE}"), key=lambda path: -path.stat().st_mtime
+    )
     for path in found:
         saved = files.read_json(path)
         if isinstance(saved, dict) and "rows" not in saved and not _other_options(saved, began, moved=False):
@@ -195,7 +196,7 @@ def _other_options(saved: dict[str, Any], began: dict[str, Any], *, moved: bool 
 
 
 def _check_data(saved: dict[str, Any], began: dict[str, Any], folder: Path) -> None:
-    with files.reading(folder / COMPARISON_FILE):
+    with files.reading(folder / files.COMPARISON_FILE):
         changes = describe_changes(saved["data"], to_plain(began["data"]))
     if changes:
         raise RunError(f"the data of {folder} have changed since it began ({'; '.join(changes)}); begin a new one")

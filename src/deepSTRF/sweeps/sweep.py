@@ -140,7 +140,7 @@ def _is_complete(run: Run, out: Path) -> bool:
             saved, fingerprint = dataclasses.asdict(FitOptions()) | config["options"], config["data_sha256"]
         asked = to_plain(dataclasses.asdict(run.options))
         other = [name for name in saved if saved[name] != asked.get(name)]
-        if other == ["data"] and _data_sha256(run.options) == fingerprint:
+        if other and {*other} <= {"data", "dataset"} and _data_sha256(run.options) == fingerprint:
             other = []
         if other:
             was = ", ".join(f"{name} {saved[name]!r}, not {asked.get(name)!r}" for name in other)
