@@ -20,7 +20,7 @@ def test_fit_writes_the_whole_folder(ridge_run):
     out, _ = ridge_run
     names = {path.name for path in out.iterdir()}
     assert {
-        "config.json", "history.jsonl", "neurons.csv", "predictions.npz", "scores.json", "model",
+        "config.json", "data.json", "history.jsonl", "neurons.csv", "predictions.npz", "scores.json", "model",
         "cc_vs_ceiling.png", "neuron_best.png", "neuron_median.png", "neuron_worst.png", "strfs.png",
         "strf_recovery.png",
     } <= names  # fmt: skip
@@ -192,7 +192,12 @@ def test_an_interrupted_run_keeps_what_it_trained_for(tmp_path, monkeypatch, no_
 
     monkeypatch.setattr("deepSTRF.runs.fit.predict", interrupt)  # after the last epoch
     run("fit", "tiny", "linear", "--epochs", 1, "--batch-size", 4, "--out", tmp_path / "run", exit_code=1)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "history.jsonl", "training"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "config.json",
+        "data.json",
+        "history.jsonl",
+        "training",
+    }
     error_line("evaluate", tmp_path / "run", words=["not a finished run"])
 
 

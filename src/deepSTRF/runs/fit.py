@@ -85,7 +85,7 @@ def fit_run(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     result = fit_run(FitOptions(dataset="simulated", model="ridge"), Path(folder) / "run")
     ...     sorted(path.name for path in result.folder.iterdir() if path.suffix == ".json")
-    ['config.json', 'scores.json']
+    ['config.json', 'data.json', 'scores.json']
     """
     if unknown := [kind for kind in loggers if kind not in LOGGERS]:
         raise RunError(unknown_name("logger", unknown[0], LOGGERS))
