@@ -190,6 +190,17 @@ def test_trials_on_another_clock(nwb, tmp_path):
         read(nwb, tmp_path)
 
 
+def test_stimuli_without_names_for_trials_with_names(nwb, tmp_path):
+    add_trials(nwb, [1.0], ["rain"])
+    path = save(nwb, tmp_path / "a.nwb")
+    with pytest.raises(ValueError, match=r"names 'rain', .*\(there are 2, counted from 0; a dict gives them names"):
+        AudioNeuralDataset.from_nwb(path, DT_MS, stims=list(STIMS.values()))
+    with pytest.raises(ValueError, match="stims is empty; expected at least one stimulus"):
+        AudioNeuralDataset.from_nwb(path, DT_MS, stims={})
+    with pytest.raises(ValueError, match="rate is that of waveforms in stims"):
+        AudioNeuralDataset.from_nwb(path, DT_MS, rate=16_000)
+
+
 def test_arrays_in_bins_need_their_width(nwb, tmp_path):
     add_trials(nwb, [1.0], ["rain"])
     with pytest.raises(ValueError, match="how wide these are only you know: pass dt_ms"):

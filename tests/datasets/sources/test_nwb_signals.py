@@ -107,7 +107,7 @@ def test_another_series_is_chosen_by_name(tmp_path):
     path = save(nwb, tmp_path / "a.nwb")
     ds = AudioNeuralDataset.from_nwb(path, DT_MS, stims=STIMS, responses="pupil")
     assert np.array_equal(ds.responses[0][0].numpy()[0], pupil[10:25].astype(np.float32))
-    with pytest.raises(ValueError, match=r"unknown units or signal 'pupils'; available: pupil, units. Did you mean"):
+    with pytest.raises(ValueError, match=r"unknown set of responses 'pupils'; available: pupil, units. Did you mean"):
         AudioNeuralDataset.from_nwb(path, DT_MS, stims=STIMS, responses="pupils")
 
 

@@ -31,7 +31,7 @@ def choose_responses(contents: Contents, name: str | None) -> Any:
 
     everything = {**contents.signals, **contents.units}
     if name is not None:
-        return choose("units or signal", name, everything, contents, "responses")
+        return choose("set of responses", name, everything, contents, "responses")
     signals = contents.signals.values()
     rois: list[TimeSeries] = [one for one in signals if isinstance(one, RoiResponseSeries)]
     potentials = [one for one in signals if isinstance(one, ElectricalSeries)]

@@ -48,8 +48,11 @@ class FileStimuli:
         self._makers: dict[str, Callable[[float | None], Any]] = {}
         self._stacks: dict[str, Callable[[Sequence[int]], np.ndarray]] = {}
         self._pictures: dict[str, list[str]] = {}
+        self._has_names = True
         if stims is not None:
             self._add_given(stims, rate)
+        elif rate is not None:
+            raise ValueError("rate is that of waveforms in stims, and there are none")
         elif contents is not None:
             for name, stimulus in contents.stimuli.items():
                 self._add(name, stimulus)
@@ -61,7 +64,10 @@ class FileStimuli:
 
     def _add_given(self, stims: Any, rate: float | None) -> None:
         sources = given_sources(stims, rate)
+        if not sources:
+            raise ValueError("stims is empty; expected at least one stimulus")
         if isinstance(sources, list):
+            self._has_names = False
             sources = {str(index): source for index, source in enumerate(sources)}
         for name, source in sources.items():
             if isinstance(source, SoundSource) and self._movies:
@@ -145,6 +151,8 @@ class FileStimuli:
 
     def listed(self) -> str:
         """The names, for messages."""
+        if not self._has_names:
+            return f"there are {len(self._makers)}, counted from 0; a dict gives them names"
         names = [*self._makers] or [*self._stacks]
         more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
         return f"the stimuli are {', '.join(map(repr, names[:_MOST_SHOWN]))}{more}" if names else "there are none"

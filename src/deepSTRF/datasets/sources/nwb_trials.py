@@ -129,8 +129,11 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
     """
     if trials is not None and (not isinstance(trials, str) or trials.lower().endswith((".csv", ".tsv"))):
         return table_session("trials", columns_of(trials), stimuli, columns)
-    if trials == PRESENTED:
-        return _presented(contents, stimuli)
+    if isinstance(trials, str) and trials == PRESENTED:
+        try:
+            return _presented(contents, stimuli)
+        except _NoMatch as reason:
+            raise ValueError(str(reason)) from reason
     if isinstance(trials, str):
         table = choose("table of intervals", trials, contents.tables, contents, "trials")
         return table_session(trials, _NWBColumns(table), stimuli, columns)
@@ -138,7 +141,7 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
     reasons = []
     for name, table in contents.tables.items():
         try:
-            found[name] = table_session(name, _NWBColumns(table), stimuli, columns)
+            found[name] = _read_table(name, _NWBColumns(table), stimuli, columns)
         except _NoMatch as reason:
             reasons.append(reason)
     if len(found) > 1:
@@ -156,7 +159,7 @@ def find_session(contents: Contents, stimuli: FileStimuli, trials: Any, columns:
         except _NoMatch as reason:
             reasons = reasons or [reason]
     if not contents.tables:
-        raise reasons[0]
+        raise ValueError(str(reasons[0]))
     raise ValueError(
         f"can't tell which stimulus each trial had: {'; '.join(map(str, reasons))}; or take the times at which the "
         f"file says that its stimuli were presented, trials={PRESENTED!r}. {contents.describe()}"
@@ -212,6 +215,13 @@ def table_session(name: str, table: Mapping[str, Any], stimuli: FileStimuli, col
     ValueError
         If its rows don't name stimuli, or not without doubt, or an onset is missing.
     """
+    try:
+        return _read_table(name, table, stimuli, columns)
+    except _NoMatch as reason:
+        raise ValueError(str(reason)) from reason
+
+
+def _read_table(name: str, table: Mapping[str, Any], stimuli: FileStimuli, columns: Columns) -> Session:
     own = _own_stimulus(name, stimuli)
     frame = next((column for column in _FRAME_COLUMNS if column in table), None)
     if columns.stimulus is None and own is not None and frame is not None and stimuli.has_frames(own):
