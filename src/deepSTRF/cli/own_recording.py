@@ -80,7 +80,7 @@ def _page(found: RecordingCheck) -> Iterator[str]:
     size = " x ".join(map(str, found.shape)) + (" bands" if found.kind == "spectrograms" else "")
     yield found.path + "".join(f"\n  {key}: {text}" for key, text in found.about.items())
     yield (
-        f"  {_number(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s, 's')} long, {total:.4g} s "
+        f"  {_number(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s)} s long, {total:.4g} s "
         f"in all; {found.kind} of {size} in bins of {found.dt_ms:g} ms"
     )
     heard = found.repeats[found.repeats > 0]
@@ -118,7 +118,7 @@ def _rows(found: RecordingCheck) -> Iterator[str]:
     yield f"{'neuron':{width}}  {'stimuli':>8}{'repeats':>9}{'rate':>9}{'ceiling':>9}{'SNR':>8}"
     for n, name in enumerate(found.neurons[:_MOST_ROWS]):
         yield (
-            f"{name:{width}}  {int(heard[:, n].sum()):8d}{_span(found.repeats[heard[:, n], n].tolist()):>9}"
+            f"{name:{width}}  {int(heard[:, n].sum()):8d}{_span(found.repeats[heard[:, n], n].tolist(), '-'):>9}"
             f"{found.rates_hz[n]:9.3g}{format_number(found.ceilings[n]):>9}{format_number(found.snrs[n]):>8}"
         )
     if len(found.neurons) > _MOST_ROWS:
@@ -127,7 +127,7 @@ def _rows(found: RecordingCheck) -> Iterator[str]:
     yield f"{'stimulus':{width}}  {'seconds':>8}{'repeats':>9}{'neurons':>9}"
     for s, name in enumerate(found.stimuli[:_MOST_ROWS]):
         repeats = found.repeats[s, heard[s]].tolist()
-        yield f"{name:{width}}  {found.durations_s[s]:8.4g}{_span(repeats):>9}{int(heard[s].sum()):9d}"
+        yield f"{name:{width}}  {found.durations_s[s]:8.4g}{_span(repeats, '-'):>9}{int(heard[s].sum()):9d}"
     if len(found.stimuli) > _MOST_ROWS:
         yield f"and {len(found.stimuli) - _MOST_ROWS} more (all of them: --json)"
 
@@ -143,10 +143,10 @@ def _median(values: Sequence[float]) -> float:
     return statistics.median(known) if known else math.nan
 
 
-def _span(values: Sequence[Any], unit: str = "") -> str:
+def _span(values: Sequence[Any], between: str = " to ") -> str:
     """Least and greatest of the values that are defined."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "-"
     low, high = f"{min(known):.3g}", f"{max(known):.3g}"
-    return (low if low == high else f"{low}-{high}") + (f" {unit}" if unit else "")
+    return low if low == high else f"{low}{between}{high}"

@@ -103,7 +103,7 @@ def _not_listed(spikes: ListedSpikes, neurons: Sequence[str], contents: FolderCo
     has_line = np.zeros((len(neurons), len(contents.names)), dtype=bool)
     has_line[spikes.neuron, spikes.stimulus] = True
     if contents.settings.trials is None:
-        for n, s in np.argwhere(~has_line & has_line.any(0) & has_line.any(1)[:, None]):
+        for n, s in np.argwhere(~has_line & has_line.any(0) & has_line.any(1, keepdims=True)):
             yield Suspicion(
                 "not listed",
                 f"neuron {neurons[n]!r} has no spike for stimulus {contents.names[s]!r}, which counts as silence here; "

@@ -133,7 +133,7 @@ def clipped_samples(waveform: np.ndarray) -> int:
 
 
 def count_spikes(dataset: NeuralDataset) -> tuple[np.ndarray, np.ndarray, str]:
-    """Per neuron the sum of the size of all responses, and its trials; and whether these are counts."""
+    """Per neuron the sum of the size of all responses, and its trials; and "counts" or "continuous"."""
     spikes, trials = np.zeros(dataset.N_neurons), np.zeros(dataset.N_neurons, dtype=int)
     counts = True
     for block in dataset._packed().blocks():
@@ -180,12 +180,12 @@ def _copies(dataset: NeuralDataset, neurons: Sequence[str], stimuli: Sequence[st
         if block.n_bins == 0:
             continue
         values = block.values.numpy()
-        for position, n in enumerate(block.neurons):
+        for position, n in enumerate(block.neurons.tolist()):
             own = values[position, : block.repeats[position]]
             if np.nansum(np.abs(own)) > 0:
                 digests[n].append((s, own.tobytes().__hash__()))
         same = (values[:, 1:] == values[:, :-1]).all(2) & (values[:, 1:].max(2, initial=0) > 0)
-        for position in np.flatnonzero(same.any(1)):
+        for position in np.flatnonzero(same.any(1)).tolist():
             name, repeat = neurons[int(block.neurons[position])], int(np.argmax(same[position]))
             yield Suspicion(
                 "copy",
