@@ -18,6 +18,7 @@ import bench_collate
 import bench_fitter
 import bench_import
 import bench_metrics
+import bench_ridge
 import torch
 
 FRACTION = 0.25  # of the AA2-sized set, for metrics and collate
@@ -87,6 +88,7 @@ def all_rows(threads: int, rounds: int) -> Iterator[dict]:
     yield from collate(rounds)
     yield from metrics(threads, rounds)
     yield from fitter(rounds)
+    yield from (row_of(row["row"], row["values"], row["limit"]) for row in bench_ridge.rows(rounds))
     yield from time_to_score()
 
 

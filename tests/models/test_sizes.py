@@ -32,13 +32,17 @@ MOVIES = {
 N_STIMS = 6
 
 
-def recording(cls, frame, n_neurons, dt_ms, n_bins):
+def recording(cls, frame, n_neurons, dt_ms, n_bins, waveforms=False):
     generator = np.random.default_rng(0)
-    return cls.from_arrays(
+    data = cls.from_arrays(
         [generator.random((*frame, n_bins)) for _ in range(N_STIMS)],
         [generator.poisson(0.5, (n_neurons, 1, n_bins)) for _ in range(N_STIMS)],
         dt_ms=dt_ms,
     )
+    if waveforms:
+        data.audio_fs, data.return_waveform = 16000, True
+        data.stims = [torch.randn(1, n_bins * data.hop) for _ in range(N_STIMS)]
+    return data
 
 
 CASES = [
@@ -46,11 +50,12 @@ CASES = [
         name,
         size,
         id=f"{name}-{label}",
-        # Their closed form takes seconds where cores are busy.
-        marks=pytest.mark.slow if name in ("ridge", "linear-nonlinear") and label.startswith("two") else (),
+        # Their closed form, and waveforms, take seconds where cores are busy.
+        marks=pytest.mark.slow
+        if (name in ("ridge", "linear-nonlinear") and label.startswith("two")) or name == "icnet"
+        else (),
     )
     for name, card in model_cards().items()
-    if card.stimulus != "waveform" and not name.startswith("statenet-")
     for label, size in (MOVIES if card.stimulus == "movie" else SOUNDS).items()
 ]
 
@@ -60,7 +65,8 @@ CASES = [
 def test_a_recipe_is_built_and_makes_a_step(name, size):
     frame, n_neurons, dt_ms, window_ms, n_bins = size
     cls = VideoNeuralDataset if model_cards()[name].stimulus == "movie" else AudioNeuralDataset
-    data = recording(cls, frame, n_neurons, dt_ms, n_bins)
+    torch.manual_seed(0)
+    data = recording(cls, frame, n_neurons, dt_ms, n_bins, waveforms=model_cards()[name].stimulus == "waveform")
     recipe = get_recipe(name)
     torch.manual_seed(0)
     model = recipe.build(data, data, window_ms)

@@ -15,6 +15,8 @@ from deepSTRF.models.regression.moments import Trial
 
 __all__ = ["Recording", "check_compatible", "check_recording", "means", "read_trials"]
 
+_BLOCK = 16384  # bins at a time
+
 
 @runtime_checkable
 class Recording(Protocol):
@@ -113,7 +115,9 @@ def means(trials: list[Trial]) -> tuple[Float[Tensor, " F"], Float[Tensor, " N"]
     """Of the stimuli per band, and of the responses per neuron, 0 without data."""
     n_bins = sum(trial.stim.shape[1] for trial in trials)
     stim = torch.stack([trial.stim.sum(1, dtype=torch.float64) for trial in trials]).sum(0) / n_bins
-    count = torch.stack([trial.psth.isfinite().sum(1) for trial in trials]).sum(0)
-    return stim, torch.stack([trial.psth.nansum(1, dtype=torch.float64) for trial in trials]).sum(0) / count.clamp(
-        min=1
-    )
+    count, total = (torch.zeros(len(trials[0].psth), dtype=torch.float64) for _ in range(2))
+    for trial in trials:
+        for block in trial.psth.split(_BLOCK, 1):  # no copy of a long recording is made
+            count += block.isfinite().sum(1)
+            total += block.nansum(1, dtype=torch.float64)
+    return stim, total / count.clamp(min=1)
