@@ -17,8 +17,8 @@ from deepSTRF.sweeps.sweep import _data_sha256
 
 NOTHING = {"species": "none", "area": "none", "paper": "none", "licence": "none", "default_split": "holdout:2"}
 EVERY_RUN = {
-    "config.json", "data.json", "history.jsonl", "neurons.csv", "predictions.npz", "scores.json", "model", "cc_vs_ceiling.png",
-    "learning_curves.png", "neuron_best.png", "neuron_median.png", "neuron_worst.png",
+    "config.json", "data.json", "history.jsonl", "neurons.csv", "predictions.npz", "scores.json", "model",
+    "cc_vs_ceiling.png", "learning_curves.png", "neuron_best.png", "neuron_median.png", "neuron_worst.png",
 }  # fmt: skip
 
 
