@@ -111,10 +111,7 @@ def signal_power(responses: Responses, mask: Mask | None = None, reduction: str 
 def noise_power(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Variance over time of the part that differs between repeats: total power minus signal power.
 
-    Parameters
-    ----------
-    responses, mask, reduction
-        As in :func:`signal_power`, with the same errors.
+    Arguments and errors are those of :func:`signal_power`.
 
     Returns
     -------
@@ -132,12 +129,7 @@ def noise_power(responses: Responses, mask: Mask | None = None, reduction: str =
 
 
 def snr(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
-    """Signal power over noise power.
-
-    Parameters
-    ----------
-    responses, mask, reduction
-        As in :func:`signal_power`, with the same errors.
+    """Signal power over noise power; arguments and errors are those of :func:`signal_power`.
 
     Returns
     -------

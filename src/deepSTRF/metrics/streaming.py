@@ -155,9 +155,7 @@ class NoiseCeiling(StreamingMetric):
     Examples
     --------
     >>> import torch
-    >>> metric = NoiseCeiling()
-    >>> metric.update(None, torch.tensor([[[[0.0, 1.0, 4.0], [0.0, 1.0, 4.0]]]]))
-    >>> metric.compute()
+    >>> NoiseCeiling()(None, torch.tensor([[[[0.0, 1.0, 4.0], [0.0, 1.0, 4.0]]]]))
     tensor([1.])
     """
 
@@ -179,9 +177,7 @@ class SignalPower(FixedMetric):
     Examples
     --------
     >>> import torch
-    >>> metric = SignalPower()
-    >>> metric.update(None, torch.tensor([[[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]]]]))
-    >>> metric.compute()
+    >>> SignalPower()(None, torch.tensor([[[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]]]]))
     tensor([1.])
     """
 
@@ -198,9 +194,7 @@ class NoisePower(FixedMetric):
     Examples
     --------
     >>> import torch
-    >>> metric = NoisePower()
-    >>> metric.update(None, torch.tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
-    >>> metric.compute()
+    >>> NoisePower()(None, torch.tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
     tensor([4.])
     """
 
@@ -217,9 +211,7 @@ class SNR(FixedMetric):
     Examples
     --------
     >>> import torch
-    >>> metric = SNR()
-    >>> metric.update(None, torch.tensor([[[[0.0, 2.0, 4.0], [1.0, 2.0, 6.0]]]]))
-    >>> metric.compute()
+    >>> SNR()(None, torch.tensor([[[[0.0, 2.0, 4.0], [1.0, 2.0, 6.0]]]]))
     tensor([10.])
     """
 

@@ -212,14 +212,12 @@ class LinearReadout(Readout):
     ----------
     in_features : int
         Number of features C.
-    out_neurons : int
-        Number of neurons N.
     hidden : int, optional
         Size of a hidden layer (LeakyReLU, slope 0.1) before.
-    activation : torch.nn.Module, optional
-        Acts on ``(B, T, N)``; the identity by default.
     bias : bool
         Bias of the linear layers.
+    out_neurons, activation
+        As in :class:`STRFReadout`.
 
     Examples
     --------
@@ -283,12 +281,10 @@ class FactorizedReadout(Readout):
         Number of channels C of the features.
     positions : int
         Number of positions P: bands, or places in the picture.
-    out_neurons : int
-        Number of neurons N.
-    activation : torch.nn.Module, optional
-        Acts on ``(B, T, N)``; the identity by default.
     bias : bool
         One offset per neuron.
+    out_neurons, activation
+        As in :class:`STRFReadout`.
 
     Attributes
     ----------

@@ -53,12 +53,7 @@ def check_model(model: Any) -> nn.Module:
 
 
 def check_function(name: str, function: Any, signature: str) -> Any:
-    """Return `function`.
-
-    Raises
-    ------
-    TypeError
-        If it cannot be called.
+    """Return `function`; raises TypeError if it cannot be called.
 
     Examples
     --------

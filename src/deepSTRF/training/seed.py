@@ -62,10 +62,8 @@ def check_seed(seed: Any) -> int:
 
     Raises
     ------
-    TypeError
-        If it is not an integer.
-    ValueError
-        If NumPy cannot be seeded with it.
+    TypeError, ValueError
+        If it is not an integer, or not between 0 and 2**32 - 1, as NumPy needs it.
 
     Examples
     --------
