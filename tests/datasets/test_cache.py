@@ -251,3 +251,26 @@ def test_a_recording_that_cannot_be_stored_is_returned(tmp_path):
 
     with pytest.warns(UserWarning, match=re.escape("it['attributes']['nrn_meta'][0]['probe'] is set")):
         assert cached_recording(AudioNeuralDataset, "test", [path], {}, make).N_neurons == 1
+
+
+def test_a_class_of_the_user_counts_with_its_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "from deepSTRF.datasets.audio import AudioNeuralDataset\nclass Mine(AudioNeuralDataset):\n    gain = 1\n"
+    (tmp_path / "mine_of_the_cache.py").write_text(code)
+    from mine_of_the_cache import Mine
+
+    calls = []
+
+    def read(cls):
+        def make():
+            calls.append(cls)
+            return cls.from_arrays([np.ones((2, 9))], [np.ones((1, 1, 9))], 5.0)
+
+        return cached_recording(cls, "test", [tmp_path / "mine_of_the_cache.py"], {}, make)
+
+    assert type(read(Mine)) is type(read(Mine)) is Mine
+    assert len(calls) == 1
+    monkeypatch.setattr(Mine, "__module__", "__main__")  # as in a notebook
+    read(Mine)
+    read(Mine)
+    assert len(calls) == 3

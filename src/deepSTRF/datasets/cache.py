@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,6 +106,10 @@ def cached_recording(
     UserWarning
         If the cache cannot be written, or the data set has an attribute that cannot be stored; it is returned anyway.
 
+    Notes
+    -----
+    A class of the user's own counts with the code of its file, and is not kept where it has none, as in a notebook.
+
     Examples
     --------
     >>> from deepSTRF.datasets.audio import AudioNeuralDataset
@@ -127,9 +132,25 @@ def cached_recording(
         made.append(make())
         return _state_of(made[0])
 
-    options = {"class": f"{cls.__module__}.{cls.__qualname__}", **options}
+    own_code = _code_of_user(cls)
+    if own_code is None:
+        return make()
+    options = {"class": f"{cls.__module__}.{cls.__qualname__}", "code": own_code, **options}
     found = cached(kind, files, options, state)
     return made[0] if made else _recording_of(cls, found)
+
+
+def _code_of_user(cls: type) -> list[str] | None:
+    """Digests of the files of a user's own classes among the bases; None where one has no file, as in a notebook."""
+    digests = []
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] in ("deepSTRF", "torch", "typing", "abc", "builtins"):
+            continue
+        file = getattr(sys.modules.get(base.__module__), "__file__", None)
+        if base.__module__ == "__main__" or file is None:
+            return None
+        digests.append(file_digest(file))
+    return digests
 
 
 def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make: Callable[[], Any]) -> Any:
