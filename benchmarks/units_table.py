@@ -2,8 +2,8 @@
 
     python benchmarks/units_table.py [--models ridge statenet] [--seed 0]
 
-Test cc_norm, the mean over neurons. The first three columns of a row should agree: they hold the same recording in other
-units. The last one holds 5 % of the spikes, which is another recording; ridge shows what can be had there.
+Test cc_norm, the mean over neurons. The first three columns of a row should agree: they hold the same recording in
+other units. The last one holds 5 % of the spikes, another recording; ridge shows what can be had there.
 """
 
 import argparse
