@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny_data
 from damaged_runs import edited, option
 from shell import error_line, tree
 from shell import run as run_command
@@ -19,7 +20,8 @@ from deepSTRF.runs.folder import is_complete
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
-FIT = ["fit", "simulated", "statenet", "--epochs", "4", "--seed", "2"]
+NAME = "tiny_data-Tiny-statenet-1"
+FIT = ["fit", f"{tiny_data.__file__}:Tiny", "statenet", "--epochs", "8", "--seed", "2"]
 MAIN = [sys.executable, "-c", "from deepSTRF.cli.main import main; main()"]
 
 
@@ -59,11 +61,11 @@ def test_a_run_that_was_killed_or_stopped_ends_as_one_that_was_not(tmp_path, mon
         run_command(*arguments, exit_code=0)
 
     finish(*FIT, folder=tmp_path / "whole")
-    whole = outcome(tmp_path / "whole" / "runs" / "simulated-statenet-1")
+    whole = outcome(tmp_path / "whole" / "runs" / NAME)
 
     code, _ = signal_after_epoch(1, signal.SIGKILL, tmp_path / "killed")
     assert code == -signal.SIGKILL
-    run = tmp_path / "killed" / "runs" / "simulated-statenet-1"
+    run = tmp_path / "killed" / "runs" / NAME
     assert not is_complete(run)
     finish(*FIT, "--resume", folder=tmp_path / "killed")  # finds the run by its options
     assert outcome(run) == whole
@@ -73,9 +75,9 @@ def test_a_run_that_was_killed_or_stopped_ends_as_one_that_was_not(tmp_path, mon
     assert code == 128 + signal.SIGTERM
     assert "Finishing this epoch" in err
     command = err.splitlines()[-1].strip()
-    run = tmp_path / "stopped" / "runs" / "simulated-statenet-1"
+    run = tmp_path / "stopped" / "runs" / NAME
     assert "Go on with:" in err
-    assert shlex.split(command)[-3:] == ["--out", "runs/simulated-statenet-1", "--resume"]
+    assert shlex.split(command)[-3:] == ["--out", f"runs/{NAME}", "--resume"]
     finish(*FIT, *shlex.split(command)[-3:], folder=tmp_path / "stopped")
     assert outcome(run) == whole
 

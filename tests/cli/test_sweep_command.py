@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_data
 from damaged_runs import damaged, edited, option, score, without
 from shell import error_line, run, tree
 
@@ -183,17 +184,16 @@ def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, cont
 # ---------------------------------------------------------------- real processes
 
 
-LONG = """
+LONG = f"""
 out = "first"
 seeds = [0, 1, 2]
 [[dataset]]
-name = "simulated"
-dt_ms = 20
+name = "{tiny_data.__file__}:Tiny"
 [[model]]
 name = "linear"
-epochs = 40
-patience = 40
-batch_size = 4
+epochs = 60
+patience = 60
+batch_size = 1
 """
 
 

@@ -18,7 +18,7 @@ from deepSTRF.models import NeuralModel
 from deepSTRF.utils import neural_collate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "torchrun_loop.py"
-EPOCHS = 3
+EPOCHS = 2
 
 pytestmark = [
     pytest.mark.slow,

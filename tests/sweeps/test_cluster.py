@@ -60,7 +60,7 @@ class Cluster:
             try:
                 return socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
-                assert self.scheduler.poll() is None, self.logs()
+                assert self.scheduler.poll() is None, (self.folder / "scheduler-0.log").read_text()
                 time.sleep(0.05)
 
     def start_worker(self, *options):
@@ -106,25 +106,30 @@ class Cluster:
                 os.killpg(process.pid, signal.SIGKILL)  # a nanny's worker belongs to its group
             process.wait(10)
 
-    def logs(self):
-        return "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
-
 
 @pytest.fixture
-def cluster(tmp_path):
+def time_limit(tmp_path):
+    """Fail a test that hangs."""
+
     def too_long(*_):
-        pytest.fail(f"nothing came to an end in {LIMIT} s\n{cluster.logs()}")
+        logs = "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(tmp_path.glob("cluster/*.log")))
+        pytest.fail(f"nothing came to an end in {LIMIT} s\n{logs}")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def cluster(tmp_path, time_limit):
     (tmp_path / "cluster").mkdir()
     cluster = Cluster(tmp_path / "cluster")
     try:
         cluster.wait_for_scheduler()
         yield cluster
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
         cluster.end()
 
 
@@ -205,7 +210,7 @@ def test_a_lost_scheduler_is_said_and_the_sweep_goes_on(tmp_path, cluster):
     assert [outcome.status for outcome in outcomes] == ["complete"] * 2
 
 
-def test_an_address_without_a_scheduler_is_said_at_once(tmp_path, cluster, monkeypatch):
+def test_an_address_without_a_scheduler_is_said_at_once(tmp_path, time_limit, monkeypatch):
     monkeypatch.setattr("deepSTRF.sweeps.cluster.CONNECT_SECONDS", 1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
