@@ -156,7 +156,7 @@ def test_fuzzed_json_is_read_or_an_error(finished, elsewhere, monkeypatch, name)
     folder = damaged(finished, elsewhere, name, lambda content: content)
     good = json.loads((folder / name).read_text())
     recording = evaluate.load_recording(FitOptions("tiny", "ridge"))
-    monkeypatch.setattr(evaluate, "load_recording", lambda options: recording)
+    monkeypatch.setattr(evaluate, "load_recording", lambda *_: recording)
     monkeypatch.setattr(evaluate, "cpu_threads", lambda number: contextlib.nullcontext())
 
     @settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,12 +18,11 @@ import click
 from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
 from deepSTRF.cli.own_recording import check, new
 from deepSTRF.cli.predict import cache, predict
+from deepSTRF.cli.report_page import LiveReport, report_command
 from deepSTRF.cli.sweep import sweep
 from deepSTRF.runs.options import LOGGERS, OPTIONS, RunError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepSTRF.runs.recording import Recording
 
 __all__ = ["main"]
@@ -85,6 +85,7 @@ def main() -> None:
     type=click.Choice(LOGGERS),
     help="Log the epochs there too, inside the folder of the run; may be given more than once.",
 )
+@click.option("--report", "with_report", is_flag=True, help="Write report.html too, while the fit runs and at its end.")
 @quiet_option
 @json_option
 def fit(
@@ -93,6 +94,7 @@ def fit(
     out: str | None,
     resume: bool,
     loggers: tuple[str, ...],
+    with_report: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -130,11 +132,13 @@ def fit(
     progress = report.ProgressLine()
     signals = StopSignals(lambda line: click.echo(line, err=True))
     where = out
+    page: LiveReport | None = None
 
     def on_start(folder: Path, recording: Recording) -> None:
-        nonlocal progress, where
+        nonlocal progress, where, page
         signals.armed = signals.armed or (several and where is not None)  # another model is fitted already
         where = str(folder.parent if several else folder)
+        page = LiveReport(Path(where)) if with_report else None
         progress = report.ProgressLine()  # its clock starts here, after loading
         if not quiet:
             say(report.start_line(dataset, folder.name if several else named, recording, folder))
@@ -143,6 +147,8 @@ def fit(
         signals.armed = True  # from here on there is something to go on with
         if not quiet:
             say(progress(fitter, row))
+        if page is not None:
+            page.update()
         if signals.caught:
             fitter.stop()
 
@@ -159,6 +165,8 @@ def fit(
             f"{str(stopped).capitalize()}. Go on with:\n  {report.resume_command(sys.argv[1:], where)}", err=True
         )
         sys.exit(128 + signals.caught)
+    if with_report:
+        say(LiveReport(comparison.folder if several else result.folder).finish())
     if as_json:
         echo_json(dataclasses.asdict(comparison) if several else {"folder": result.folder, **result.summary})
     else:
@@ -225,6 +233,7 @@ def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 main.add_command(predict)
+main.add_command(report_command)
 main.add_command(sweep)
 main.add_command(cache)
 main.add_command(new)

@@ -22,7 +22,7 @@ from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
 
-__all__ = ["Evaluation", "evaluate_run"]
+__all__ = ["Evaluation", "evaluate_run", "load_saved_recording", "saved_options"]
 
 SCORES = ("cc", "cc_norm", "ceiling")
 
@@ -62,12 +62,7 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
     config, options, saved = _read(run, data)
     get_model_card(options.model)  # imports the file of a model that is no part of deepSTRF
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
-    recording = load_recording(options)
-    if files.data_fingerprint(recording.dataset) != config["data_sha256"]:
-        raise RunError(
-            "the data are not those that the run was fitted on: "
-            f"{files.data_changes(run, recording.contents or {})} (the run: deepSTRF {config.get('deepSTRF')})"
-        )
+    recording = load_saved_recording(run, config, options)
     if recording.dataset.N_neurons != model.O:
         raise RunError(
             f"{run / files.MODEL_FOLDER} is a model of {model.O} neurons, but the run has {recording.dataset.N_neurons}"
@@ -88,20 +83,49 @@ def _read(run: Path, data: str | NeuralDataset | None) -> tuple[dict[str, Any], 
     summary, config = files.read_json(run / files.SCORES_FILE), files.read_json(run / files.CONFIG_FILE)
     with files.reading(run / files.SCORES_FILE):
         saved = {part: {name: files.read_score(summary["parts"][part][name]) for name in SCORES} for part in PARTS}
+    return config, saved_options(run, config, data), saved
+
+
+def saved_options(run: Path, config: dict[str, Any], data: str | NeuralDataset | None) -> FitOptions:
+    """The options of a saved run, with the place of its data, or the data set, where `data` says so.
+
+    Raises
+    ------
+    RunError
+        If ``config.json`` was not written by a run, or its data are nowhere.
+    """
     with files.reading(run / files.CONFIG_FILE):
         options = FitOptions(**config["options"] | _where(data, config["options"]["dataset"]))
         if not isinstance(config["data_sha256"], str):
             raise TypeError(f"data_sha256 is {config['data_sha256']!r}")
     if isinstance(options.dataset, str) and options.dataset.startswith("object:"):
         raise RunError(
-            f"{run} was fitted to a data set object, of class {config.get('dataset_class')}; give it: "
-            "evaluate_run(run, data=dataset)"
+            f"{run} was fitted to a data set object, of class {config.get('dataset_class')}; give it: data=dataset"
         )
     if kind_of_data(options.dataset) in ("folder", "nwb") and not Path(options.dataset).exists():
         raise RunError(
             f"the data of {run} were at {options.dataset}, and nothing is there; say where they are (`data`)"
         )
-    return config, options, saved
+    return options
+
+
+def load_saved_recording(
+    run: Path, config: dict[str, Any], options: FitOptions, dataset: NeuralDataset | None = None
+) -> Recording:
+    """Load what a saved run was fitted to; `dataset` is what the options name, where it is loaded already.
+
+    Raises
+    ------
+    RunError
+        If the data are not those of the run. Reading them raises other errors.
+    """
+    recording = load_recording(options, dataset)
+    if files.data_fingerprint(recording.dataset) != config["data_sha256"]:
+        raise RunError(
+            "the data are not those that the run was fitted on: "
+            f"{files.data_changes(run, recording.contents or {})} (the run: deepSTRF {config.get('deepSTRF')})"
+        )
+    return recording
 
 
 def _where(data: str | NeuralDataset | None, dataset: Any) -> dict[str, Any]:

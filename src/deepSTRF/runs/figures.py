@@ -33,7 +33,7 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
     test score is defined.
     """
     test, scores = run.recording.parts["test"], result.scores["test"]
-    strfs = _one_channel(result.strfs)
+    strfs = one_channel(result.strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
     figures: dict[str, Any] = {}
     if run.recording.folds and run.settings is not None:  # what is trained on everything has no validation scores
@@ -125,7 +125,7 @@ def _strf_figure(
     return plotting.plot_strf_grid(fields, titles, test.dt, suptitle=suptitle, frequencies_hz=frequencies)[0]
 
 
-def _one_channel(fields: Tensor | None) -> Tensor | None:
+def one_channel(fields: Tensor | None) -> Tensor | None:
     """Of the fields of movies with several channels, (N, C, H, W, T), that of the channel that matters most."""
     if fields is None or fields.ndim < 5:
         return fields

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.metadata import as_dict
+from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.files import expand_path, lock, to_plain
 from deepSTRF.runs.contents import describe_changes
 from deepSTRF.runs.options import RunError
@@ -301,17 +302,28 @@ def write_predictions(
 ) -> None:
     """Write, per stimulus ``s``, ``pred_<s>`` ``(N, T_s)``, and the stimuli of each part as ``stimuli_<part>``.
 
-    With folds, these are the predictions by models that never saw the stimulus, ``val_<s>`` those by the models that it
+    Of the test stimuli also ``psth_<s>`` ``(N, T_s)``, so that the predictions can be drawn without the recording. With
+    folds, these are the predictions by models that never saw the stimulus, ``val_<s>`` those by the models that it
     stopped, and ``fold`` (S,) is the fold that tested it, -1 for a stimulus that no neuron heard.
     """
     arrays: dict[str, Any] = {f"pred_{s:03d}": prediction.numpy() for s, prediction in enumerate(predictions)}
     arrays |= {f"val_{s:03d}": prediction.numpy() for s, prediction in enumerate(of_val)}
+    blocks = list(dataset._packed().blocks())
+    arrays |= {f"psth_{s:03d}": _psths(blocks[s], predictions[s].shape) for s in split["test"]}
     arrays |= {f"stimuli_{part}": np.asarray(stimuli, dtype=int) for part, stimuli in split.items()}
     if folds:
         arrays["fold"] = np.full(len(predictions), -1)
         for k, fold in enumerate(folds):
             arrays["fold"][list(fold.test)] = k
     np.savez_compressed(path, dt_ms=dataset.dt, **arrays)
+
+
+def _psths(block: ResponseBlock, shape: Sequence[int]) -> np.ndarray:
+    """Mean over the repeats of every neuron's response to a stimulus, (N, T_s); NaN where it has none."""
+    psths = np.full(shape, np.nan, dtype=np.float32)
+    if block.n_bins:
+        psths[block.neurons] = block.values.nanmean(1).numpy()
+    return psths
 
 
 def data_fingerprint(dataset: NeuralDataset) -> str:

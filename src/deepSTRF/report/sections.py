@@ -1,0 +1,201 @@
+"""The parts of a report that need no script: scores, comparisons, notes, and how the runs were made."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepSTRF.report.reading import PARTS, SCORES, ReadRun
+from deepSTRF.report.statistics import compare_pair, mean_with_interval
+
+__all__ = ["comparison_section", "how_section", "notes_section", "scores_section"]
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+OF_FOLDS = {"train": "everything", "val": "validation", "test": "folds"}
+SCORE_NAMES = {"cc": "cc", "cc_norm": "cc_norm", "ceiling": "noise ceiling"}
+INTERVALS = "In brackets: 95 % intervals of the mean, by bootstrap over neurons."
+
+
+def scores_section(runs: Sequence[ReadRun]) -> str:
+    """Mean scores of every part with intervals, next to the noise ceiling."""
+    tables = []
+    for run in runs:
+        if run.summary is None:
+            continue
+        names = OF_FOLDS if "folds" in run.summary else PART_NAMES
+        rows = []
+        for part in PARTS:
+            cells = [names[part]]
+            for score in SCORES:
+                entry = mean_with_interval(run.scores(f"{score}_{part}"))
+                cells += [_mean(entry), f"{entry['n']}/{len(run.neurons)}"]
+            rows.append(cells)
+        heads = ["part", *itertools.chain.from_iterable((SCORE_NAMES[score], "neurons") for score in SCORES)]
+        tables.append(_table(run.name if len(runs) > 1 else "Means over neurons", heads, rows))
+    if not tables:
+        return ""
+    folds = "With folds, each stimulus is predicted by a model that never saw it. " if _has_folds(runs) else ""
+    return _section("scores", "Scores", f"{''.join(tables)}<p class=hint>{folds}{INTERVALS}</p>")
+
+
+def comparison_section(runs: Sequence[ReadRun]) -> str:
+    """The leaderboard of several finished runs, and the differences of each pair neuron by neuron."""
+    finished = [run for run in runs if run.is_finished]
+    if len(finished) < 2:
+        return ""
+    shared = {f"{s}_{p}": _shared([run.scores(f"{s}_{p}") for run in finished]) for s in SCORES[:2] for p in PARTS[1:]}
+    kinds = ["cc_norm", "cc"] if shared["cc_norm_test"].any() else ["cc"]
+    order = sorted(finished, key=lambda run: -_sorted_by(run, kinds[0], shared))
+    rows = []
+    for place, run in enumerate(order, start=1):
+        means = [
+            _mean(mean_with_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
+            for kind in kinds
+            for part in PARTS[1:]
+        ]
+        rows.append([str(place), run.name, run.model, *means, _seconds(run)])
+    heads = ["", "run", "model", *(f"{kind}, {PART_NAMES[part]}" for kind in kinds for part in PARTS[1:]), "fitted in"]
+    numbers = " ".join(sorted({str(int(mask.sum())) for mask in shared.values()}))
+    board = _table(f"Leaderboard: means over the {numbers} neurons that all runs define", heads, rows)
+    kind = kinds[0]
+    pairs, compared = list(itertools.combinations(order, 2)), []
+    for first, second in pairs:
+        entry = compare_pair(first.scores(f"{kind}_test"), second.scores(f"{kind}_test"))
+        p = min(1.0, entry["p"] * len(pairs)) if math.isfinite(entry["p"]) else math.nan
+        better = f"{entry['first_better']} : {entry['second_better']}"
+        compared.append([first.name, second.name, _mean(entry, signed=True), better, _p(p), str(entry["n"])])
+    heads = ["first", "second", f"first − second, {kind}", "better in neurons", "p", "neurons"]
+    correction = f", multiplied by the number of pairs ({len(pairs)})" if len(pairs) > 1 else ""
+    hint = (
+        "<p class=hint>Best validation score first: choose by it; the test score is for the report of what was chosen. "
+        f"{INTERVALS} Pairs are compared neuron by neuron on the test stimuli; p: two-sided, by changing the sign of "
+        f"each neuron’s difference at random{correction}.</p>"
+    )
+    tables = board + _table("Paired comparison", heads, compared)
+    return _section("comparison", "Comparison", f'{tables}{hint}<div id="pair-chart"></div>')
+
+
+def notes_section(runs: Sequence[ReadRun]) -> str:
+    """What the runs note, once where several have it in common, and what the report could not show."""
+    notes: dict[str, list[str]] = {}
+    for run in runs:
+        own = [] if run.summary is None else run.summary["notes"]
+        state = [] if run.is_finished else ["this run is not finished; make the report again when it is"]
+        for note in [*state, *own, *run.notes]:
+            notes.setdefault(note, []).append(run.name)
+    if not notes:
+        return ""
+    lines = []
+    for note, names in notes.items():
+        of = "" if len(names) == len(runs) else f"<b>{_text(', '.join(names))}:</b> "
+        lines.append(f"<li>{of}{_text(note)}</li>")
+    return _section("notes", "Notes", f"<ul>{''.join(lines)}</ul>")
+
+
+def how_section(runs: Sequence[ReadRun]) -> str:
+    """What was fitted to what, with which data, settings, seed and versions; all of config.json below."""
+    facts = [_facts(run) for run in runs]
+    names = dict.fromkeys(name for entries in facts for name in entries)
+    heads = ["", *(run.name for run in runs)] if len(runs) > 1 else ["", "value"]
+    rows = [[name, *(entries.get(name, "") for entries in facts)] for name in names]
+    table = _table("What was fitted and how", heads, rows, numbers=False)
+    details = "".join(
+        f"<details><summary>config.json{f' of {_text(run.name)}' if len(runs) > 1 else ''}</summary>"
+        f'<pre tabindex="0">{_text(json.dumps(run.config, indent=1))}</pre></details>'
+        for run in runs
+    )
+    return _section("how", "How it was made", table + details)
+
+
+def _facts(run: ReadRun) -> dict[str, str]:
+    config, options = run.config, run.config["options"]
+    split = config["split"]
+    sizes = ", ".join(f"{len(split[part])} {PART_NAMES[part]}" for part in PARTS if isinstance(split.get(part), list))
+    data = config.get("data")
+    facts = {
+        "model": options["model"],
+        "data set": options["dataset"],
+        "read from": data.get("path") if isinstance(data, Mapping) else None,
+        "neurons": config.get("neurons"),
+        "selected": ", ".join([*(options.get("neurons") or ()), *(options.get("stimuli") or ())]) or None,
+        "bins": None if config.get("dt_ms") is None else f"{config['dt_ms']:g} ms",
+        "split": f"{split.get('name', '')}: {sizes} stimuli",
+        "seed": options["seed"],
+        **{name.replace("_", " "): value for name, value in (config.get("settings") or {}).items()},
+        "arguments": options.get("arguments"),
+        "started": config.get("started"),
+        "fitted in": _seconds(run) or None,
+        "data SHA-256": config.get("data_sha256"),
+        "versions": ", ".join(f"{name} {config[name]}" for name in ("deepSTRF", "torch", "python") if name in config),
+    }
+    return {
+        name: f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in facts.items()
+        if value is not None
+    }
+
+
+def _seconds(run: ReadRun) -> str:
+    if run.summary is None or not isinstance(run.summary.get("fit_seconds"), int | float):
+        return ""
+    epochs = run.summary.get("epochs")
+    return f"{run.summary['fit_seconds']:.1f} s" + (f", {epochs} epochs" if epochs else "")
+
+
+def _shared(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Which neurons every run defines, of the runs that define any."""
+    defined = [np.isfinite(column) for column in columns]
+    asked = [mask for mask in defined if mask.any()]
+    return np.logical_and.reduce(asked) if asked else np.zeros(len(columns[0]), dtype=bool)
+
+
+def _sorted_by(run: ReadRun, kind: str, shared: Mapping[str, np.ndarray]) -> float:
+    for score in (f"{kind}_val", "cc_val"):
+        mean = mean_with_interval(run.scores(score)[shared[score]])["mean"]
+        if math.isfinite(mean):
+            return mean
+    return -math.inf
+
+
+def _has_folds(runs: Sequence[ReadRun]) -> bool:
+    return any(run.summary is not None and "folds" in run.summary for run in runs)
+
+
+def _mean(entry: Mapping[str, Any], *, signed: bool = False) -> str:
+    """Mean and interval, as ``0.512 [0.49, 0.53]``."""
+    if math.isnan(entry["mean"]):
+        return "–"
+    sign = "+" if signed else ""
+    interval = "" if math.isnan(entry["low"]) else f" [{entry['low']:{sign}.3f}, {entry['high']:{sign}.3f}]"
+    return f"{entry['mean']:{sign}.3f}{interval}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _section(name: str, title: str, content: str) -> str:
+    return f'<section aria-labelledby="{name}-title" id="{name}"><h2 id="{name}-title">{title}</h2>{content}</section>'
+
+
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    head = "".join(f"<th scope=col>{_text(text)}</th>" if text else "<td></td>" for text in heads)
+    body = "".join(
+        f"<tr><th scope=row>{_text(row[0])}</th>{''.join(f'<td>{_text(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    kind = " class=numbers" if numbers else ""
+    return (
+        f'<div class=wide tabindex="0" role=region aria-label="{_text(caption)}"><table{kind}>'
+        f"<caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
