@@ -223,7 +223,8 @@ def plot_fold_curves(
     panels[0].set_title("dashed: training, solid: validation", fontsize=_style.NOTE_SIZE, loc="left")
     every = _number([row.get("epoch", 0) for row in rows], "epoch")
     _finish_panels(panels, every, ("loss", f"{monitor} (mean over neurons)"))
-    panels[0].get_legend().remove()  # the colours are those of the right panel
+    if (legend := panels[0].get_legend()) is not None:  # the colours are those of the right panel
+        legend.remove()
     return fig, panels
 
 
