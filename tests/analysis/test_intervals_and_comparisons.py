@@ -63,15 +63,15 @@ def test_score_intervals_resample_stimuli(metric, function):
     responses[3, 1, 2] = torch.nan
     responses[1:, 2] = torch.nan  # one stimulus only
     responses[:, 3] = torch.nan
-    result = score_intervals(pred, responses, metric, method="percentile", n_resamples=400, seed=1)
+    result = score_intervals(pred, responses, metric, method="percentile", n_resamples=250, seed=1)
     assert result.scores == pytest.approx(function(pred, responses, reduction="none").numpy(), nan_ok=True, abs=1e-5)
     random = np.random.default_rng(5)
-    draws = [random.integers(10, size=10) for _ in range(400)]
+    draws = [random.integers(10, size=10) for _ in range(250)]
     by_hand = np.array([function(pred[d], responses[d], reduction="none").numpy() for d in draws])[:, :2]
     ends = np.quantile(by_hand, [0.025, 0.975], axis=0)
     width = np.diff(ends, axis=0)[0]
-    assert (np.abs(result.low[:2] - ends[0]) < 0.25 * width).all()
-    assert (np.abs(result.high[:2] - ends[1]) < 0.25 * width).all()
+    assert (np.abs(result.low[:2] - ends[0]) < 0.3 * width).all()
+    assert (np.abs(result.high[:2] - ends[1]) < 0.3 * width).all()
     assert np.isnan(result.low[2:]).all()
     assert np.isnan(result.high[2:]).all()
     assert result.population.n == np.isfinite(result.scores).sum()

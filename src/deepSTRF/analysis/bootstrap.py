@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -198,33 +198,62 @@ def score_intervals(
     """
     check_choice("metric", metric, _MEASURES)
     confidence_level, n_resamples, random = _options(method, confidence_level, n_resamples, seed)
-    measure = _MEASURES[metric]()
+    found = resample_stimuli(_MEASURES[metric](), pred, responses, n_resamples, random)
+    scores = found.scores
+    low, high = np.full(len(scores), math.nan), np.full(len(scores), math.nan)
+    for n in np.flatnonzero(~np.isnan(scores) & (found.heard.sum(0) > 1)):
+        own = found.resamples[~np.isnan(found.resamples[:, n]), n]
+        if len(own):
+            without = found.without[found.heard[:, n], n] if method == "BCa" else None
+            low[n], high[n] = _ends(own, scores[n], confidence_level, without)
+    return ScoreIntervals(scores, low, high, _population(scores, found.resamples, confidence_level, random))
+
+
+class Resamples(NamedTuple):
+    """A measure with stimuli drawn anew: of all stimuli, of each draw, without each stimulus; and who heard what."""
+
+    scores: np.ndarray  # (N,)
+    resamples: np.ndarray  # (n_resamples, N), no rows for a single stimulus
+    without: np.ndarray  # (B, N)
+    heard: np.ndarray  # (B, N), bool
+
+
+def resample_stimuli(
+    measure: Measure, pred: Pred | None, responses: Responses, n_resamples: int, random: np.random.Generator
+) -> Resamples:
+    """Compute a measure from stimuli drawn with replacement; the data are gone through once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> data = torch.rand(5, 2, 3, 40)
+    >>> resample_stimuli(CORRCOEF, data[:, :, :1], data, 10, generator_of(0)).resamples.shape
+    (10, 2)
+    """
     measure.check(pred, responses, None, "responses")
-    if len(pred) == 0:
-        raise ValueError("there are no stimuli in pred and responses: give (B, N, 1, T) with B of at least 1")
-    of_stimuli = [collect(measure.parts, responses[b : b + 1], pred[b : b + 1]) for b in range(len(pred))]
+    if len(responses) == 0:
+        raise ValueError("there are no stimuli in responses (B, N, R, T): B must be at least 1")
+    n_stimuli, n_neurons = responses.shape[:2]
+    of_stimuli = [
+        collect(measure.parts, responses[b : b + 1], None if pred is None else pred[b : b + 1])
+        for b in range(n_stimuli)
+    ]
     stacked = _stacked(of_stimuli)
-    n_stimuli, n_neurons = len(pred), pred.shape[1]
 
     def scores_of(drawn: np.ndarray) -> np.ndarray:
-        picked = torch.as_tensor(drawn)
-        pooled = [type(part)(*(field[picked.to(field.device)] for field in part)).pool() for part in stacked]
-        return measure.compute(*pooled).cpu().numpy()
+        picked = torch.as_tensor(drawn, device=responses.device)
+        return (
+            measure.compute(*[type(part)(*(field[picked] for field in part)).pool() for part in stacked]).cpu().numpy()
+        )
 
-    scores = scores_of(np.arange(n_stimuli))
+    every = np.arange(n_stimuli)
     draws = random.integers(n_stimuli, size=(n_resamples if n_stimuli > 1 else 0, n_stimuli))
-    resamples = np.array([scores_of(drawn) for drawn in draws]).reshape(-1, n_neurons)
-    without = [
-        scores_of(np.delete(np.arange(n_stimuli), left_out)) for left_out in range(n_stimuli if len(draws) else 0)
-    ]
-    heard = (~responses.isnan()).flatten(2).any(2).cpu().numpy()  # (B, N)
-    low, high = np.full(n_neurons, math.nan), np.full(n_neurons, math.nan)
-    for n in np.flatnonzero(~np.isnan(scores) & (heard.sum(0) > 1)):
-        own = resamples[~np.isnan(resamples[:, n]), n]
-        others = np.array([values[n] for values, counts in zip(without, heard[:, n], strict=True) if counts])
-        if len(own):
-            low[n], high[n] = _ends(own, scores[n], confidence_level, others if method == "BCa" else None)
-    return ScoreIntervals(scores, low, high, _population(scores, resamples, confidence_level, random))
+    return Resamples(
+        scores_of(every),
+        np.array([scores_of(drawn) for drawn in draws]).reshape(len(draws), n_neurons),
+        np.array([scores_of(np.delete(every, one)) for one in every if n_stimuli > 1]).reshape(-1, n_neurons),
+        (~responses.isnan()).flatten(2).any(2).cpu().numpy(),
+    )
 
 
 def _population(scores: np.ndarray, resamples: np.ndarray, level: float, random: np.random.Generator) -> Interval:
