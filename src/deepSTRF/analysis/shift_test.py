@@ -101,7 +101,8 @@ def shift_test(
     predicted = pred.detach().double()[:, :, 0].transpose(0, 1).flatten(1).cpu().numpy()
     rows = [_test(own, observed, least) for own, observed in zip(predicted, psth, strict=True)]
     columns = np.array(rows, dtype=float).reshape(len(rows), 5).T
-    return ShiftTest(*columns[:4], adjust_p_values(columns[3], correction), columns[4].astype(int))
+    scores, chance, chance_std, p_values, n_shifts = columns
+    return ShiftTest(scores, chance, chance_std, p_values, adjust_p_values(p_values, correction), n_shifts.astype(int))
 
 
 def _test(pred: np.ndarray, psth: np.ndarray, least: int | None) -> tuple[float, float, float, float, int]:
