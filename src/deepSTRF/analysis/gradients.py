@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.modes import evaluating
 
-__all__ = ["average_gradients", "evaluating_unchanged", "gradients_at"]
+__all__ = [
+    "average_gradients",
+    "differentiating",
+    "evaluating_unchanged",
+    "gradient_sums",
+    "gradients_at",
+    "mean_gradients",
+]
 
 # Neurons that are differentiated in one pass: bounds the memory of large populations.
 NEURONS_PER_PASS = 64
@@ -30,7 +37,7 @@ def gradients_at(model: FrameModel, stimulus: Float[Tensor, "1 *frame T"]) -> Fl
     """Gradient of every neuron's last bin with respect to the stimulus, in eval mode."""
     reference = model._reference()
     gradients = []
-    with _differentiating(model):
+    with differentiating(model):
         for first in range(0, model.O, NEURONS_PER_PASS):
             neurons = torch.arange(first, min(first + NEURONS_PER_PASS, model.O), device=reference.device)
             copies = stimulus.to(reference).repeat_interleave(len(neurons), 0).requires_grad_()
@@ -50,6 +57,28 @@ def average_gradients(
     Each neuron's average is over the stimuli that it heard; NaN where it heard none. Lags before the onset of a
     stimulus have no gradient and don't count; they are zero where all stimuli are shorter.
     """
+    total, count = gradient_sums(model, stimuli, heard, n_lags, [0] * len(stimuli))
+    return mean_gradients(total[0], count[0]).to(model._reference().dtype)
+
+
+def mean_gradients(
+    total: Float[Tensor, "N *frame n_lags"], count: Float[Tensor, "N n_lags"]
+) -> Float[Tensor, "N *frame n_lags"]:
+    """Divide sums of gradients by their number at each lag; NaN for neurons without any."""
+    average = total / count.clamp(min=1).reshape(len(count), *[1] * (total.ndim - 2), -1)
+    average[~(count > 0).any(1)] = torch.nan
+    return average
+
+
+def gradient_sums(
+    model: FrameModel,
+    stimuli: Sequence[Float[Tensor, "1 *frame T"]],
+    heard: Bool[Tensor, "S N"],
+    n_lags: int,
+    groups: Sequence[int],
+) -> tuple[Float[Tensor, "G N *frame n_lags"], Float[Tensor, "G N n_lags"]]:
+    """Sums of the gradients at bins spread evenly over the stimuli, and their number, for each group of stimuli."""
+    n_groups, group = max(groups) + 1, torch.tensor(groups)
     reference = model._reference()
     context = CONTEXT * max(n_lags, model.T)
     n_values = math.prod(model._frame) * min(context, max(s.shape[-1] for s in stimuli))
@@ -58,9 +87,9 @@ def average_gradients(
     pieces: dict[int, list[tuple[int, int]]] = {}
     for s, end in _spread_bins([stimulus.shape[-1] for stimulus in stimuli], n_lags, n_bins):
         pieces.setdefault(min(end, context), []).append((s, end))
-    with _differentiating(model):
-        total = torch.zeros(model.O, *model._frame, n_lags, dtype=torch.float64)
-        count = torch.zeros(model.O, n_lags, dtype=torch.float64)
+    with differentiating(model):
+        total = torch.zeros(n_groups, model.O, *model._frame, n_lags, dtype=torch.float64)
+        count = torch.zeros(n_groups, model.O, n_lags, dtype=torch.float64)
         for length, members in pieces.items():
             at_once = max(1, VALUES_PER_PASS // (math.prod(model._frame) * length))
             lags = min(length, n_lags)
@@ -70,15 +99,14 @@ def average_gradients(
                 # no graph through the bins that only warm the model up
                 past, recent = frames[..., :-lags], frames[..., -lags:].clone().requires_grad_()
                 last = model._from_frames(torch.cat([past, recent], -1))[:, :, 0, -1]
-                used = heard[[s for s, _ in chosen]]
+                numbers = [s for s, _ in chosen]
+                used, into = heard[numbers], group[numbers]
                 for n in used.any(0).nonzero().flatten().tolist():
                     response = last[used[:, n].to(last.device), n].sum()
                     (gradient,) = torch.autograd.grad(response, recent, retain_graph=True)
-                    total[n, ..., -lags:] += gradient.sum(0).cpu()
-                count[:, -lags:] += used.sum(0)[:, None]
-    average = total / count.clamp(min=1).reshape(model.O, *[1] * len(model._frame), n_lags)
-    average[~(count > 0).any(1)] = torch.nan
-    return average.to(reference.dtype)
+                    total[:, n, ..., -lags:].index_add_(0, into, gradient.cpu().double())
+                count[..., -lags:].index_add_(0, into, used.double()[..., None].expand(-1, -1, lags))
+    return total, count
 
 
 def _spread_bins(lengths: Sequence[int], n_lags: int, n_bins: int) -> list[tuple[int, int]]:
@@ -99,7 +127,8 @@ def _spread_bins(lengths: Sequence[int], n_lags: int, n_bins: int) -> list[tuple
 
 
 @contextmanager
-def _differentiating(model: FrameModel) -> Iterator[None]:
+def differentiating(model: nn.Module) -> Iterator[None]:
+    """Eval mode, gradients recorded whatever is set outside, and the model left as found."""
     # cuDNN has no backward pass for recurrent layers in eval mode.
     with (
         torch.inference_mode(False),
