@@ -2,6 +2,7 @@
 // The chosen neuron: raster, PSTH and predictions with zoom in time, receptive fields.
 
 const panel = document.getElementById("neuron");
+const WHOLE = { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }; // ticks of what is counted
 let panelCharts = [];
 let wanted = null; // the neuron asked for last; earlier answers are dropped
 
@@ -112,6 +113,8 @@ function drawSegment(holder, segment, counts, readout) {
     for (const other of made) if (other !== u) other.setScale("x", { min: u.scales.x.min, max: u.scales.x.max });
     following = false;
   };
+  // All of the stimulus goes to the edges of its bins; uPlot would end at their centres.
+  const range = (u, low, high) => (low === times[0] && high === times.at(-1) ? [0, end] : [low, high]);
   const sharedOptions = {
     cursor: { drag: { x: true, y: false }, sync: { key: "time" }, points: { show: false } },
   };
@@ -123,8 +126,8 @@ function drawSegment(holder, segment, counts, readout) {
       height,
       {
         ...sharedOptions,
-        scales: { x: { time: false }, y: { range: () => [0, segment.repeats], dir: -1 } },
-        axes: [axis(null, { size: 8, values: () => [], ticks: { show: false } }), axis("repeat", { size: AXIS_WIDTH, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100] })],
+        scales: { x: { time: false, range }, y: { range: () => [0, segment.repeats], dir: -1 } },
+        axes: [axis(null, { size: 8, values: () => [], ticks: { show: false } }), axis("repeat", { size: AXIS_WIDTH, grid: { show: false }, ...WHOLE })],
         series: [{}, { paths: () => null, points: { show: false } }],
         hooks: { draw: [(u) => drawRaster(u, segment, counts, seconds)], setScale: [follow] },
       },
@@ -137,7 +140,7 @@ function drawSegment(holder, segment, counts, readout) {
     195,
     {
       ...sharedOptions,
-      scales: { x: { time: false } },
+      scales: { x: { time: false, range } },
       axes: [axis("time (s)"), axis("response per bin", { size: AXIS_WIDTH })],
       series: [
         {},
@@ -163,7 +166,6 @@ function drawSegment(holder, segment, counts, readout) {
     const start = Math.min(Math.max(from, 0), end - width);
     last.setScale("x", { min: start, max: start + width });
   };
-  set([0, end]);
   return {
     charts: made,
     zoom: (change) => set(change([last.scales.x.min, last.scales.x.max])),
@@ -279,7 +281,7 @@ function showMovieField(grid, field, of) {
   const map = element("figure", {}, element("figcaption", {}, `${of}map, ${field.lag_ms} ms before the response`));
   const course = element("figure", {}, element("figcaption", {}, `${of}time course of the pixel in row ${field.pixel[0]}, column ${field.pixel[1]}`));
   grid.append(map, course);
-  panelCharts.push(cellChart(map, `Receptive field, ${of}map`, field.weights, [height, width], (c) => c, [axis("column"), axis("row", { size: AXIS_WIDTH })], -1));
+  panelCharts.push(cellChart(map, `Receptive field, ${of}map`, field.weights, [height, width], (c) => c, [axis("column", WHOLE), axis("row", { size: AXIS_WIDTH, ...WHOLE })], -1));
   const weights = Array.from(field.weights.subarray(height * width), (value) => value * field.largest);
   panelCharts.push(makeChart(
     course,

@@ -41,6 +41,7 @@ function makeTable(choose) {
   const body = table.querySelector("tbody");
   const filter = document.getElementById("filter");
   const count = document.getElementById("count");
+  table.classList.toggle("long", payload.rows.some((row) => String(row[0]).length > 16)); // these names wrap
   let sorted = { column: null, descending: false };
 
   const rows = payload.rows.map((row, n) => {
