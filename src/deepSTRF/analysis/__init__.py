@@ -30,10 +30,17 @@ from deepSTRF.analysis.spike_triggered import (
     spike_triggered_average,
     spike_triggered_covariance,
 )
+from deepSTRF.analysis.variance_partitioning import (
+    BandedRidge,
+    VariancePartition,
+    banded_ridge,
+    variance_partitioning,
+)
 
 __all__ = [
     "STRF",
     "Attribution",
+    "BandedRidge",
     "CeilingCurve",
     "DynamicSTRF",
     "DynamicSummary",
@@ -47,7 +54,9 @@ __all__ = [
     "ShiftTest",
     "SpikeTriggeredCovariance",
     "Tuning",
+    "VariancePartition",
     "adjust_p_values",
+    "banded_ridge",
     "bootstrap_interval",
     "compare_per_neuron",
     "dynamic_strf",
@@ -69,4 +78,5 @@ __all__ = [
     "strf",
     "strf_correlation",
     "tuning",
+    "variance_partitioning",
 ]
