@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from deepSTRF.analysis import DynamicSTRF, dynamic_strf, dynamic_summary
-from deepSTRF.models.audio import AudioEncodingModel, ConvNet2D, LinearNonlinear, StateNet
+from deepSTRF.models.audio import AudioEncodingModel, ConvNet2D, LinearNonlinear, StateNet, Transformer
 from deepSTRF.models.layers import CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
+from deepSTRF.models.wav2spec import make_wav2spec
 
 F, L, N = 8, 6, 3
 
@@ -51,7 +52,7 @@ def test_with_biases_the_offset_is_their_share_and_the_field_holds_around_the_st
     assert result.offset.abs().max() > 0.01
 
 
-@pytest.mark.parametrize("make", [ConvNet2D, StateNet], ids=["conv", "gru"])
+@pytest.mark.parametrize("make", [ConvNet2D, StateNet, Transformer], ids=["conv", "gru", "no stream"])
 def test_fields_are_the_derivatives_also_over_several_passes(make, monkeypatch):
     monkeypatch.setattr("deepSTRF.analysis.dynamic.MOST_BINS", 4)
     torch.manual_seed(0)
@@ -65,6 +66,16 @@ def test_fields_are_the_derivatives_also_over_several_passes(make, monkeypatch):
         expected = nn.functional.pad(gradient[0, 0], (10, 0))[:, t + 1 : t + 11]
         assert torch.allclose(result.fields[0, place], expected, atol=1e-7)
         assert torch.allclose(result.prediction[0, place], model(sound[None, None])[0, 1, 0, t], atol=1e-6)
+
+
+def test_a_model_with_a_front_end_has_fields_over_its_bands():
+    torch.manual_seed(0)
+    front_end = make_wav2spec("mel", 8000, 5.0, f_max=4000.0)
+    model, frames = StateNet(n_frequency_bands=34, out_neurons=2, wav2spec=front_end), torch.randn(34, 12)
+    result = dynamic_strf(model, frames, 12)
+    model.eval().wav2spec = nn.Identity()
+    assert torch.allclose(result.prediction, model(frames[None, None])[0, :, 0], atol=1e-6)
+    assert torch.allclose(result.fields, dynamic_strf(model, frames, 12).fields, atol=1e-6)
 
 
 def test_the_model_is_left_as_found():

@@ -33,7 +33,7 @@ def test_of_one_kernel_it_is_the_kernel(cls):
 def test_with_an_amplitude_it_is_the_sign():
     torch.manual_seed(1)
     model = LinearNonlinear(n_frequency_bands=F, temporal_window_size=L, out_neurons=N)
-    result = optimal_stimulus(model, L, amplitude=1.5)
+    result = optimal_stimulus(model.double(), L, amplitude=1.5)
     assert torch.equal(result.stimuli, 1.5 * receptive_fields(model).sign())
 
 
@@ -68,14 +68,14 @@ def test_a_network_responds_more_than_to_any_of_many_noises_and_is_left_as_found
     torch.manual_seed(3)
     model = StateNet(n_frequency_bands=34, out_neurons=2).train()
     before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    result = optimal_stimulus(model, 12, neurons=[1], n_starts=2, n_steps=60)
+    result = optimal_stimulus(model, 12, neurons=[1], n_starts=2, n_steps=25)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(now, before[name]) for name, now in model.state_dict().items())
     assert model.training
     assert all(p.grad is None for p in model.parameters())
     noise = torch.randn(500, 1, 34, 12)
     assert result.responses.item() > model.eval()(noise)[:, 1, 0, -1].max()
-    again = optimal_stimulus(model, 12, n_starts=2, n_steps=60)
+    again = optimal_stimulus(model, 12, n_starts=2, n_steps=25)
     assert torch.allclose(again.stimuli[1], result.stimuli[0], atol=1e-4)  # whoever else is asked for
 
 

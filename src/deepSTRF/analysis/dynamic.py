@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepSTRF.analysis.arguments import as_axes, as_model, as_neurons
 from deepSTRF.analysis.gradients import differentiating
 from deepSTRF.analysis.receptive_fields import DEFAULT_GRADIENT_LAGS, _as_stimulus
 from deepSTRF.analysis.results import Result, array
 from deepSTRF.checks import check_integer
+from deepSTRF.models.bin_by_bin import NotStreamableError
 from deepSTRF.models.frame_model import FrameModel
 
 __all__ = ["DynamicSTRF", "dynamic_strf"]
@@ -78,6 +79,7 @@ def dynamic_strf(
     :math:`\hat y_t = \sum_{f,k} h_t(f, k)\, x(f, t - k) + b_t`.
 
     The derivatives of up to 64 bins are taken at once, as a batch, fewer where stimuli are large: memory is bounded.
+    Models that run bin by bin go on from their state, so that the time grows with the stimulus and not with its square.
     The model may be in any mode and on any device, and is left exactly as found. A front end (``wav2spec``) is left
     out: the field is over its output.
 
@@ -135,21 +137,30 @@ def dynamic_strf(
     fields = torch.zeros(len(chosen), len(at), *model._frame, n_lags, dtype=frames.dtype)
     prediction = torch.empty(len(chosen), len(at), dtype=frames.dtype)
     offset = torch.empty(len(chosen), len(at), dtype=torch.float64)
-    at_once = min(MOST_BINS, max(1, VALUES_PER_PASS // (math.prod(model._frame) * n_bins)))
-    order = sorted(range(len(at)), key=at.__getitem__)  # neighbours share a forward pass
     padded = torch.nn.functional.pad(frames[0], (n_lags - 1, 0)).cpu().double()
     with differentiating(model):
-        for first in range(0, len(at), at_once):
-            places = order[first : first + at_once]
+        streams = _streams(model, frames[..., :1])
+        longest = min(n_bins, MOST_BINS + n_lags) if streams else n_bins
+        at_once = min(MOST_BINS, len(at), max(1, VALUES_PER_PASS // (math.prod(model._frame) * longest)))
+        # Copy k is for bin k: copies don't see each other in eval mode. A vmap over one copy would do the same, but
+        # not through the recurrent layers, which bring their own backward pass.
+        copies = frames.expand(at_once, *frames.shape[1:])
+        state, reached = None, 0
+        for places in _passes(at, at_once):
             ends = [at[place] + 1 for place in places]
             earliest = max(0, ends[0] - n_lags)
             # The model is causal: nothing behind the last of these bins matters, and no derivative is asked before.
-            # Copy k is for bin k: copies don't see each other in eval mode. A vmap over one copy would do the same,
-            # but not through the recurrent layers, which bring their own backward pass.
-            past = frames[..., :earliest].expand(len(places), *frames.shape[1:-1], earliest)
-            recent = frames[..., earliest : ends[-1]].repeat_interleave(len(places), 0).requires_grad_()
-            output = model._from_frames(torch.cat([past, recent], -1))[:, :, 0]
-            picked = output[torch.arange(len(places)), :, [end - 1 for end in ends]].T
+            recent = copies[..., earliest : ends[-1]].clone().requires_grad_()
+            if streams:
+                # what came before is only passed once
+                with torch.no_grad():
+                    for first in range(reached, earliest, MOST_BINS):
+                        _, state = model.step(copies[..., first : min(first + MOST_BINS, earliest)], state)
+                reached = max(reached, earliest)
+                output = model.step(recent, state)[0][:, :, 0]
+            else:
+                output = model._from_frames(torch.cat([copies[..., :earliest], recent], -1))[:, :, 0, earliest:]
+            picked = output[torch.arange(len(places)), :, [end - 1 - earliest for end in ends]].T
             for i, n in enumerate(chosen):
                 (gradients,) = torch.autograd.grad(picked[n].sum(), recent, retain_graph=True)
                 gradients = torch.nn.functional.pad(gradients.cpu(), (n_lags, 0))
@@ -163,3 +174,27 @@ def dynamic_strf(
     # one channel needs no axis
     fields = fields.squeeze(2) if model._frame[0] == 1 else fields
     return DynamicSTRF(chosen, at, fields, prediction, offset, dt_ms, centres)
+
+
+def _streams(model: FrameModel, bin_of_frames: Tensor) -> bool:
+    """Whether the model can go on from a state, so that the past of a bin need not be computed again."""
+    if not isinstance(model.wav2spec, nn.Identity):
+        return False  # its steps take waveforms
+    try:
+        with torch.no_grad():
+            model.step(bin_of_frames)
+    except NotStreamableError:
+        return False
+    return True
+
+
+def _passes(at: Sequence[int], at_once: int) -> Iterator[list[int]]:
+    """Places of bins that are differentiated together: neighbours in time, because they share a stretch of it."""
+    order = sorted(range(len(at)), key=at.__getitem__)
+    places: list[int] = []
+    for place in order:
+        if places and (len(places) == at_once or at[place] - at[places[0]] >= MOST_BINS):
+            yield places
+            places = []
+        places.append(place)
+    yield places

@@ -134,8 +134,10 @@ def optimal_stimulus(
     dt_ms, centres = as_axes(None, dt_ms, frequencies_hz, n_bands)
     random = torch.Generator().manual_seed(check_integer("seed", seed, least=0))
 
-    best = torch.full((len(chosen), *model._frame, n_bins), torch.nan)
-    top, reached = torch.full((len(chosen),), -math.inf), torch.empty(n_starts, len(chosen))
+    dtype = model._reference().dtype
+    best = torch.full((len(chosen), *model._frame, n_bins), torch.nan, dtype=dtype)
+    top = torch.full((len(chosen),), -math.inf, dtype=dtype)
+    reached = torch.empty(n_starts, len(chosen), dtype=dtype)
     with differentiating(model):
         for start in range(n_starts):
             # every neuron starts at the same noise, so that the result does not depend on which are asked for
