@@ -103,6 +103,10 @@ def test_errors_say_what_is_wrong():
         dynamic_strf(nn.ReLU(), torch.zeros(F, 20))
     with pytest.raises(ValueError, match="consecutive"):
         dynamic_summary(dynamic_strf(model, torch.zeros(F, 20), bins=[3, 5]))
+    with pytest.raises(ValueError, match="one field only"):
+        dynamic_summary(dynamic_strf(model, torch.zeros(F, 20), bins=[3]))
+    with pytest.raises(ValueError, match="max_hold must be at least 0"):
+        dynamic_summary(dynamic_strf(model, torch.zeros(F, 20)), max_hold=-1)
 
 
 # --- summaries, of fields whose changes are known
@@ -160,6 +164,9 @@ def test_an_ln_model_has_one_direction_and_a_silent_one_none():
     assert silent.complexity.isnan().all()
     assert silent.temporal_hold_ms.isnan().all()
     assert silent.gain_change.isnan().all()
+    once = of_fields(torch.cat([bump(5.0)[None], torch.zeros(29, 6, 20)]))  # active at one bin
+    assert once.temporal_hold_ms.isnan().all()
+    assert once.shape_change.item() == pytest.approx(1)
 
 
 def test_to_xarray_has_axes_and_units():

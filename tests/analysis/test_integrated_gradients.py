@@ -80,5 +80,7 @@ def test_errors_say_what_is_wrong():
         integrated_gradients(model, torch.zeros(1, 6, 20), 0, baseline=torch.zeros(1, 6, 19))
     with pytest.raises(ValueError, match="neuron must be indices from 0 to 1"):
         integrated_gradients(model, torch.zeros(1, 6, 20), 2)
+    with pytest.raises(TypeError, match="neuron must be an integer, got a list"):
+        integrated_gradients(model, torch.zeros(1, 6, 20), [0, 1])
     with pytest.raises(ValueError, match="bins must be indices"):
         integrated_gradients(model, torch.zeros(1, 6, 20), 0, bins=20)

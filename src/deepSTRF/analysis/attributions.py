@@ -135,7 +135,7 @@ def integrated_gradients(
     if not isinstance(stimulus, Tensor) or stimulus.is_complex():
         raise TypeError(f"stimulus must be a tensor of real numbers, got {describe_type(stimulus)}")
     tolerance, most_steps = float(check_positive("tolerance", tolerance)), check_integer("most_steps", most_steps, 32)
-    (neuron,) = as_neurons(neuron, model.O, "neuron")
+    (neuron,) = as_neurons(check_integer("neuron", neuron, least=None), model.O, "neuron")
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
     end = stimulus.detach().to(reference)
     start = torch.zeros_like(end) if baseline is None else torch.as_tensor(baseline).detach().to(reference)

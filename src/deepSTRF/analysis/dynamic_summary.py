@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepSTRF.analysis.dynamic import DynamicSTRF
 from deepSTRF.analysis.results import Result, array
-from deepSTRF.checks import describe_type
+from deepSTRF.checks import check_integer, describe_type
 
 __all__ = ["DynamicSummary", "dynamic_summary"]
 
@@ -75,7 +75,7 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
     Parameters
     ----------
     dynamic : DynamicSTRF
-        Of :func:`dynamic_strf`, at consecutive bins.
+        Of :func:`~deepSTRF.analysis.dynamic_strf`, at consecutive bins.
     max_hold : int, optional
         Longest hold in bins that is looked for; default half of the lags.
 
@@ -84,7 +84,7 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
     TypeError
         If `dynamic` is not a DynamicSTRF.
     ValueError
-        If its bins are not consecutive: then nothing can be said of changes in time.
+        If its bins are not consecutive, or there is only one: then nothing can be said of changes in time.
 
     References
     ----------
@@ -104,6 +104,9 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
         raise TypeError(f"dynamic must be a DynamicSTRF, as dynamic_strf returns it, got {describe_type(dynamic)}")
     if any(after != before + 1 for before, after in pairwise(dynamic.bins)):
         raise ValueError("the fields must be at consecutive bins, so that changes in time can be seen")
+    if len(dynamic.bins) < 2:
+        raise ValueError("there is one field only: changes in time need the fields of two bins or more")
+    max_hold = None if max_hold is None else check_integer("max_hold", max_hold, least=0)
     fields = dynamic.fields.double()
     n_lags = fields.shape[-1]
     longest = min(n_lags // 2 if max_hold is None else max_hold, fields.shape[1] - 2, n_lags - 1)
@@ -117,7 +120,11 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
         hold = _hold(field, active, longest)
         unit = field[active] / size[active].reshape(-1, *[1] * (field.ndim - 1))
         holds.append(hold * step)
-        shapes.append(float(_spectrum(_aligned(unit, int(hold)).flatten(1)).sum()) if len(unit) else math.nan)
+        shapes.append(
+            float(_spectrum(_aligned(unit, 0 if math.isnan(hold) else int(hold)).flatten(1)).sum())
+            if len(unit)
+            else math.nan
+        )
         complexities.append(float(spectrum.sum()))
         ranks.append(float(torch.special.entr(share).sum().exp()))
         spectra.append(spectrum)

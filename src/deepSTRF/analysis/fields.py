@@ -41,7 +41,8 @@ class STRF(Result):
         By the jackknife over stimuli (over 20 groups of them, where there are more); NaN for neurons with fewer than
         two.
     leave_one_out : Tensor, (G, N, F, L), or None
-        The fields without one stimulus or group each, from which :func:`tuning` has its standard errors.
+        The fields without one stimulus or group each, from which :func:`~deepSTRF.analysis.tuning` has its standard
+        errors.
     counted : Tensor of bool, (G, N), or None
         Which of these a neuron had heard.
     """
@@ -67,8 +68,8 @@ def strf(
 ) -> STRF:
     """Return the receptive fields of a model: the exact kernels where it has them, else gradients at silence.
 
-    The fields are those of :func:`receptive_fields`. For networks, :func:`gradient_strf` over the training stimuli says
-    more than the gradient at silence.
+    The fields are those of :func:`~deepSTRF.analysis.receptive_fields`. For networks,
+    :func:`~deepSTRF.analysis.gradient_strf` over the training stimuli says more than the gradient at silence.
 
     Parameters
     ----------
@@ -77,12 +78,12 @@ def strf(
     n_lags : int, optional
         Number of lags L; default the window of the model (for gradients at least 30 bins).
     dt_ms, frequencies_hz : optional
-        Width of a bin and centres of the bands, for :func:`tuning` and the axes.
+        Width of a bin and centres of the bands, for :func:`~deepSTRF.analysis.tuning` and the axes.
 
     Raises
     ------
     TypeError, ValueError
-        As :func:`receptive_fields`, and if `frequencies_hz` are not one for each band.
+        As :func:`~deepSTRF.analysis.receptive_fields`, and if `frequencies_hz` are not one for each band.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def gradient_strf(
     Raises
     ------
     TypeError, ValueError
-        As :func:`receptive_fields`.
+        As :func:`~deepSTRF.analysis.receptive_fields`.
 
     Examples
     --------

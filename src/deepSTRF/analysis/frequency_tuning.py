@@ -101,8 +101,9 @@ def tuning(
     Parameters
     ----------
     fields : Tensor, (N, F, L), or STRF
-        Positive where sound excites, the last lag current: of :func:`strf`, :func:`gradient_strf`,
-        :func:`spike_triggered_average`, or any other. A result with ``leave_one_out`` gives standard errors.
+        Positive where sound excites, the last lag current: of :func:`~deepSTRF.analysis.strf`,
+        :func:`~deepSTRF.analysis.gradient_strf`, :func:`~deepSTRF.analysis.spike_triggered_average`, or any other. A
+        result with ``leave_one_out`` gives standard errors.
     dt_ms : float, optional
         Width of a bin; needed unless the result knows it.
     frequencies_hz : sequence of float, optional

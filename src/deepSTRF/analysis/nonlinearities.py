@@ -52,7 +52,8 @@ def nonlinearity(model: NeuralModel | Sequence[Float[Tensor, "N T"]], data: Any,
     model : NeuralModel, or sequence of Tensor, (N, T_s)
         A fitted model, left exactly as found, or a prediction for each stimulus of the data set.
     data : NeuralDataset
-        Stimuli and responses, best ones that were not fitted. Repeats are averaged, missing bins left out.
+        Stimuli and responses, best ones that were not fitted: all of them, whichever are selected. Repeats are
+        averaged, missing bins left out.
     n_bins : int
         Number of parts, with equal numbers of time bins (quantiles of the prediction).
 
@@ -84,7 +85,9 @@ def nonlinearity(model: NeuralModel | Sequence[Float[Tensor, "N T"]], data: Any,
     stims, responses = as_recording(data)
     n_bins = check_integer("n_bins", n_bins)
     predictions = (
-        _predict(model, stims) if isinstance(model, NeuralModel) else check_list("model", model, "predictions")
+        _predict(model, stims)
+        if isinstance(model, NeuralModel)
+        else check_list("model", model, "predictions, or a NeuralModel")
     )
     if len(predictions) != len(stims):
         raise ValueError(f"expected a prediction for each of {len(stims)} stimuli, got {len(predictions)}")

@@ -98,7 +98,7 @@ def optimal_stimulus(
     seed : int
         Of the starts; the random state outside is not touched.
     dt_ms, frequencies_hz : optional
-        Width of a bin and centres of the bands, for :func:`tuning` and the axes.
+        Width of a bin and centres of the bands, for :func:`~deepSTRF.analysis.tuning` and the axes.
 
     Returns
     -------

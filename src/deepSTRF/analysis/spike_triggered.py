@@ -44,7 +44,7 @@ def spike_triggered_average(
     n_lags : int
         Number of lags L. The first L − 1 bins of a stimulus, whose past is not complete, are left out.
     neurons : int or sequence of int, optional
-        Which neurons; default all.
+        Which neurons; default all of the data set, whichever are selected in it.
     dt_ms, frequencies_hz : optional
         Default those of the data set.
 
@@ -153,7 +153,7 @@ def spike_triggered_covariance(
     n_components : int
         Number K of eigenvalues and fields to keep.
     neurons : int or sequence of int, optional
-        Which neurons; default all.
+        Which neurons; default all of the data set, whichever are selected in it.
     n_shifts : int
         Number of shifts for the range by chance.
     seed : int
