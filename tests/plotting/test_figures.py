@@ -12,13 +12,18 @@ from deepSTRF import plotting
 from deepSTRF.models.wav2spec import CausalMelSpectrogram
 from deepSTRF.plotting import (
     compare_wav2spec_to_groundtruth,
+    plot_amount_of_data,
     plot_cc_against_ceiling,
+    plot_coverage,
+    plot_dynamic_strf,
     plot_fold_curves,
     plot_learning_curves,
+    plot_model_against_model,
     plot_movie_fields,
     plot_neuron,
     plot_predictions,
     plot_psth_vs_pred,
+    plot_raster,
     plot_recording,
     plot_stim_with_response,
     plot_strf_grid,
@@ -50,6 +55,13 @@ def every_figure(convert, history):
         ],
         "plot_recording": plot_recording(convert(np.ones((2, 3))), convert(np.ones(3)), convert(np.full(3, 0.5))),
         "plot_movie_fields": plot_movie_fields(convert(rng.normal(size=(2, 5, 6, 7))))[0],
+        "plot_raster": plot_raster(convert(response), convert(trace), 5.0)[0],
+        "plot_coverage": plot_coverage(convert(np.ones((2, 3)))).figure,
+        "plot_model_against_model": plot_model_against_model(convert(trace), convert(trace[::-1].copy())).figure,
+        "plot_amount_of_data": plot_amount_of_data(
+            convert(np.arange(1.0, 4.0)), convert(response[:3] * 1.0), convert(trace)
+        ).figure,
+        "plot_dynamic_strf": plot_dynamic_strf(convert(strfs), prediction=convert(trace[:3]))[0],
         "plot_cc_against_ceiling": plot_cc_against_ceiling(convert(trace), convert(trace)).figure,
     }
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
@@ -87,6 +87,24 @@ def open_panels(
     return figure_of(panels[0]), panels
 
 
+def legend_above(ax: Axes, title: str | None) -> None:
+    """Put the legend above a panel whose points may lie anywhere inside, and the title above the legend."""
+    legend = ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        frameon=False,
+        fontsize=NOTE_SIZE,
+        borderaxespad=0.2,
+        labelspacing=0.3,
+    )
+    if title:
+        line = 1.4 * float(legend.get_texts()[0].get_fontsize())
+        lines = sum(1 + text.get_text().count("\n") for text in legend.get_texts())
+        ax.set_title(
+            wrap(title, 0.8 * figure_of(ax).get_figwidth(), LABEL_SIZE), fontsize=LABEL_SIZE, pad=14 + line * lines
+        )
+
+
 class FieldPanels(NamedTuple):
     """The panels of one receptive field, and where in the grid they are."""
 
@@ -148,6 +166,11 @@ def declutter(ax: Axes, image: bool) -> None:
 def with_missing_grey(cmap: str | Colormap) -> Colormap:
     """Return a copy of the colour map that shows NaN in grey."""
     return (colormaps[cmap] if isinstance(cmap, str) else cmap).with_extremes(bad=MISSING_COLOUR)
+
+
+def one_colour(colour: str) -> Colormap:
+    """Return a colour map of one colour, for the places where a masked image has values."""
+    return ListedColormap([colour])
 
 
 def symmetric_limit(*arrays: np.ndarray) -> float:

@@ -30,14 +30,14 @@ __all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
 RESPONSE_LABEL = "response (a.u.)"
 
 
-def _mean_over_repeats(responses: np.ndarray) -> np.ndarray:
+def mean_over_repeats(responses: np.ndarray) -> np.ndarray:
     """PSTH: mean over the repeats that are there, NaN in bins where none is."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)
         return np.asarray(np.nanmean(responses, axis=0))
 
 
-def _draw_traces(
+def draw_traces(
     ax: Axes,
     target: np.ndarray,
     pred: np.ndarray | None,
@@ -105,7 +105,7 @@ def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
     return spectrogram
 
 
-def _draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
+def draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
     _, end, time_label = _style.times(responses.shape[1], dt_ms)
     finite = responses[np.isfinite(responses)]
     low = min(0.0, float(finite.min())) if finite.size else 0.0
@@ -208,7 +208,7 @@ def plot_stim_with_response(
     n_repeats, n_bins = responses.shape
     stimulus = _as_stimulus(stim, n_bins)
     prediction = None if pred is None else check_same_length("pred", as_array(pred, "pred", (1,)), n_bins)
-    target = _mean_over_repeats(responses)
+    target = mean_over_repeats(responses)
     if psth is not None:
         target = check_same_length("psth", as_array(psth, "psth", (1,)), n_bins)
     frequencies = None if stimulus.ndim == 1 else check_frequencies(frequencies_hz, len(stimulus))
@@ -231,8 +231,8 @@ def plot_stim_with_response(
     else:
         _draw_spectrogram(panels[0], stimulus, dt_ms, spec_cmap, frequencies)
     if n_repeats > 1:
-        _draw_raster(panels[1], responses, dt_ms, raster_cmap)
-    _draw_traces(panels[-1], target, prediction, dt_ms, contents[-1], "prediction", True)
+        draw_raster(panels[1], responses, dt_ms, raster_cmap)
+    draw_traces(panels[-1], target, prediction, dt_ms, contents[-1], "prediction", True)
     if end - begin < n_bins:
         for panel in panels:
             _style.shift_times(panel, begin, dt_ms)
@@ -300,7 +300,7 @@ def plot_psth_vs_pred(
     if ax is None:
         ax = _style.new_figure((6.5, 2.4)).subplots()
     check_axes([ax])
-    _draw_traces(ax, target_array, pred_array, dt_ms, target_label, pred_label, legend)
+    draw_traces(ax, target_array, pred_array, dt_ms, target_label, pred_label, legend)
     _style.set_axes_title(ax, title, _style.axes_width(ax))
     return ax
 
@@ -373,7 +373,7 @@ def plot_neuron(
     """
     if prediction is None:
         raise TypeError("prediction must be an array (T,), got None; plot_stim_with_response draws data alone")
-    target = _mean_over_repeats(np.atleast_2d(as_array(responses, "responses", (1, 2))))
+    target = mean_over_repeats(np.atleast_2d(as_array(responses, "responses", (1, 2))))
     if psth is not None:
         target = as_array(psth, "psth", (1,))
     predicted = check_same_length("prediction", as_array(prediction, "prediction", (1,)), len(target))

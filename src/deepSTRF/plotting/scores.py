@@ -347,20 +347,5 @@ def plot_cc_against_ceiling(
     ax.xaxis.set_major_locator(_style.round_ticks(6))
     ax.yaxis.set_major_locator(_style.round_ticks(6))
     _style.declutter(ax, image=False)
-    # above the panel: neurons may lie anywhere inside
-    legend = ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        frameon=False,
-        fontsize=_style.NOTE_SIZE,
-        borderaxespad=0.2,
-        labelspacing=0.3,
-    )
-    if title:
-        line = 1.4 * float(legend.get_texts()[0].get_fontsize())
-        ax.set_title(
-            _style.wrap(title, 0.8 * _style.figure_of(ax).get_figwidth(), _style.LABEL_SIZE),
-            fontsize=_style.LABEL_SIZE,
-            pad=14 + line * len(legend.get_texts()),
-        )
+    _style.legend_above(ax, title)
     return ax

@@ -36,7 +36,7 @@ def _as_strfs(strfs: Any, name: str) -> list[np.ndarray]:
     return as_fields(strfs, name, "F, T", as_spectrogram)
 
 
-def _draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, limit: float) -> AxesImage | None:
+def draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, limit: float) -> AxesImage | None:
     if len(kernel) == 1:  # a field of one band is a curve
         lags = (np.arange(kernel.shape[1]) - kernel.shape[1] + 1) * (1.0 if dt_ms is None else dt_ms)
         ax.axhline(0.0, color="#B0B0B0", linewidth=0.6)
@@ -51,7 +51,7 @@ def _draw_strf(ax: Axes, kernel: np.ndarray, dt_ms: float | None, cmap: str, lim
     return image
 
 
-def _label_outer(
+def label_outer(
     ax: Axes, left: bool, bottom: bool, frequencies: np.ndarray | None, n_bands: int, n_lags: int, dt_ms: float | None
 ) -> str:
     """Set the ticks of one panel, with numbers at the outer panels only; return the label of the band axis."""
@@ -103,7 +103,7 @@ def _draw_colour_bar(fig: Figure, image: AxesImage, axes: list[Axes], ticks_know
         bar.set_label("suppression – excitation", fontsize=_style.NOTE_SIZE)
 
 
-def _label_figure(
+def label_figure(
     fig: Figure, image: AxesImage | None, axes: list[Axes], ticks_known: bool, dt_ms: float | None, frequency_label: str
 ) -> None:
     if image is not None:
@@ -184,12 +184,12 @@ def plot_strf_grid(
     frequency_label, images = "", []
     for kernel, ((ax,), leftmost, lowest) in zip(kernels, grid, strict=True):
         limit = _style.symmetric_limit(*kernels) if shared_clim else _style.symmetric_limit(kernel)
-        images.append(_draw_strf(ax, kernel, dt_ms, cmap, limit))
-        frequency_label = _label_outer(ax, leftmost, lowest, frequencies, n_bands, n_lags, dt_ms)
+        images.append(draw_strf(ax, kernel, dt_ms, cmap, limit))
+        frequency_label = label_outer(ax, leftmost, lowest, frequencies, n_bands, n_lags, dt_ms)
         if not shared_clim or not np.isfinite(kernel).any():
             _write_scale(ax, kernel, limit)
     axes = [panel for (panel,), _, _ in grid]
-    _label_figure(fig, images[0], axes, shared_clim, dt_ms, frequency_label)
+    label_figure(fig, images[0], axes, shared_clim, dt_ms, frequency_label)
     return fig, axes
 
 
@@ -269,10 +269,10 @@ def plot_strf_recovery(
         pairs.append((upper, lower))
         for ax, kernel, name in ((upper, truth, "true"), (lower, estimate, "recovered")):
             limit = _style.symmetric_limit(kernel)
-            images.append(_draw_strf(ax, kernel, dt_ms, cmap, limit))
+            images.append(draw_strf(ax, kernel, dt_ms, cmap, limit))
             _write_scale(ax, kernel, limit)
-            frequency_label = _label_outer(ax, leftmost, lowest and ax is lower, frequencies, n_bands, n_lags, dt_ms)
+            frequency_label = label_outer(ax, leftmost, lowest and ax is lower, frequencies, n_bands, n_lags, dt_ms)
             if leftmost:
                 ax.set_ylabel(name, fontsize=_style.LABEL_SIZE)
-    _label_figure(fig, images[-1], [ax for pair in pairs for ax in pair], False, dt_ms, frequency_label)
+    label_figure(fig, images[-1], [ax for pair in pairs for ax in pair], False, dt_ms, frequency_label)
     return fig, pairs
