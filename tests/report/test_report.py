@@ -1,15 +1,17 @@
 """The page holds what the runs and the recording hold; what cannot be reported is an error that says what to do."""
 
+import csv
 import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from big_run import write_big_run
 from pages import payload_of, unpack
 from tiny_data import Tiny
 
-from deepSTRF.analysis import receptive_fields
+from deepSTRF.analysis import bootstrap_interval, paired_comparison, receptive_fields
 from deepSTRF.models import NeuralModel
 from deepSTRF.report import write_report
 from deepSTRF.runs import FitOptions, RunError, fit_run
@@ -204,3 +206,24 @@ def test_a_model_that_is_gone_leaves_the_rest(two_runs, tmp_path):
     path = write_report(run, tmp_path / "report.html")
     assert "no receptive fields, since the model could not be loaded" in path.read_text()
     assert unpack(payload_of(path), 0, 1)[1] == [None]
+
+
+def test_intervals_and_p_are_those_of_analysis(page, two_runs):
+    text = page.read_text()
+    both = []
+    for run in two_runs:
+        with (run / "neurons.csv").open() as file:
+            both.append([float(row["cc_norm_test"]) for row in csv.DictReader(file)])
+    interval = bootstrap_interval(both[0], n_resamples=2000)
+    assert f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]" in text
+    p = paired_comparison(*both).p_value
+    assert f"<td>{p:.3f}</td><td>4</td>" in text
+
+
+def test_many_neurons_make_a_page_of_bounded_size(tmp_path):
+    path = write_report(write_big_run(tmp_path / "big", 500), tmp_path / "report.html")
+    payload = payload_of(path)
+    assert payload["cut"]
+    assert path.stat().st_size < 5_000_000
+    assert "the recording could not be read" in path.read_text()
+    assert len(unpack(payload, 499, 1)[0]) >= 1

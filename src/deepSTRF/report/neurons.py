@@ -102,8 +102,8 @@ def _recordings(runs: Sequence[ReadRun], data: str | NeuralDataset | None) -> li
     for run in runs:
         try:
             options = saved_options(run.folder, run.config, data)
-            kind = get_model_card(options.model).stimulus  # says whether waveforms are read
-            key = tuple(map(str, (options.dataset, options.data, options.read, options.dt_ms, kind)))
+            waveforms = get_model_card(options.model).stimulus == "waveform"
+            key = tuple(map(str, (options.dataset, options.data, options.read, options.dt_ms, waveforms)))
             if key not in loaded:
                 loaded[key] = load_dataset(options)
             recordings.append(load_saved_recording(run.folder, run.config, options, loaded[key]))

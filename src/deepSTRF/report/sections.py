@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from deepSTRF.analysis import Interval, adjust_p_values, bootstrap_interval, paired_comparison
 from deepSTRF.report.reading import PARTS, SCORES, ReadRun
-from deepSTRF.report.statistics import compare_pair, mean_with_interval
 
 __all__ = ["comparison_section", "how_section", "notes_section", "scores_section"]
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 OF_FOLDS = {"train": "everything", "val": "validation", "test": "folds"}
 SCORE_NAMES = {"cc": "cc", "cc_norm": "cc_norm", "ceiling": "noise ceiling"}
+RESAMPLES = 2000  # quick also for thousands of neurons
 INTERVALS = "In brackets: 95 % intervals of the mean, by bootstrap over neurons."
 
 
@@ -33,8 +34,8 @@ def scores_section(runs: Sequence[ReadRun]) -> str:
         for part in PARTS:
             cells = [names[part]]
             for score in SCORES:
-                entry = mean_with_interval(run.scores(f"{score}_{part}"))
-                cells += [_mean(entry), f"{entry['n']}/{len(run.neurons)}"]
+                entry = _interval(run.scores(f"{score}_{part}"))
+                cells += [_mean(entry), f"{entry.n}/{len(run.neurons)}"]
             rows.append(cells)
         heads = ["part", *itertools.chain.from_iterable((SCORE_NAMES[score], "neurons") for score in SCORES)]
         tables.append(_table(run.name if len(runs) > 1 else "Means over neurons", heads, rows))
@@ -55,7 +56,7 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
     rows = []
     for place, run in enumerate(order, start=1):
         means = [
-            _mean(mean_with_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
+            _mean(_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
             for kind in kinds
             for part in PARTS[1:]
         ]
@@ -64,14 +65,23 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
     numbers = " ".join(sorted({str(int(mask.sum())) for mask in shared.values()}))
     board = _table(f"Leaderboard: means over the {numbers} neurons that all runs define", heads, rows)
     kind = kinds[0]
-    pairs, compared = list(itertools.combinations(order, 2)), []
-    for first, second in pairs:
-        entry = compare_pair(first.scores(f"{kind}_test"), second.scores(f"{kind}_test"))
-        p = min(1.0, entry["p"] * len(pairs)) if math.isfinite(entry["p"]) else math.nan
-        better = f"{entry['first_better']} : {entry['second_better']}"
-        compared.append([first.name, second.name, _mean(entry, signed=True), better, _p(p), str(entry["n"])])
+    pairs = list(itertools.combinations(order, 2))
+    results = [
+        paired_comparison(*(run.scores(f"{kind}_test") for run in pair), n_resamples=RESAMPLES) for pair in pairs
+    ]
+    p_values = adjust_p_values([result.p_value for result in results])
+    compared = [
+        [
+            *(run.name for run in pair),
+            _mean(result.effect, signed=True),
+            f"{result.n_first_better} : {result.n_second_better}",
+            _p(p),
+            str(result.effect.n),
+        ]
+        for pair, result, p in zip(pairs, results, p_values, strict=True)
+    ]
     heads = ["first", "second", f"first − second, {kind}", "better in neurons", "p", "neurons"]
-    correction = f", multiplied by the number of pairs ({len(pairs)})" if len(pairs) > 1 else ""
+    correction = f", corrected for {len(pairs)} pairs by Holm’s method" if len(pairs) > 1 else ""
     hint = (
         "<p class=hint>Best validation score first: choose by it; the test score is for the report of what was chosen. "
         f"{INTERVALS} Pairs are compared neuron by neuron on the test stimuli; p: two-sided, by changing the sign of "
@@ -157,9 +167,9 @@ def _shared(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 def _sorted_by(run: ReadRun, kind: str, shared: Mapping[str, np.ndarray]) -> float:
     for score in (f"{kind}_val", "cc_val"):
-        mean = mean_with_interval(run.scores(score)[shared[score]])["mean"]
-        if math.isfinite(mean):
-            return mean
+        values = run.scores(score)[shared[score]]
+        if np.isfinite(values).any():
+            return float(np.nanmean(values))
     return -math.inf
 
 
@@ -167,13 +177,17 @@ def _has_folds(runs: Sequence[ReadRun]) -> bool:
     return any(run.summary is not None and "folds" in run.summary for run in runs)
 
 
-def _mean(entry: Mapping[str, Any], *, signed: bool = False) -> str:
-    """Mean and interval, as ``0.512 [0.49, 0.53]``."""
-    if math.isnan(entry["mean"]):
+def _interval(values: np.ndarray) -> Interval:
+    return bootstrap_interval(values, n_resamples=RESAMPLES)
+
+
+def _mean(entry: Interval, *, signed: bool = False) -> str:
+    """Mean and interval, as ``0.512 [0.490, 0.530]``."""
+    if math.isnan(entry.estimate):
         return "–"
     sign = "+" if signed else ""
-    interval = "" if math.isnan(entry["low"]) else f" [{entry['low']:{sign}.3f}, {entry['high']:{sign}.3f}]"
-    return f"{entry['mean']:{sign}.3f}{interval}".replace("-", "−")
+    interval = "" if math.isnan(entry.low) else f" [{entry.low:{sign}.3f}, {entry.high:{sign}.3f}]"
+    return f"{entry.estimate:{sign}.3f}{interval}".replace("-", "−")
 
 
 def _p(value: float) -> str:
