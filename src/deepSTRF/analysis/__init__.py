@@ -10,7 +10,7 @@ from deepSTRF.analysis.comparison import (
     paired_comparison,
 )
 from deepSTRF.analysis.dynamic import DynamicSTRF, dynamic_strf
-from deepSTRF.analysis.dynamic_summary import DynamicSummary, dynamic_summary
+from deepSTRF.analysis.dynamic_changes import DynamicSummary, dynamic_summary
 from deepSTRF.analysis.fields import STRF, gradient_strf, strf
 from deepSTRF.analysis.frequency_tuning import Tuning, tuning
 from deepSTRF.analysis.learning_curves import (
