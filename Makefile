@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: fit test test-fast bench zoo install-dev lint docs clean
+.PHONY: fit test test-fast bench zoo install-dev lint docs release-check clean
 
 fit: $(VENV)/.core
 	$(BIN)/deepstrf fit
@@ -35,6 +35,10 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.dev
 	rm -rf docs/api/generated
 	$(BIN)/python -m sphinx -W --keep-going -E -b html docs docs/_build/html
+
+# Build, install the wheel in an empty environment, fit with it.
+release-check: $(VENV)/.dev
+	bash .ci/release-check $(BIN)/python
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
