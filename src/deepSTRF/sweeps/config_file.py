@@ -98,7 +98,7 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
     """
     config = expand_path(config, "config")
     try:
-        asked = tomllib.loads(config.read_text(encoding="utf-8"))
+        asked = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
         raise RunError(f"{config} is not a TOML file: {error}") from error
     _check_keys(asked, ("out", "seeds", "device", "dataset", "model"), TOP)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from folder_files import TOML, write_folder
 
 from deepSTRF.datasets import NeuralDataset, read_folder
@@ -57,6 +58,8 @@ SPIKES = {
     HEADER + LINES + "a,rain,first,0.1\n": "line 4: repeat must be the number of the repeat, 1, 2, 3 ..., got 'first'",
     HEADER + LINES + "a,rain,-1,0.1\n": "line 4: repeat must be the number",
     HEADER + LINES + ",rain,1,0.1\n": "line 4: the cell 'neuron' is empty",
+    HEADER + LINES + "a,rain,1,0,1\n": "line 4: 5 cells, .* 4 columns: 'a,rain,1,0,1'; write decimals with a point",
+    HEADER + LINES + "\n\na,wind,1,0.1\n": "line 6: there is no file of this name",
     HEADER + LINES + "a,rain\n": "line 4: 2 cells, expected 4: 'a,rain'",
     HEADER + LINES + "a,rain,187,0.1\n": "repeats of stimulus 'rain' are numbered up to 187, but only 2 of them",
     HEADER + LINES + "b,rain,1,0.1\n": "neuron 'b' has no spike for stimulus 'birds'. Was it recorded there?",
@@ -105,6 +108,14 @@ def test_tables(tmp_path, name, text):
     (folder / name).write_text(text)
     with pytest.raises(ValueError, match=TABLES[name][text]):
         read_folder(folder)
+
+
+def test_marks_line_ends_and_empty_cells_of_spreadsheets(tmp_path):
+    folder = write_folder(tmp_path / "mine", spikes=HEADER + LINES)
+    expected = read_folder(folder)
+    (folder / "recording.toml").write_bytes(b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode())
+    (folder / "spikes.csv").write_bytes(b"\xef\xbb\xbf" + (HEADER + LINES.replace("\n", ",,\n\n")).encode())
+    assert all(map(torch.equal, read_folder(folder).responses[0], expected.responses[0]))
 
 
 def test_text_of_another_encoding(tmp_path):

@@ -22,7 +22,7 @@ from deepSTRF.datasets.sources.stimulus_files import (
     read_overview,
     read_stimulus_table,
 )
-from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, read_metadata, read_spikes
+from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, line_with, read_metadata, read_spikes
 from deepSTRF.datasets.sources.trials import seconds_per
 from deepSTRF.files import AnyPath, expand_path
 
@@ -287,14 +287,14 @@ def _numbered(
     names = list(files)
     where = folder / SPIKES
     places = {own: index for index, own in enumerate(neurons.ids)}
-    for index, name in enumerate(spikes.neurons):
+    for name in spikes.neurons:
         if name not in places:
-            line = int(np.argmax(spikes.neuron == index)) + 2
+            line = line_with(where, "neuron", name)
             raise RecordingError(f"{where}, line {line}: {unknown_name('neuron', name, neurons.ids)} (in {NEURONS})")
     known = [find_stimulus(name, files) for name in spikes.stimuli]
     for index, own in enumerate(known):
         if own is None:
-            line = int(np.argmax(spikes.stimulus == index)) + 2
+            line = line_with(where, "stimulus", spikes.stimuli[index])
             raise RecordingError(
                 f"{where}, line {line}: there is no file of this name in {STIMULI}/: "
                 f"{unknown_name('stimulus', spikes.stimuli[index], names)}"

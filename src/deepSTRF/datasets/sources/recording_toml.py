@@ -86,7 +86,7 @@ def read_settings(path: Path) -> Settings:
             "`deepstrf new FOLDER` writes one to start from"
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows put a mark at the beginning
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deeply
         raise RecordingError(f"{path} is not a TOML file: {error}") from error
     keys = [*_CHECKS, "splits", *ABOUT]

@@ -18,7 +18,16 @@ from deepSTRF.checks import describe_type, unknown_name
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.metadata import as_dict
 
-__all__ = ["MetadataTable", "SpikeTable", "format_cell", "metadata_text", "parse_cell", "read_metadata", "read_spikes"]
+__all__ = [
+    "MetadataTable",
+    "SpikeTable",
+    "format_cell",
+    "line_with",
+    "metadata_text",
+    "parse_cell",
+    "read_metadata",
+    "read_spikes",
+]
 
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")  # "007" is an identifier
 _WORDS = {"true": True, "false": False, "nan": float("nan")}
@@ -227,7 +236,7 @@ def read_spikes(path: Path) -> SpikeTable:
         while lines := file.readlines(_BYTES_AT_ONCE):
             columns = _split_columns(lines, len(header), delimiter)
             part = None if columns is None else _converted([columns[k] for k in places], neurons, stimuli)
-            parts.append(part or _checked(csv.reader(lines, delimiter=delimiter), places, neurons, stimuli, path, line))
+            parts.append(part or _checked(csv.reader(lines, delimiter=delimiter), header, neurons, stimuli, path, line))
             line += len(lines)
     if not sum(len(part[0]) for part in parts):
         raise RecordingError(f"{path} has no spikes: expected a line for each, below the header")
@@ -267,10 +276,10 @@ def _converted(
 
 
 def _checked(
-    rows: Any, places: list[int], neurons: dict[str, int], stimuli: dict[str, int], path: Path, line: int
+    rows: Any, header: list[str], neurons: dict[str, int], stimuli: dict[str, int], path: Path, line: int
 ) -> tuple[np.ndarray, ...]:
     """The same, row by row, so that the first line that is wrong can be named."""
-    checked = [_checked_line(row, places, f"{path}, line {line + k}") for k, row in enumerate(rows) if any(row)]
+    checked = [_checked_line(row, header, f"{path}, line {line + k}") for k, row in enumerate(rows) if any(row)]
     columns = list(zip(*checked, strict=True)) or [(), (), (), ()]
     return (
         _indices(columns[0], dict.fromkeys(columns[0]), neurons),
@@ -286,9 +295,15 @@ def _indices(names: Sequence[str], different: Iterable[str], known: dict[str, in
     return np.fromiter(map(index.__getitem__, names), np.int32, len(names))
 
 
-def _checked_line(row: list[str], places: list[int], where: str) -> tuple[str, str, int, float]:
+def _checked_line(row: list[str], header: list[str], where: str) -> tuple[str, str, int, float]:
+    places = [header.index(name) for name in _SPIKE_COLUMNS]
     if len(row) <= max(places):
         raise RecordingError(f"{where}: {len(row)} cells, expected {max(places) + 1}: {','.join(row)!r}")
+    if any(cell.strip() for cell in row[len(header) :]):  # 0,031 would be the time 0
+        raise RecordingError(
+            f"{where}: {len(row)} cells, but the header has {len(header)} columns: {','.join(row)!r}; write decimals "
+            "with a point, not a comma, and put text that has commas between double quotes"
+        )
     neuron, stimulus, repeat, time = (row[place].strip() for place in places)
     for name, text in (("neuron", neuron), ("stimulus", stimulus)):
         if not text:
@@ -311,6 +326,14 @@ def _checked_line(row: list[str], places: list[int], where: str) -> tuple[str, s
             f"{where}: time must be a finite number, got {time!r}; leave it empty for a trial without a spike"
         )
     return neuron, stimulus, int(number), moment
+
+
+def line_with(path: Path, column: str, name: str) -> int:
+    """Number of the first line of ``spikes.csv`` that has `name` in `column`; for messages."""
+    with _opened(path) as file:
+        reader = csv.reader(file, delimiter=_delimiter(file))
+        place = _header(reader, path).index(column)
+        return next(reader.line_num for row in reader if len(row) > place and row[place].strip() == name)
 
 
 @contextlib.contextmanager
