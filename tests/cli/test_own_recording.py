@@ -43,7 +43,7 @@ def test_new_refuses_a_folder_with_something_in_it(example, tmp_path):
 def test_check_says_what_is_in_the_example(example, tmp_path):
     page = run("check", example[0], "--figure", tmp_path / "figures" / "it.png", exit_code=0).output
     assert "12 stimuli, 2 s long, 24 s in all; spectrograms of 20 bands in bins of 5 ms" in page
-    assert "3 neurons, which were recorded for 100 % of all pairs of neuron and stimulus, in 5 repeats" in page
+    assert "3 neurons, recorded for 100 % of all pairs of neuron and stimulus, in 5 repeats" in page
     assert "split 'example': 8 train, 2 val, 2 test stimuli" in page
     assert "Nothing looks suspicious." in page
     assert (tmp_path / "figures" / "it.png").read_bytes().startswith(b"\x89PNG")

@@ -60,7 +60,9 @@ def test_stimuli_are_views_and_the_uncut_recording_is_at_hand():
 
 
 def test_message_says_what_fits():
-    with pytest.raises(ValueError, match=r"at most 6 blocks with this gap or a gap of at most 300 ms with 10 blocks"):
+    with pytest.raises(
+        ValueError, match=r"6 blocks with this gap \('blocks:6:500'\) or .* 300 ms with 10 blocks \('blocks:10:300'\)"
+    ):
         recording((600,)).in_blocks(10)
     with pytest.raises(ValueError, match="too short"):
         recording((5,)).in_blocks(5)

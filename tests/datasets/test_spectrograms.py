@@ -144,7 +144,11 @@ def test_bad_inputs_say_what_to_do(tmp_path):
     for arguments, kind, message in [
         (([tmp_path / "gone.wav"], None, 5.0), FileNotFoundError, "sound 'gone': there is no file"),
         ((tmp_path / "nowhere", None, 5.0), FileNotFoundError, "no sound file or folder"),
-        (([tmp_path / "text.wav"], None, 5.0), ValueError, "can't be read as a sound file"),
+        (
+            ([tmp_path / "text.wav"], None, 5.0),
+            ValueError,
+            "can't be read as a sound file (expected WAV, FLAC or the like): Format not recognised",
+        ),
         (([tmp_path / "low.wav"], 44100, 5.0), ValueError, "the file says 8000 Hz; leave rate out"),
         (([NOISE], None, 5.0), ValueError, "needs its sampling rate: pass rate, in Hz"),
         (([NOISE], 44.1, 5.0), ValueError, "was it given in kHz? 44.1 kHz are 44100 Hz"),

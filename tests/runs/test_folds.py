@@ -110,6 +110,11 @@ def test_interrupted_folds_are_resumed(finished, tmp_path):
     assert all(map(torch.equal, resumed.predictions, finished.predictions))
 
 
+def test_folds_that_do_not_fit_say_why(tmp_path):
+    with pytest.raises(ValueError, match=r"^50 folds of 8 stimuli are cut in time\. .*as long as the window"):
+        fit_run(FitOptions(dataset="tiny", model="ridge", folds=50), tmp_path / "run")
+
+
 def test_blocks_of_time_where_there_are_fewer_stimuli_than_folds(tmp_path):
     class_file = tmp_path / "one.py"
     class_file.write_text(

@@ -84,9 +84,10 @@ def _page(found: RecordingCheck) -> Iterator[str]:
         f"in all; {found.kind} of {size} in bins of {found.dt_ms:g} ms"
     )
     heard = found.repeats[found.repeats > 0]
+    repeats = _span(heard.tolist())
     yield (
-        f"  {_number(len(found.neurons), 'neuron', 'neurons')}, which were recorded for {100 * found.coverage:.3g} % "
-        f"of all pairs of neuron and stimulus, in {_span(heard.tolist())} repeats"
+        f"  {_number(len(found.neurons), 'neuron', 'neurons')}, recorded for {100 * found.coverage:.3g} % of all pairs "
+        f"of neuron and stimulus, in {repeats} {'repeat' if repeats == '1' else 'repeats'}"
     )
     unit = "spikes/s" if found.numbers == "counts" else "per s"
     yield f"  rates: median {_median(found.rates_hz):.3g} {unit} ({_span(found.rates_hz)})"

@@ -84,8 +84,9 @@ def _check_fits(stimulus: int, n_bins: int, n_blocks: int, gap: int, dt: float) 
     if n_bins // n_blocks >= 2 * gap:
         return
     most, longest = n_bins // (2 * gap), n_bins // n_blocks // 2
-    fits = [f"at most {most} blocks with this gap"] if most > 1 else []
-    fits += [f"a gap of at most {longest * dt:g} ms with {n_blocks} blocks"] if longest else []
+    smaller = f"{longest * dt:g}"
+    fits = [f"at most {most} blocks with this gap ('blocks:{most}:{gap * dt:g}')"] if most > 2 else []
+    fits += [f"a gap of at most {smaller} ms with {n_blocks} blocks ('blocks:{n_blocks}:{smaller}')"] if longest else []
     raise ValueError(
         f"stimulus {stimulus} has {n_bins} bins ({n_bins * dt:g} ms): {n_blocks} blocks of it would be shorter than "
         f"two gaps of {gap * dt:g} ms; what fits: {' or '.join(fits) or 'nothing, it is too short'}"

@@ -82,7 +82,8 @@ def load_wav(path: str | PathLike[str] | BinaryIO) -> tuple[Float[Tensor, "C T"]
         content = _check_complete(path.read(), name)
         samples, fs = soundfile.read(_Bytes(content), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError, ValueError, MemoryError) as error:
-        raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {error}") from error
+        reason = getattr(error, "error_string", error)  # without the memory address of what was read
+        raise ValueError(f"{name} can't be read as a sound file (expected WAV, FLAC or the like): {reason}") from error
     if samples.shape[0] == 0:
         raise ValueError(f"{name} holds no samples; expected at least one")
     if fs < 1 or not np.isfinite(samples).all():

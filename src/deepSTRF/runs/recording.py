@@ -122,8 +122,18 @@ def _cut_and_split(dataset: Any, split: str, options: FitOptions) -> tuple[Any, 
     if blocks is None:
         return dataset, dataset.split_indices(split)._asdict()
     n_blocks, gap_ms = blocks
-    cut = dataset.in_blocks(n_blocks, max(gap_ms, window_of(options, resolve_settings(options))))
+    cut = _in_blocks(dataset, n_blocks, gap_ms, options)
     return cut, Split(*assign_blocks(cut, n_blocks))._asdict()
+
+
+def _in_blocks(dataset: Any, n_blocks: int, gap_ms: float, options: FitOptions, why: str = "") -> Any:
+    """Blocks of time whose gaps are at least as long as the model's window."""
+    window_ms = window_of(options, resolve_settings(options))
+    try:
+        return dataset.in_blocks(n_blocks, max(gap_ms, window_ms))
+    except ValueError as error:
+        least = f"; a gap is at least as long as the window of the model, {window_ms:g} ms" if window_ms else ""
+        raise RunError(f"{why}{error}{least}") from error
 
 
 def _select(dataset: NeuralDataset, options: FitOptions) -> tuple[NeuralDataset, Selected | None]:
@@ -156,7 +166,8 @@ def _with_folds(dataset: Any, options: FitOptions) -> Recording:
         folds = [Split(*(tuple(heard[i] for i in part) for part in split)) for split in drawn]
     else:
         n_blocks, gap_ms = blocks
-        dataset = dataset.in_blocks(n_blocks, max(gap_ms, window_of(options, resolve_settings(options))))
+        why = f"{number} folds of {len(heard)} stimuli are cut in time. " if options.split is None else ""
+        dataset = _in_blocks(dataset, n_blocks, gap_ms, options, why)
         by_block = number == n_blocks
         folds = list(map(Split._make, fold_blocks(dataset, n_blocks))) if by_block else k_fold(dataset.get_S(), number)
     raw = dataset.subset(range(dataset.get_S()))

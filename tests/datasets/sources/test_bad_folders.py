@@ -118,6 +118,17 @@ def test_marks_line_ends_and_empty_cells_of_spreadsheets(tmp_path):
     assert all(map(torch.equal, read_folder(folder).responses[0], expected.responses[0]))
 
 
+def test_names_of_files_as_apple_writes_them(tmp_path):
+    """With two characters for an umlaut; and an extension in capitals."""
+    folder = write_folder(tmp_path / "mine", sounds=("Vo\u0308gel", "rain"), spikes=HEADER + "a,V\u00f6gel.wav,1,0.1\n")
+    file = folder / "stimuli" / "Vo\u0308gel.wav"
+    file.rename(file.with_suffix(".WAV"))
+    (folder / "recording.toml").write_text(TOML + 'trials = "all"\n')
+    dataset = read_folder(folder)
+    heard = [str(meta["name"]) for meta, row in zip(dataset.stim_meta, dataset.nrn_masks, strict=True) if row[0]]
+    assert heard == ["Vo\u0308gel"]
+
+
 def test_text_of_another_encoding(tmp_path):
     folder = write_folder(tmp_path / "mine")
     (folder / "neurons.csv").write_bytes("neuron,where\na,Zürich\nb,\n".encode("latin-1"))

@@ -171,6 +171,16 @@ def test_usual_mistakes(folder, trials, mistake):
         AudioNeuralDataset.from_phy(folder, sounds(), trials, DT_MS, **{"unit": "s", **options})
 
 
+def test_files_that_windows_wrote(folder, trials):
+    expected = AudioNeuralDataset.from_phy(folder, sounds(), trials, DT_MS, unit="s")
+    (folder / "params.py").write_bytes(b"dat_path = r'C:\\Andr\xe9.dat'\r\nsample_rate = 30000.\r\n")
+    table = folder / "cluster_info.tsv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n"))
+    assert_same_recording(AudioNeuralDataset.from_phy(folder, sounds(), trials, DT_MS, unit="s"), expected)
+    (folder / "params.py").write_bytes(b"\xef\xbb\xbfsample_rate = 30000.\r\n")
+    assert_same_recording(AudioNeuralDataset.from_phy(folder, sounds(), trials, DT_MS, unit="s"), expected)
+
+
 def test_params_are_not_executed(folder, trials):
     (folder / "params.py").write_text("sample_rate = 30000.\nraise SystemExit('executed')\n")
     AudioNeuralDataset.from_phy(str(folder), sounds(), trials, DT_MS, unit="s")

@@ -149,6 +149,7 @@ BAD = {
     ),
     "before": ({"before_ms": 1500}, ValueError, "that of trial 0 lasts from -0.5 s"),
     "rate": ({"rate_hz": 10_000.0}, ValueError, "lasts from 0 s to 0.8 s.*check rate_hz"),
+    "rate in kHz": ({"rate_hz": 0.001}, ValueError, "lasts 8e.06 s, and the last trial ends at .*rate_hz must be in"),
     "negative rate": ({"rate_hz": -1}, ValueError, "rate_hz must be positive"),
     "ragged": ({"signals": [[1.0], [1.0, 2.0]]}, TypeError, "cannot be read as one"),
     "onset_ms": ({"onset_ms": 5}, ValueError, "onset_ms belongs to signals per stimulus"),

@@ -53,6 +53,18 @@ def test_files(tmp_path, separator):
     assert table.stimulus_of_trial.tolist() == [1, 0]
 
 
+def test_files_of_spreadsheets(tmp_path):
+    file = tmp_path / "trials.csv"
+    file.write_bytes(b"\xef\xbb\xbfonset,trial_type,,\r\n0.5,birds,,\r\n\r\n,,,\r\n2.5,rain,,\r\n,,,\r\n")
+    table = trial_table(file, NAMES, unit="s")
+    assert table.onsets_s.tolist() == [0.5, 2.5]
+    file.write_text("onset,trial_type\n0.5,birds\n\n2,5,rain\n")
+    with pytest.raises(ValueError, match=r"line 4 of .* has 3 values, its first line names 2 columns; write decimals"):
+        trial_table(file, NAMES, unit="s")
+    with pytest.raises(FileNotFoundError, match=r"there is no file .* with the table of trials"):
+        trial_table(tmp_path / "none.csv", NAMES, unit="s")
+
+
 def test_events_of_neo_keep_their_unit():
     neo = pytest.importorskip("neo")
     event = neo.Event(times=[500.0, 2500.0, 4500.0], labels=STIMULI, units="ms")

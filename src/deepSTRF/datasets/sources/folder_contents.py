@@ -120,6 +120,7 @@ class FolderContents:
             return {}
         for key, values in _load_archive(path).items():
             covariate, _, stimulus = key.rpartition("@")
+            stimulus = self.known(stimulus)
             if not covariate or stimulus not in self.files:
                 raise RecordingError(
                     f"{path}: arrays are called NAME@STIMULUS, got {key!r}: "
@@ -166,10 +167,12 @@ class FolderContents:
 
     def _saved_responses(self, n_bins: Sequence[int], notes: Notes | None) -> list[Any]:
         path = self.path / RESPONSES
-        saved = _load_archive(path)
-        for key in saved:
-            if key.partition("@")[0] not in self.files:
+        saved: dict[str, np.ndarray] = {}
+        for key, array in _load_archive(path).items():
+            stimulus, at, rest = key.partition("@")
+            if find_stimulus(stimulus, self.files) is None:
                 raise RecordingError(f"{path}: {unknown_name('stimulus', key, self.names)}")
+            saved[self.known(stimulus) + at + rest] = array
         n_neurons = None if self.neurons is None else len(self.neurons.ids)
         responses: list[Any] = []
         for name, bins in zip(self.names, n_bins, strict=True):

@@ -184,7 +184,8 @@ def _sample_rate(directory: Path) -> float:
     file = directory / "params.py"
     if not file.is_file():
         raise ValueError(f"there is no params.py in {directory}, which says the sampling rate: give sample_rate_hz=")
-    found = re.search(r"^\s*sample_rate\s*=\s*([0-9][0-9_.eE+]*)\s*(?:#.*)?$", file.read_text(encoding="utf-8"), re.M)
+    text = file.read_text(encoding="utf-8-sig", errors="replace")  # the paths in it may be in any encoding
+    found = re.search(r"^\s*sample_rate\s*=\s*([0-9][0-9_.eE+]*)\s*(?:#.*)?$", text, re.M)
     if found is None:
         raise ValueError(f"{file} has no line such as 'sample_rate = 30000.': give sample_rate_hz=")
     return float(check_positive(f"sample_rate in {file}", float(found.group(1))))
@@ -194,7 +195,7 @@ def _cluster_tables(directory: Path) -> dict[int, dict[str, Any]]:
     """What all tables of clusters say, by cluster; the summary first, so that single tables add to it."""
     tables: dict[int, dict[str, Any]] = {}
     for file in sorted(directory.glob("cluster_*.tsv"), key=lambda path: (path.name != "cluster_info.tsv", path.name)):
-        with file.open(newline="", encoding="utf-8") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
             for number, row in enumerate(csv.DictReader(lines, delimiter="\t"), start=2):
                 cluster = row.get("cluster_id") or row.get("id") or ""
                 if not cluster.strip().isdigit():

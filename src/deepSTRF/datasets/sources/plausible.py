@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["TimesSeen", "check_clocks", "check_overlap"]
+__all__ = ["CLOCK_RATIO", "TimesSeen", "check_clocks", "check_overlap"]
 
 _FEWEST_TO_JUDGE = 10
 _FEWEST_BINS = 50
@@ -18,7 +18,7 @@ _MOST_OVERLAP = 10.0
 _FEWEST_TRIALS = 5
 """Trials overlap by mistake where as many of them or more begin in the time of the shortest stimulus, on average."""
 
-_CLOCK_RATIO = 500.0
+CLOCK_RATIO = 500.0
 """Between a factor 1000, the usual mistake, and sessions of which only a part was used."""
 
 
@@ -92,11 +92,11 @@ def check_clocks(starts_s: np.ndarray, stops_s: np.ndarray, first_s: float, last
     if last_s <= 0 or end <= 0:
         return
     described = f"the last spike is at {last_s:g} s, the last trial ends at {end:g} s"
-    if end / last_s > _CLOCK_RATIO:
+    if end / last_s > CLOCK_RATIO:
         raise ValueError(
             f"{described}: the spikes seem to be in another unit than the onsets of trials, by a factor 1000"
         )
-    if last_s / end > _CLOCK_RATIO:
+    if last_s / end > CLOCK_RATIO:
         raise ValueError(
             f"{described}: the onsets of trials seem to be in another unit than the spikes, by a factor 1000; if only "
             "the beginning of the session was used, leave out the spikes after it"

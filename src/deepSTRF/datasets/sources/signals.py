@@ -12,7 +12,7 @@ from deepSTRF.datasets.arrays import column_names
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.naming import by_stimulus, described
 from deepSTRF.datasets.sources.binning import resample_to_bins, signals_in_trials
-from deepSTRF.datasets.sources.plausible import check_overlap
+from deepSTRF.datasets.sources.plausible import CLOCK_RATIO, check_overlap
 from deepSTRF.datasets.sources.session import covariates_in_trials
 from deepSTRF.datasets.sources.trials import check_heard, trial_table
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
@@ -187,6 +187,11 @@ def _check_covered(begins: np.ndarray, bins: np.ndarray, duration_s: float, star
             f"the windows of {len(outside)} of {len(begins)} trials are not inside the recording, which lasts from "
             f"{start_s:g} s to {start_s + duration_s:g} s: that of trial {trial} lasts from {begins[trial]:g} s to "
             f"{ends[trial]:g} s. Leave them out, or check rate_hz, start_s and the unit of the onsets"
+        )
+    if duration_s > CLOCK_RATIO * (ends.max() - start_s):
+        raise ValueError(
+            f"the recording lasts {duration_s:g} s, and the last trial ends at {ends.max():g} s of it: rate_hz must be "
+            "in samples per second, and unit that of the onsets; if only the beginning was used, leave out the rest"
         )
 
 

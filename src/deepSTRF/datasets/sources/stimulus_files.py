@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,11 +49,19 @@ def read_overview(path: AnyPath) -> Overview:
 
 
 def find_stimulus(name: str, files: Mapping[str, Path]) -> str | None:
-    """The stimulus that is called `name`, with or without the extension of its file."""
+    """The stimulus that is called `name`, with or without the extension of its file.
+
+    An "ö" may be one character or two: file systems of Apple write the names of files with two, most programs one.
+    """
     if name in files:
         return name
-    stem, _, suffix = name.rpartition(".")
-    return stem if stem in files and files[stem].suffix == f".{suffix}" else None
+    composed = unicodedata.normalize("NFC", name)
+    stem, _, suffix = composed.rpartition(".")
+    for own, path in files.items():
+        known = unicodedata.normalize("NFC", own)
+        if known == composed or (known == stem and path.suffix.lower() == f".{suffix.lower()}"):
+            return own
+    return None
 
 
 def _stimulus_files(folder: Path) -> dict[str, Path]:

@@ -211,19 +211,26 @@ def _read_table(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     from pathlib import Path
 
     file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file} with the table of trials")
     with file.open(newline="", encoding="utf-8-sig") as lines:
         header = lines.readline()
         separator = "\t" if "\t" in header else ";" if ";" in header and "," not in header else ","
         lines.seek(0)
-        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
-    if not rows:
+        reader = csv.reader(lines, delimiter=separator)
+        numbered = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+    if not numbered:
         raise ValueError(f"{file} is empty; expected a line with the names of columns and a line per trial")
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(rows[0]):
+    header = [name.strip() for name in numbered[0][1]]
+    while header and not header[-1]:  # spreadsheets write separators after the last column
+        header.pop()
+    for number, row in numbered[1:]:
+        if len(row) < len(header) or any(map(str.strip, row[len(header) :])):
             raise ValueError(
-                f"line {number} of {file} has {len(row)} values, its first line names {len(rows[0])} columns"
+                f"line {number} of {file} has {len(row)} values, its first line names {len(header)} columns; write "
+                "decimals with a point, and put text that has commas between double quotes"
             )
-    return {name.strip(): [row[column].strip() for row in rows[1:]] for column, name in enumerate(rows[0])}
+    return {name: [row[column].strip() for _, row in numbered[1:]] for column, name in enumerate(header)}
 
 
 def _find_columns(columns: Mapping[str, Any], onset: str | None, stimulus: str | None) -> tuple[str, str]:
