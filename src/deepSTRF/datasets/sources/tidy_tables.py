@@ -198,7 +198,7 @@ def _sorted_labels(labels: np.ndarray) -> tuple[list[str], np.ndarray]:
 def _numbers(cells: np.ndarray, role: str) -> np.ndarray:
     try:
         return (
-            np.array([np.nan if cell in ("", None) else cell for cell in cells], dtype=np.float64)
+            np.array([np.nan if cell in ("", None) else cell for cell in cells.tolist()], dtype=np.float64)
             if (cells.dtype.kind in "OUST")
             else cells.astype(np.float64)
         )
