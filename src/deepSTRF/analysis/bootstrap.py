@@ -2,10 +2,10 @@
 
 References
 ----------
-.. [1] Efron, B. (1987). Better bootstrap confidence intervals. Journal of the American Statistical Association 82,
-   171–185. doi:10.1080/01621459.1987.10478410
-.. [2] Saravanan, V., Berman, G. J. & Sober, S. J. (2020). Application of the hierarchical bootstrap to multi-level data
-   in neuroscience. Neurons, Behavior, Data Analysis, and Theory 3(5).
+- Efron, B. (1987). Better bootstrap confidence intervals. Journal of the American Statistical Association 82,
+  171–185. doi:10.1080/01621459.1987.10478410
+- Saravanan, V., Berman, G. J. & Sober, S. J. (2020). Application of the hierarchical bootstrap to multi-level data
+  in neuroscience. Neurons, Behavior, Data Analysis, and Theory 3(5).
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def bootstrap_interval(
         What the interval is of.
     groups : sequence, (N,), optional
         Animal, session or recording site of each neuron. Groups are resampled, and then neurons within each group
-        drawn (hierarchical bootstrap [2]_): the interval is for new groups. With fewer than about ten of them any
-        bootstrap is too narrow.
+        drawn (hierarchical bootstrap, Saravanan et al., 2020): the interval is for new groups. With fewer than about
+        ten of them any bootstrap is too narrow.
     method : {'BCa', 'percentile'}
-        Bias-corrected and accelerated [1]_, or plain quantiles of the resamples.
+        Bias-corrected and accelerated (Efron, 1987), or plain quantiles of the resamples.
     confidence_level : float
         Between 0 and 1.
     n_resamples : int

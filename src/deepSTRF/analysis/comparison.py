@@ -2,14 +2,14 @@
 
 References
 ----------
-.. [1] Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for functional neuroimaging: a primer with
-   examples. Human Brain Mapping 15, 1–25. doi:10.1002/hbm.1058
-.. [2] Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
-   Genetics and Molecular Biology 9, 39. doi:10.2202/1544-6115.1585
-.. [3] Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6,
-   65–70.
-.. [4] Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery rate. Journal of the Royal Statistical
-   Society B 57, 289–300. doi:10.1111/j.2517-6161.1995.tb02031.x
+- Nichols, T. E. & Holmes, A. P. (2002). Nonparametric permutation tests for functional neuroimaging: a primer with
+  examples. Human Brain Mapping 15, 1–25. doi:10.1002/hbm.1058
+- Phipson, B. & Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
+  Genetics and Molecular Biology 9, 39. doi:10.2202/1544-6115.1585
+- Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6,
+  65–70.
+- Benjamini, Y. & Hochberg, Y. (1995). Controlling the false discovery rate. Journal of the Royal Statistical
+  Society B 57, 289–300. doi:10.1111/j.2517-6161.1995.tb02031.x
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare the scores of two models over the same neurons.
 
-    The p-value is that of a sign-flip test [1]_: if neither model is better, each neuron's difference might as well
-    have had the other sign. With up to ``log2(n_permutations)`` neurons or groups all signs are tried, otherwise random
-    ones, counted with the observed one [2]_. It is the mean that is tested, whatever `statistic` is.
+    The p-value is that of a sign-flip test (Nichols & Holmes, 2002): if neither model is better, each neuron's
+    difference might as well have had the other sign. With up to ``log2(n_permutations)`` neurons or groups all signs are tried, otherwise random
+    ones, counted with the observed one (Phipson & Smyth, 2010). It is the mean that is tested, whatever `statistic` is.
 
     Parameters
     ----------
@@ -216,8 +216,8 @@ def adjust_p_values(p_values: Any, correction: str = "holm") -> np.ndarray:
     p_values : array-like, (N,)
         NaN where there was no test; those do not count.
     correction : {'holm', 'bh', 'none'}
-        Holm's [3]_ controls the chance of a single false positive, Benjamini and Hochberg's [4]_ the expected share of
-        false ones among the positives (for independent or positively dependent tests).
+        Holm's (1979) controls the chance of a single false positive, Benjamini and Hochberg's (1995) the expected
+        share of false ones among the positives (for independent or positively dependent tests).
 
     Returns
     -------

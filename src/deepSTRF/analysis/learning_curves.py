@@ -2,10 +2,10 @@
 
 References
 ----------
-.. [1] Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural Information
-   Processing Systems 15, 125–132.
-.. [2] Schoppe, O., Harper, N. S., Willmore, B. D. B., King, A. J. & Schnupp, J. W. H. (2016). Measuring the
-   performance of neural models. Frontiers in Computational Neuroscience 10, 10. doi:10.3389/fncom.2016.00010
+- Sahani, M. & Linden, J. F. (2003). How linear are auditory cortical responses? Advances in Neural Information
+  Processing Systems 15, 125–132.
+- Schoppe, O., Harper, N. S., Willmore, B. D. B., King, A. J. & Schnupp, J. W. H. (2016). Measuring the
+  performance of neural models. Frontiers in Computational Neuroscience 10, 10. doi:10.3389/fncom.2016.00010
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class CeilingCurve:
 
 
 def extrapolate_scores(amounts: Any, scores: Any, *, confidence_level: float = 0.95) -> LearningCurve:
-    r"""Extrapolate scores to unlimited data, by a line in one over the amount of data [1]_.
+    r"""Extrapolate scores to unlimited data, by a line in one over the amount of data (Sahani & Linden, 2003).
 
     .. math:: \mathrm{score}(T) = \mathrm{limit} + \mathrm{slope} / T
 
@@ -190,7 +190,7 @@ def extrapolated_noise_ceiling(
 ) -> CeilingCurve:
     r"""Noise ceiling that the neurons would have with other numbers of repeats, as more than were recorded.
 
-    The noise power of a PSTH falls with the number of repeats, the signal power stays [1]_, [2]_:
+    The noise power of a PSTH falls with the number of repeats, the signal power stays (Schoppe et al., 2016):
 
     .. math:: \mathrm{ceiling}(n) = \sqrt{\frac{SP}{SP + NP / n}}
 

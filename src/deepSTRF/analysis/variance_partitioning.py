@@ -2,10 +2,10 @@
 
 References
 ----------
-.. [1] Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding models with non-spherical
-   multivariate normal priors. NeuroImage 197, 482–492. doi:10.1016/j.neuroimage.2019.04.012
-.. [2] Dupré la Tour, T., Eickenberg, M., Nunez-Elizalde, A. O. & Gallant, J. L. (2022). Feature-space selection with
-   banded ridge regression. NeuroImage 264, 119728. doi:10.1016/j.neuroimage.2022.119728
+- Nunez-Elizalde, A. O., Huth, A. G. & Gallant, J. L. (2019). Voxelwise encoding models with non-spherical
+  multivariate normal priors. NeuroImage 197, 482–492. doi:10.1016/j.neuroimage.2019.04.012
+- Dupré la Tour, T., Eickenberg, M., Nunez-Elizalde, A. O. & Gallant, J. L. (2022). Feature-space selection with
+  banded ridge regression. NeuroImage 264, 119728. doi:10.1016/j.neuroimage.2022.119728
 """
 
 from __future__ import annotations
@@ -80,14 +80,15 @@ class VariancePartition:
 
 
 def banded_ridge(features: Features, responses: Sequence[Tensor], n_lags: int = 1, *, folds: int = 5) -> BandedRidge:
-    r"""Fit a linear model with one L2 penalty for each group of features [1]_.
+    r"""Fit a linear model with one L2 penalty for each group of features (Nunez-Elizalde et al., 2019).
 
     For every neuron, over the n bins at which it has data,
 
     .. math:: \min_{w, b} \frac{1}{n} \sum_t \Big(y_t - b - \sum_g w_g \cdot x_{g,t}\Big)^2 + \sum_g \lambda_g |w_g|^2
 
     The penalties are those with the least squared error on held-out stimuli (blocks of time for one or two stimuli), of
-    a fixed grid for two groups, and of random sets for more [2]_. A group that does not help gets a large penalty.
+    a fixed grid for two groups, and of random sets for more (Dupré la Tour et al., 2022). A group that does
+    not help gets a large penalty.
 
     Parameters
     ----------
