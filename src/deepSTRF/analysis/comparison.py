@@ -90,8 +90,9 @@ def paired_comparison(
     """Compare the scores of two models over the same neurons.
 
     The p-value is that of a sign-flip test (Nichols & Holmes, 2002): if neither model is better, each neuron's
-    difference might as well have had the other sign. With up to ``log2(n_permutations)`` neurons or groups all signs are tried, otherwise random
-    ones, counted with the observed one (Phipson & Smyth, 2010). It is the mean that is tested, whatever `statistic` is.
+    difference might as well have had the other sign. With up to ``log2(n_permutations)`` neurons or groups all signs
+    are tried, otherwise random ones, counted with the observed one (Phipson & Smyth, 2010). It is
+    the mean that is tested, whatever `statistic` is.
 
     Parameters
     ----------

@@ -13,8 +13,6 @@ from deepSTRF.metrics._arguments import Pred, Responses, check_pair
 
 __all__ = ["ShiftTest", "shift_test"]
 
-_SHARE = 20  # shifts of less than one part in so many of the recording are left out by default
-
 
 @dataclass(frozen=True)
 class ShiftTest:
@@ -40,9 +38,7 @@ class ShiftTest:
     n_shifts: np.ndarray
 
 
-def shift_test(
-    pred: Pred, responses: Responses, *, correction: str = "holm", min_shift: int | None = None
-) -> ShiftTest:
+def shift_test(pred: Pred, responses: Responses, *, correction: str = "holm", min_shift: int = 1) -> ShiftTest:
     r"""Test whether each neuron is predicted better than by chance.
 
     The stimuli are laid end to end, and the PSTH :math:`\bar y` is shifted in a circle against the prediction
@@ -50,7 +46,7 @@ def shift_test(
 
     .. math:: p = \frac{1 + \#\{s : c(s) \ge c(0)\}}{1 + \#\{s\}}
 
-    over all shifts that are far enough from 0. Dividing by a noise ceiling changes nothing in it: the p-value is also
+    over all shifts. Dividing by a noise ceiling changes nothing in it: the p-value is also
     that of the normalised correlation. Under the null hypothesis both are stationary: what is shared by all stimuli,
     such as a response to their onset, counts as predicted.
 
@@ -62,9 +58,10 @@ def shift_test(
         Single repeats, NaN where missing; bins without data are cut out.
     correction : {'holm', 'bh', 'none'}
         For the number of neurons, see :func:`~deepSTRF.analysis.adjust_p_values`.
-    min_shift : int, optional
-        Least shift in bins, to both sides. It should be longer than the memory of the neuron, since smaller shifts
-        are no chance level. Default: 5 % of the bins of the neuron.
+    min_shift : int
+        Least shift in bins, to both sides. With 1, all shifts, the test is exact. Leaving out the shifts next to 0
+        finds neurons that are predicted a few bins early or late, but small p-values then come out too small where
+        responses are slow.
 
     Returns
     -------
@@ -96,7 +93,7 @@ def shift_test(
     """
     check_pair(pred, responses, None, "responses")
     check_choice("correction", correction, CORRECTIONS)
-    least = None if min_shift is None else check_integer("min_shift", min_shift)
+    least = check_integer("min_shift", min_shift)
     psth = responses.double().nanmean(2).transpose(0, 1).flatten(1).cpu().numpy()  # (N, B T), NaN without data
     predicted = pred.detach().double()[:, :, 0].transpose(0, 1).flatten(1).cpu().numpy()
     rows = [_test(own, observed, least) for own, observed in zip(predicted, psth, strict=True)]
@@ -105,12 +102,11 @@ def shift_test(
     return ShiftTest(scores, chance, chance_std, p_values, adjust_p_values(p_values, correction), n_shifts.astype(int))
 
 
-def _test(pred: np.ndarray, psth: np.ndarray, least: int | None) -> tuple[float, float, float, float, int]:
+def _test(pred: np.ndarray, psth: np.ndarray, least: int) -> tuple[float, float, float, float, int]:
     """Score, chance and its standard deviation, p-value and number of shifts of one neuron."""
     there = ~np.isnan(psth)
     pred, psth = pred[there], psth[there]
     n = len(psth)
-    least = max(1, n // _SHARE) if least is None else least
     n_shifts = max(0, n - 2 * least + 1)
     if n < 2:
         return math.nan, math.nan, math.nan, math.nan, 0
