@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def plot_model_against_model(
     ax.plot(limits, limits, color="#808080", linewidth=0.9, label="equal")
     better, worse = int((y > x)[defined].sum()), int((y < x)[defined].sum())
     text = "neuron" if significant is None else "significant difference"
-    style = {"s": 22, "zorder": 3, "clip_on": False}
+    style: dict[str, Any] = {"s": 22, "zorder": 3, "clip_on": False}
     filled, hollow = defined & clear, defined & ~clear
     ax.scatter(
         x[filled], y[filled], color=_style.SCORE_COLOURS[0], alpha=0.85 if filled.sum() <= 60 else 0.55, linewidths=0,
@@ -104,9 +105,9 @@ def plot_model_against_model(
     if not defined.all():
         ax.plot([], [], linestyle="none", label=f"undefined, left out (n = {(~defined).sum()})")
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    for name, set_label in zip(names, (ax.set_xlabel, ax.set_ylabel), strict=True):
-        label = _style.wrap(f"{name}: {score_label}", 0.9 * _style.axes_width(ax), _style.LABEL_SIZE)
-        set_label(label, fontsize=_style.LABEL_SIZE)
+    labels = [_style.wrap(f"{name}: {score_label}", 0.9 * _style.axes_width(ax), _style.LABEL_SIZE) for name in names]
+    ax.set_xlabel(labels[0], fontsize=_style.LABEL_SIZE)
+    ax.set_ylabel(labels[1], fontsize=_style.LABEL_SIZE)
     _finish(ax, title)
     return ax
 

@@ -111,7 +111,7 @@ def plot_dynamic_strf(
         strip.append(ax)
     strip[0].set_ylabel(frequency_label, fontsize=_style.LABEL_SIZE)
     label_figure(fig, image, strip, True, dt_ms, "")
-    if image is not None:  # the usual label is longer than one row of panels is high
+    if image is not None and image.colorbar is not None:  # the usual label is longer than one row of panels is high
         image.colorbar.set_label("response per\nstimulus unit", fontsize=_style.NOTE_SIZE)
     return fig, axes + strip
 
