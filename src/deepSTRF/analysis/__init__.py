@@ -24,13 +24,13 @@ from deepSTRF.analysis.nonlinearities import Nonlinearity, nonlinearity
 from deepSTRF.analysis.optimal import OptimalStimulus, optimal_stimulus
 from deepSTRF.analysis.receptive_fields import receptive_fields, strf_correlation
 from deepSTRF.analysis.results import jackknife_errors
-from deepSTRF.analysis.shift_test import ShiftTest, shift_test
+from deepSTRF.analysis.circular_shifts import ShiftTest, shift_test
 from deepSTRF.analysis.spike_triggered import (
     SpikeTriggeredCovariance,
     spike_triggered_average,
     spike_triggered_covariance,
 )
-from deepSTRF.analysis.variance_partitioning import (
+from deepSTRF.analysis.shared_variance import (
     BandedRidge,
     VariancePartition,
     banded_ridge,
