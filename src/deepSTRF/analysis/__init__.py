@@ -2,6 +2,7 @@
 
 from deepSTRF.analysis.attributions import Attribution, integrated_gradients
 from deepSTRF.analysis.bootstrap import Interval, ScoreIntervals, bootstrap_interval, score_intervals
+from deepSTRF.analysis.circular_shifts import ShiftTest, shift_test
 from deepSTRF.analysis.comparison import (
     NeuronComparison,
     PairedComparison,
@@ -24,17 +25,16 @@ from deepSTRF.analysis.nonlinearities import Nonlinearity, nonlinearity
 from deepSTRF.analysis.optimal import OptimalStimulus, optimal_stimulus
 from deepSTRF.analysis.receptive_fields import receptive_fields, strf_correlation
 from deepSTRF.analysis.results import jackknife_errors
-from deepSTRF.analysis.circular_shifts import ShiftTest, shift_test
-from deepSTRF.analysis.spike_triggered import (
-    SpikeTriggeredCovariance,
-    spike_triggered_average,
-    spike_triggered_covariance,
-)
 from deepSTRF.analysis.shared_variance import (
     BandedRidge,
     VariancePartition,
     banded_ridge,
     variance_partitioning,
+)
+from deepSTRF.analysis.spike_triggered import (
+    SpikeTriggeredCovariance,
+    spike_triggered_average,
+    spike_triggered_covariance,
 )
 
 __all__ = [
