@@ -214,8 +214,8 @@ def _read_table(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file} with the table of trials")
     with file.open(newline="", encoding="utf-8-sig") as lines:
-        header = lines.readline()
-        separator = "\t" if "\t" in header else ";" if ";" in header and "," not in header else ","
+        first = lines.readline()
+        separator = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
         lines.seek(0)
         reader = csv.reader(lines, delimiter=separator)
         numbered = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
