@@ -51,6 +51,7 @@ def loaded_by(statement):
     return set(output.split())
 
 
+@pytest.mark.slow
 def test_the_fitter_loads_nothing_heavy_beside_torch():
     torch_alone = loaded_by("import torch")
     extra = loaded_by("from deepSTRF.training import Fitter") - torch_alone

@@ -119,6 +119,7 @@ def test_the_file_and_the_folder_may_lie_at_home(config, tmp_path, monkeypatch):
     assert (tmp_path / "elsewhere" / "results.csv").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(config, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -186,7 +187,7 @@ def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, cont
 
 LONG = f"""
 out = "first"
-seeds = [0, 1, 2]
+seeds = [0, 1]
 [[dataset]]
 name = "{tiny_data.__file__}:Tiny"
 [[model]]

@@ -31,6 +31,7 @@ def measured_snr(ds):
     return signal / noise
 
 
+@pytest.mark.slow
 def test_default_is_what_the_issue_asks_for(default):
     assert default.N_neurons == 40
     assert len(default) == 30

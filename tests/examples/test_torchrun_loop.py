@@ -59,7 +59,7 @@ def close(scores, expected):
     return True
 
 
-def test_one_two_and_no_processes_of_torchrun_give_the_same_numbers(tmp_path):
+def test_two_processes_of_torchrun_give_the_numbers_of_one(tmp_path):
     spec = importlib.util.spec_from_file_location("torchrun_loop", EXAMPLE)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
@@ -69,9 +69,8 @@ def test_one_two_and_no_processes_of_torchrun_give_the_same_numbers(tmp_path):
         "it learns, so that there is something to say"
     )
 
-    for ranks in (1, 2):
-        scores = torchrun(ranks, tmp_path / str(ranks))
-        assert close([*scores["val"], scores["test"]], [*history, test])
+    scores = torchrun(2, tmp_path / "2")
+    assert close([*scores["val"], scores["test"]], [*history, test])
 
     # The scores that two ranks gathered are those of the functions, on all stimuli at once.
     dataset = SimulatedDataset(n_neurons=8, n_stims=18, duration_s=(0.5, 1.0), missing=0.2)

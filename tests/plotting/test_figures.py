@@ -66,6 +66,7 @@ def every_figure(convert, history):
     }
 
 
+@pytest.mark.slow
 def test_every_figure_renders_and_changes_no_global_setting(history, tmp_path):
     settings, backend, open_figures = dict(matplotlib.rcParams), matplotlib.get_backend(), plt.get_fignums()
     figures = every_figure(np.asarray, history)

@@ -45,6 +45,7 @@ class TinySounds(AudioNeuralDataset):
 
 
 @pytest.mark.parametrize("model", ["video-ln", "convnet3d", "convgru"])
+@pytest.mark.slow
 def test_a_model_of_movies_is_fitted_and_scored_again(model, tmp_path):
     run("fit", "tiny-movies", model, "--epochs", 2, "--out", tmp_path / "run", exit_code=0)
     assert {path.name for path in (tmp_path / "run").iterdir()} == EVERY_RUN | {"strfs.png"}

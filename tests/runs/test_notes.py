@@ -89,6 +89,7 @@ def test_with_folds_they_are_about_the_predictions_of_folds():
 
 
 @pytest.mark.parametrize("folds", [None, 3])
+@pytest.mark.slow
 def test_single_trials_have_no_cc_norm_anywhere(folds, tmp_path):
     data = make(repeats=1)
     data.protocols = {"own": INDICES}

@@ -76,6 +76,7 @@ def test_a_function_that_calls_itself_ends():
     assert code_digest(loop)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same():
     script = SOURCE + (
         "from deepSTRF.training.code import code_digest\nprint(code_digest(make(2.0)), code_digest(Own))\n"

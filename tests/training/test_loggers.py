@@ -405,6 +405,7 @@ def wandb(tmp_path, monkeypatch):
         os.environ.pop(name, None)
 
 
+@pytest.mark.slow
 def test_wandb_is_offline_by_default(wandb, tmp_path):
     log = WandbSeedLogger(3, group="linear", dir=tmp_path / "runs", config={"lr": 0.5})
     assert os.environ["WANDB_MODE"] == "offline"

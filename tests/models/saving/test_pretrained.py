@@ -364,7 +364,7 @@ def test_config_and_weights_must_fit(tmp_path):
 
 def test_strict(tmp_path):
     Linear(12).save_pretrained(tmp_path)
-    with pytest.warns(UserWarning, match="saved as 'Linear'"), pytest.raises(ValueError, match="cannot be made from"):
+    with pytest.warns(UserWarning, match="saved as 'Linear'"), pytest.raises(ValueError, match="do not fit the model"):
         LinearNonlinear.from_pretrained(tmp_path)
     _edit(tmp_path, output_activation={"_module": "torch.nn.PReLU", "kwargs": {}})
     with pytest.warns(UserWarning, match="strict=False: missing"):
