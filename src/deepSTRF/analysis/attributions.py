@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepSTRF.analysis.arguments import as_neurons
 from deepSTRF.analysis.gradients import differentiating
-from deepSTRF.analysis.results import Result
+from deepSTRF.analysis.results import Result, import_xarray
 from deepSTRF.checks import check_integer, check_positive, describe_type
 from deepSTRF.models.neural_model import NeuralModel
 
@@ -55,10 +55,7 @@ class Attribution(Result):
         ImportError
             If xarray is missing: ``pip install xarray``.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError("to_xarray() makes a Dataset of xarray: pip install xarray") from error
+        xarray = import_xarray()
         names = ("band", "sample_or_bin") if self.values.ndim == 3 else ("y", "x", "sample_or_bin")
         dims = ("channel", *names[-(self.values.ndim - 1) :])
         numbers = {name: getattr(self, name) for name in ("response", "baseline_response", "gap", "n_steps")}

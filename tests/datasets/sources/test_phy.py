@@ -182,5 +182,6 @@ def test_files_that_windows_wrote(folder, trials):
 
 
 def test_params_are_not_executed(folder, trials):
+    expected = AudioNeuralDataset.from_phy(folder, sounds(), trials, DT_MS, unit="s")
     (folder / "params.py").write_text("sample_rate = 30000.\nraise SystemExit('executed')\n")
-    AudioNeuralDataset.from_phy(str(folder), sounds(), trials, DT_MS, unit="s")
+    assert_same_recording(AudioNeuralDataset.from_phy(str(folder), sounds(), trials, DT_MS, unit="s"), expected)
