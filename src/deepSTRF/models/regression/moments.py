@@ -226,7 +226,6 @@ class Decomposition:
         errors = []
         for some in alphas.split(max(1, _COLUMNS // len(neurons))):
             weights = self._coefficients(some[:, None].expand(-1, len(neurons)))  # (d, A, n)
-            explained = torch.einsum("dan,dn->an", weights, xy)
-            power = torch.einsum("dan,dan->an", weights, (gram @ weights.flatten(1)).view_as(weights))
-            errors.append(yy - 2 * explained + power)
+            change = (gram @ weights.flatten(1)).view_as(weights).sub_(xy[:, None], alpha=2)
+            errors.append(yy + change.mul_(weights).sum(0))
         return torch.cat(errors)

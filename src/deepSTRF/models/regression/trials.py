@@ -103,9 +103,13 @@ def _average(responses: Sequence[Tensor], n_bins: int, where: str) -> Float[Tens
                 f"{where}: expected responses of shape (R, {n_bins}) as the stimulus has {n_bins} bins, got "
                 f"{tuple(response.shape)} for neuron {neuron}"
             )
-        if bool(response.isinf().any()):
+        response = response.detach().cpu()
+        if bool(response.sum().isfinite()):  # complete, which is cheaper to see and to average
+            mean = response.mean(0)
+        elif bool(response.isinf().any()):
             raise ValueError(f"{where}: the response of neuron {neuron} has infinite values; NaN marks missing data")
-        mean = response.detach().cpu().nanmean(0)
+        else:
+            mean = response.nanmean(0)
         psth = psth.to(torch.promote_types(psth.dtype, mean.dtype))
         psth[neuron] = mean
     return psth
