@@ -1,4 +1,4 @@
-"""Train mode and eval mode of a model."""
+"""What is set for a while and put back: eval mode, the number of CPU threads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["evaluating"]
+__all__ = ["cpu_threads", "evaluating"]
 
 
 @contextlib.contextmanager
@@ -33,3 +35,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextlib.contextmanager
+def cpu_threads(number: int) -> Iterator[None]:
+    """Let torch use so many CPU threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -351,3 +351,17 @@ def test_movies():
         torch.testing.assert_close(model(movie["stims"][None]), flat(sound["stims"][None]), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="at most 8000"):
         fit_ridge(Recording({"stims": torch.randn(1, 60, 60, 9), "responses": [torch.randn(1, 9)]} for _ in range(2)))
+
+
+def test_ridge_uses_one_thread_unless_more_are_asked_for(monkeypatch):
+    recording, seen, solve = make_recording(0), [], torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda gram: seen.append(torch.get_num_threads()) or solve(gram))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fit_ridge(recording, window_ms=20, alphas=1.0)
+        fit_ridge(recording, window_ms=20, alphas=1.0, threads=2)
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

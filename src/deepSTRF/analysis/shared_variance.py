@@ -22,6 +22,7 @@ from deepSTRF.checks import check_integer, check_list, describe_type
 from deepSTRF.metrics import fve
 from deepSTRF.models.regression.banded import BandedFit, predict_trial, solve_banded_ridge
 from deepSTRF.models.regression.moments import Trial
+from deepSTRF.modes import cpu_threads
 
 __all__ = ["BandedRidge", "VariancePartition", "banded_ridge", "variance_partitioning"]
 
@@ -79,7 +80,9 @@ class VariancePartition:
     alone: dict[str, Tensor]
 
 
-def banded_ridge(features: Features, responses: Sequence[Tensor], n_lags: int = 1, *, folds: int = 5) -> BandedRidge:
+def banded_ridge(
+    features: Features, responses: Sequence[Tensor], n_lags: int = 1, *, folds: int = 5, threads: int = 1
+) -> BandedRidge:
     r"""Fit a linear model with one L2 penalty for each group of features (Nunez-Elizalde et al., 2019).
 
     For every neuron, over the n bins at which it has data,
@@ -101,6 +104,8 @@ def banded_ridge(features: Features, responses: Sequence[Tensor], n_lags: int = 
         Length of the window in bins, the current one and those before.
     folds : int
         Number of parts that are held out in turn to choose penalties.
+    threads : int
+        CPU threads, see :func:`~deepSTRF.models.audio.fit_ridge`.
 
     Returns
     -------
@@ -126,8 +131,10 @@ def banded_ridge(features: Features, responses: Sequence[Tensor], n_lags: int = 
     (torch.Size([1, 8, 3]), True)
     """
     n_lags, folds = check_integer("n_lags", n_lags), check_integer("folds", folds, least=2)
+    threads = check_integer("threads", threads, least=1)
     trials, of_group = _trials(features, responses)
-    fit = solve_banded_ridge(trials, of_group, n_lags, folds)
+    with cpu_threads(threads):
+        fit = solve_banded_ridge(trials, of_group, n_lags, folds)
     kernels = fit.kernels.view(n_lags, len(of_group), -1).permute(2, 1, 0).flip(2)
     names = list(features)
     return BandedRidge(
@@ -138,7 +145,7 @@ def banded_ridge(features: Features, responses: Sequence[Tensor], n_lags: int = 
 
 
 def variance_partitioning(
-    features: Features, responses: Sequence[Tensor], n_lags: int = 1, *, folds: int = 5
+    features: Features, responses: Sequence[Tensor], n_lags: int = 1, *, folds: int = 5, threads: int = 1
 ) -> VariancePartition:
     """Divide the explained variance into what each group of features explains uniquely and what they share.
 
@@ -151,6 +158,8 @@ def variance_partitioning(
         As in :func:`banded_ridge`; two or more groups, and two or more stimuli.
     folds : int
         Number of parts of the stimuli that are predicted in turn by models fitted to the others.
+    threads : int
+        CPU threads, see :func:`~deepSTRF.models.audio.fit_ridge`.
 
     Returns
     -------
@@ -177,6 +186,7 @@ def variance_partitioning(
     (tensor([0.3000], dtype=torch.float64), tensor([0.3000], dtype=torch.float64))
     """
     n_lags, folds = check_integer("n_lags", n_lags), check_integer("folds", folds, least=2)
+    threads = check_integer("threads", threads, least=1)
     trials, of_group = _trials(features, responses)
     names = tuple(features)
     if len(names) < 2:
@@ -185,7 +195,8 @@ def variance_partitioning(
         raise ValueError("there must be two stimuli or more, to hold some out; cut a long one into pieces")
     every = frozenset(range(len(names)))
     sets = {every, *(every - {g} for g in every), *(frozenset({g}) for g in every)}
-    scores = {some: _score(trials, of_group, some, n_lags, min(folds, len(trials))) for some in sets}
+    with cpu_threads(threads):
+        scores = {some: _score(trials, of_group, some, n_lags, min(folds, len(trials))) for some in sets}
     total = scores[every]
     unique = {name: total - scores[every - {g}] for g, name in enumerate(names)}
     alone = {name: scores[frozenset({g})] for g, name in enumerate(names)}

@@ -1,5 +1,7 @@
 """Models: a stimulus becomes one prediction per neuron."""
 
-from deepSTRF.models.neural_model import NeuralModel
+from deepSTRF.models.neural_model import NeuralModel  # first: the models import it from here
 
-__all__ = ["NeuralModel"]
+from deepSTRF.models.audio.ridge import fit_ridge  # isort: skip
+
+__all__ = ["NeuralModel", "fit_ridge"]

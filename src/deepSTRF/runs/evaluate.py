@@ -14,13 +14,14 @@ from torch import Tensor
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
+from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.data_source import kind_of_data
 from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import Recording, load_recording
-from deepSTRF.runs.scores import PARTS, cpu_threads, predict, score_parts, summarise
+from deepSTRF.runs.scores import PARTS, predict, score_parts, summarise
 
 __all__ = ["Evaluation", "evaluate_run", "load_saved_recording", "saved_options"]
 

@@ -19,6 +19,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.files import to_plain, write_json
 from deepSTRF.models.frame_model import FrameModel
+from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.figures import draw_figures
@@ -26,7 +27,7 @@ from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import LOGGERS, FitOptions, RunError
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import EpochCallback, Run, RunResult, prepare_run
-from deepSTRF.runs.scores import cpu_threads, predict, score_parts, summarise
+from deepSTRF.runs.scores import predict, score_parts, summarise
 from deepSTRF.runs.training import FoldFits, fit_folds, fit_model
 from deepSTRF.training.loggers import JsonlLogger, make_logger, read_jsonl
 from deepSTRF.training.loggers.base import Logger

@@ -18,10 +18,11 @@ from deepSTRF.datasets.sounds import Sound, read_sound, sound_items
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.files import AnyPath, expand_path
 from deepSTRF.models import NeuralModel
+from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import RunError
-from deepSTRF.runs.scores import cpu_threads, predict_stimuli
+from deepSTRF.runs.scores import predict_stimuli
 
 __all__ = ["Predictions", "new_folder", "predict", "write_new_predictions"]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
 from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
 
-__all__ = ["cpu_threads", "predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
+__all__ = ["predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
 
 PARTS = ("train", "val", "test")
 
@@ -94,17 +93,6 @@ def score_parts(
     """Scores of every part, from the predictions for all stimuli of the recording; with folds, those of each part."""
     of = predictions if isinstance(predictions, Mapping) else dict.fromkeys(PARTS, predictions)
     return {name: score_part([of[name][s] for s in indices[name]], parts[name]) for name in PARTS}
-
-
-@contextlib.contextmanager
-def cpu_threads(number: int) -> Iterator[None]:
-    """Let torch use so many CPU threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def summarise(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Any]]:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from deepSTRF.files import lock, to_plain
+from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.fit import fit_run
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import load_recording
-from deepSTRF.runs.scores import cpu_threads
 from deepSTRF.sweeps.cluster import connect, on_cluster
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, Run, Sweep
 from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, one_line, write_results

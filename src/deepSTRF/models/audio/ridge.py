@@ -16,6 +16,7 @@ from deepSTRF.models.from_recording import window_bins
 from deepSTRF.models.regression.ridge import RidgeFit, solve_ridge
 from deepSTRF.models.regression.trials import Recording, check_compatible, check_recording, means, read_trials
 from deepSTRF.models.video.linear import VideoLinearNonlinear
+from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["Ridge", "fit_ridge"]
@@ -28,7 +29,7 @@ def _build(
     train: Any, val: Any, window_ms: float, *, alphas: float | Sequence[float] | None = None, folds: int = 5
 ) -> Any:
     # Its folds leave the validation stimuli for an honest score.
-    return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds)
+    return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds, threads=torch.get_num_threads())
 
 
 @register_model(
@@ -52,6 +53,7 @@ def fit_ridge(
     alphas: float | Sequence[float] | None = None,
     folds: int = 5,
     jackknife: bool = False,
+    threads: int = 1,
 ) -> Any:
     r"""Fit receptive fields by ridge regression; each neuron's penalty is the one with the least held-out error.
 
@@ -85,6 +87,9 @@ def fit_ridge(
         Number of parts of the training stimuli, at least 2; at most one per stimulus.
     jackknife : bool
         Also compute standard errors of the weights, from the kernels that are fitted without one part each [2]_.
+    threads : int
+        CPU threads. More help only where as many cores are idle: on a busy machine the decompositions then take many
+        times as long, as their threads wait for each other.
 
     Returns
     -------
@@ -138,7 +143,7 @@ def fit_ridge(
             check_recording(name, recording)
     candidates = _check_alphas(alphas)
     n_lags = window_bins(check_positive("window_ms", window_ms), train.dt)
-    folds = check_integer("folds", folds, least=2)
+    folds, threads = check_integer("folds", folds, least=2), check_integer("threads", threads, least=1)
     trials = read_trials(train, "train")
     val_trials = [] if val is None else read_trials(val, "val")
     if val is not None:
@@ -149,7 +154,8 @@ def fit_ridge(
             f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron; "
             f"ridge solves at most {_MOST_FEATURES}. Choose a shorter window, or fewer bands or pixels"
         )
-    fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife)
+    with cpu_threads(threads):
+        fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife)
     _warn_of_edges(fit.at_edge, fit.alphas)
     return _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
 
