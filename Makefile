@@ -22,7 +22,7 @@ test-fast: $(VENV)/.dev
 bench: $(VENV)/.core
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-# The table in docs/zoo.md: every model, three seeds each, on the NS1 recording in the folder DATA. Goes on where it stopped.
+# The table in docs/reference/zoo.md: every model, three seeds each, on the NS1 recording in the folder DATA. Goes on where it stopped.
 zoo: $(VENV)/.core
 	$(BIN)/python benchmarks/zoo.py $(DATA)
 

@@ -1,4 +1,4 @@
-"""The zoo table: every model fitted to NS1 by its recipe, over seeds; written into docs/zoo.md.
+"""The zoo table: every model fitted to NS1 by its recipe, over seeds; written into docs/reference/zoo.md.
 
     make zoo DATA=path/to/ns1                     # less than an hour on two cores; interrupted, it goes on
     python benchmarks/zoo.py path/to/ns1 --models nrf dnet --seeds 0 1 2
@@ -22,7 +22,7 @@ from deepSTRF.registry import get_recipe, model_cards
 from deepSTRF.runs import FitOptions
 from deepSTRF.sweeps import Outcome, Run, Sweep, run_sweep
 
-PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "zoo.md"
 BEGIN, END = "<!-- table: begin (made by benchmarks/zoo.py) -->", "<!-- table: end -->"
 
 

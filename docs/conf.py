@@ -20,6 +20,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "myst_parser",
     "numpydoc",
+    "sphinx_design",
+    "_run",
     "_tables",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
@@ -31,12 +33,15 @@ autodoc_mock_imports: list[str] = []
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
-html_sidebars = {
-    "*": [],
-    "contracts/*": ["sidebar-nav-bs"],
-    "api/**": ["sidebar-nav-bs"],
-}  # pages without children have none
+html_theme_options = {
+    "header_links_before_dropdown": 5,  # all of them
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": []}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_title = "deepSTRF"
 
 # Before Sphinx looks for pages, because autosummary reads their text.

@@ -4,7 +4,7 @@
     python examples/torchrun_loop.py --out runs/one
 
 Every process ("rank") has its share of the stimuli: gradients are averaged by DistributedDataParallel, scores are
-gathered by the streaming metrics. docs/distributed.md explains each step.
+gathered by the streaming metrics. docs/howto/several_processes.md explains each step.
 """
 
 import argparse

@@ -89,7 +89,7 @@ class Recipe:
     """How a model is built from a recording and trained.
 
     The classes keep the defaults that their papers and users know. A recipe may differ from them where that scores
-    better; ``docs/recipes.md`` says how each number was chosen, on validation scores only.
+    better; ``docs/reference/recipes.md`` says how each number was chosen, on validation scores only.
 
     Parameters
     ----------

@@ -272,7 +272,7 @@ def test_the_best_epoch_is_reported_without_a_checkpoint_file(tmp_path):
 
 @pytest.mark.slow
 def test_the_page_about_seeds_and_folds_runs_as_it_stands():
-    page = Path(__file__).parents[2] / "docs" / "seeds_and_folds.md"
+    page = Path(__file__).parents[2] / "docs" / "howto" / "seeds_and_folds.md"
     failed, attempted = doctest.testfile(str(page), module_relative=False)
     assert attempted > 10
     assert failed == 0

@@ -1,4 +1,4 @@
-"""The file of a sweep: data sets × models × options × seeds, as ``docs/sweeps.md`` describes it."""
+"""The file of a sweep: data sets × models × options × seeds, as ``docs/howto/sweeps.md`` describes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Many runs: data sets × models × options × seeds, each in its own folder, on this machine or on a cluster.
 
 A sweep may be killed at any moment, with any of its workers; the same sweep started again skips the runs that are
-complete and resumes those that are not. ``docs/sweeps.md`` describes the file, the folder and the table.
+complete and resumes those that are not. ``docs/howto/sweeps.md`` describes the file, the folder and the table.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
 
-PAGE = Path(__file__).parents[3] / "docs" / "own_recording.md"
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "own_recording.md"
 
 
 def _write_sorting(folder):

@@ -83,7 +83,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     """Give an LN model the receptive fields of a ridge fit, on a scale on which it trains well.
 
     On a few minutes of recording, gradient descent from random kernels needs care to get past ridge at all (see
-    docs/recipes.md). Started here, it only has to learn the nonlinearity and to adjust.
+    docs/reference/recipes.md). Started here, it only has to learn the nonlinearity and to adjust.
 
     The kernels are scaled to unit variance of the drive over `stims`; the batch normalisation is frozen and holds mean
     and scale, so that the input of the activation is the ridge prediction in units of the model's ``response_scale``;
