@@ -8,7 +8,7 @@ In a MyST page::
     print(scores.mean())
     ```
 
-Blocks of a page share their names. A figure is what the block leaves in ``fig``; it is drawn for light and for dark pages.
+Blocks of a page share their names. A figure is what the block leaves in ``fig``, drawn for light and for dark pages.
 With the option ``hide-code`` only output and figure are shown. The tests run these blocks too (``tests/docs``).
 """
 

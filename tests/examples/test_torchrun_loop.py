@@ -1,4 +1,4 @@
-"""The loop of docs/howto/several_processes.md under torchrun, on this machine: any number of processes gives the same numbers."""
+"""The loop of docs/howto/several_processes.md under torchrun: any number of processes gives the same numbers."""
 
 import importlib.util
 import json
