@@ -24,9 +24,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory):
-    """Keep what the tests compute out of the cache of the user."""
+    """Keep what the tests compute and download out of the folders of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DEEPSTRF_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         yield
 
 

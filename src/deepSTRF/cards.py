@@ -28,6 +28,8 @@ class DatasetCard:
     default_split : str
         The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
         ``"blocks:B"``; empty for one that depends on the number of stimuli.
+    recording : str
+        Its key in :data:`deepSTRF.datasets.public_recordings.RECORDINGS`, for one that can be downloaded; else empty.
     """
 
     name: str
@@ -38,6 +40,7 @@ class DatasetCard:
     paper: str
     licence: str
     default_split: str
+    recording: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,41 @@
-"""One registry of the public recordings: where each file lies and which checksum it has.
+"""Fetching one file from where it was published: resumed, retried, and checked, or nothing.
 
-Downloading goes through `pooch <https://www.fatiando.org/pooch>`_: into a temporary file that is moved to its place
-only when it is complete and its checksum is right, so that nothing half written is ever left behind.
+Downloading goes through `pooch <https://www.fatiando.org/pooch>`_: a file takes its place only when it is complete and
+its checksum is right. What was fetched of a file until the connection broke is kept as ``.<name>.part``, and the next
+try goes on from there if the server can say that it has still the same file.
 """
 
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from deepSTRF.checks import unknown_name
-from deepSTRF.files import expand_path, write_file
-from deepSTRF.registry import UnknownNameError
+from deepSTRF.datasets.hosts import CRCNS, FIGSHARE_API
+from deepSTRF.datasets.http_download import (
+    CrcnsLoginError,
+    Download,
+    Login,
+    crcns_login,
+    file_of_figshare,
+    say,
+    status_of,
+)
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.files import expand_path, lock, write_file
 
-__all__ = ["RECORDINGS", "RecordingError", "RemoteFile", "default_cache_dir", "download_recording"]
-
-
-class RecordingError(ValueError):
-    """A file of a recording cannot be fetched or read; the message names the file and says what to do."""
+__all__ = [
+    "CrcnsLoginError",
+    "Login",
+    "RecordingError",
+    "RemoteFile",
+    "crcns_login",
+    "default_cache_dir",
+    "fetch_file",
+    "locked_folder",
+]
 
 
 @dataclass(frozen=True)
@@ -32,31 +46,28 @@ class RemoteFile:
     ----------
     name : str
         Its name in the recording's folder.
-    url : str
-        Where it is downloaded from.
+    url : str or tuple of str
+        Where it is downloaded from, as :mod:`deepSTRF.datasets.hosts` writes it. Of several the first that has it.
     sha256 : str, optional
         Its checksum. Where we don't know it, that of the first download is written beside the file, as
         ``<name>.sha256``, and holds from then on.
+    part : str
+        What the file is needed for, where not everybody needs it: ``"PEG"``, ``"wav"``. Empty: always.
+    gives : str
+        For an archive that is unpacked: the name of a file or folder in it. Where that lies in the recording's folder,
+        at any depth, the archive is unpacked already and not needed any more. Empty: it is read as it is.
     """
 
     name: str
-    url: str
+    url: str | tuple[str, ...]
     sha256: str | None = None
+    part: str = ""
+    gives: str = ""
 
-
-RECORDINGS: Mapping[str, tuple[RemoteFile, ...]] = MappingProxyType(
-    {
-        # OSF project ayw2p
-        "NS1": (
-            RemoteFile(
-                "MetadataSHEnCneurons.mat",
-                "https://osf.io/download/gdwyd/",
-                "857f7821dcd7f388cb94cb97b1086fcfc27a9196718e83d81feab60c79c7bb3c",
-            ),
-            RemoteFile("spikesandwav.zip", "https://osf.io/download/5nxga/"),
-        ),
-    }
-)
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address that it may be at."""
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 def default_cache_dir(name: str) -> Path:
@@ -65,7 +76,7 @@ def default_cache_dir(name: str) -> Path:
     Parameters
     ----------
     name : str
-        Name of the recording, a key of `RECORDINGS`.
+        Name of the recording, a key of :data:`~deepSTRF.datasets.public_recordings.RECORDINGS`.
 
     Returns
     -------
@@ -86,53 +97,75 @@ def default_cache_dir(name: str) -> Path:
     return Path(pooch.os_cache("deepSTRF")) / name
 
 
-def download_recording(name: str, dest: str | os.PathLike[str] | None = None, *, progress: bool = True) -> Path:
-    """Fetch the files of a recording that are not there yet, and check those that are.
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Make `folder`, and keep other processes from filling it at the same time; the second one waits.
+
+    Raises
+    ------
+    RecordingError
+        If the folder can't be made or written to.
+    """
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(lock(folder / ".lock", wait=False))
+            except BlockingIOError:
+                say(f"another process fills {folder}; waiting for it")
+                stack.enter_context(lock(folder / ".lock"))
+        except OSError as error:
+            raise RecordingError(
+                f"the folder {folder} can't be made or written to ({error}); give another one, or set "
+                "DEEPSTRF_DATA_DIR to one that can"
+            ) from error
+        yield
+
+
+def fetch_file(remote: RemoteFile, folder: Path, *, login: Login | None = None, progress: bool = True) -> Path:
+    """Fetch a file that is not in the folder yet; check one that is.
 
     Parameters
     ----------
-    name : str
-        A key of `RECORDINGS`.
-    dest : str or path, optional
-        The folder to fill, by default ``default_cache_dir(name)``. Parents are made.
+    remote : RemoteFile
+        The file.
+    folder : Path
+        An existing folder, held by :func:`locked_folder` where other processes may use it.
+    login : Login, optional
+        For files of CRCNS, by default :func:`crcns_login`.
     progress : bool
-        Show a progress bar on stderr.
+        Say on stderr what is fetched, on a terminal with a progress bar.
 
     Returns
     -------
     Path
-        The folder.
+        The file.
 
     Raises
     ------
-    UnknownNameError
-        If there is no such recording (a KeyError).
     RecordingError
-        If the folder can't be written to, a download fails, or a file, downloaded or already there, has another
-        checksum than it should have. A file that was already there is never overwritten.
-
-    Examples
-    --------
-    >>> from deepSTRF.datasets.download import download_recording
-    >>> folder = download_recording("NS1")  # doctest: +SKIP
+        If a download fails, or the file, downloaded or already there, has another checksum than it should have. A file
+        that was already there is never overwritten.
+    CrcnsLoginError
+        If CRCNS does not know the account.
     """
-    if name not in RECORDINGS:
-        raise UnknownNameError(unknown_name("recording", name, RECORDINGS))
-    folder = default_cache_dir(name) if dest is None else expand_path(dest, "dest")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordingError(
-            f"the folder {folder} can't be made ({error}); give another one, or set DEEPSTRF_DATA_DIR to one that can "
-            "be written to"
-        ) from error
-    for remote in RECORDINGS[name]:
-        target = folder / remote.name
-        if target.exists():
-            _check_present(remote, target)
-        else:
-            _fetch(remote, target, progress)
-    return folder
+    target = folder / remote.name
+    if target.exists():
+        _check_present(remote, target)
+        return target
+    *first, last = remote.urls
+    for url in first:
+        try:
+            _fetch(url, remote, target, login, progress)
+            return target
+        except _NotThere:
+            continue
+    _fetch(last, remote, target, login, progress)
+    return target
+
+
+class _NotThere(RecordingError):
+    """The server has no such file."""
 
 
 def _record_of(target: Path) -> Path:
@@ -158,24 +191,30 @@ def _check_present(remote: RemoteFile, target: Path) -> None:
         )
 
 
-def _fetch(remote: RemoteFile, target: Path, progress: bool) -> None:
+def _fetch(url: str, remote: RemoteFile, target: Path, login: Login | None, progress: bool) -> None:
+    """Fetch the file from one place, and write down its checksum if nobody knew it."""
     import pooch
 
+    if url.startswith(CRCNS) and login is None:
+        login = crcns_login()
+    failure: RecordingError | None = None
     try:
         _record_of(target).unlink(missing_ok=True)  # of an earlier download that the user has deleted
-        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
-        pooch.retrieve(remote.url, remote.sha256, target.name, target.parent, downloader=downloader)
+        known_hash = remote.sha256
+        if url.startswith(FIGSHARE_API):
+            url, known_hash = file_of_figshare(url, remote.name, known_hash)
+        download = Download(target, login if url.startswith(CRCNS) else None, progress)
+        with _quiet_pooch():
+            pooch.retrieve(url, known_hash, target.name, target.parent, downloader=download)
+    except CrcnsLoginError as error:
+        failure = CrcnsLoginError(str(error))
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
-        raise RecordingError(
-            f"{remote.name} can't be downloaded from {remote.url}: {error}. Try again, or fetch it with a browser and "
+        failure = (_NotThere if status_of(error) in (404, 410) else RecordingError)(
+            f"{remote.name} can't be downloaded from {url}: {error}. Try again, or fetch it with a browser and "
             f"put it into {target.parent}."
-        ) from error
-    if target.suffix == ".zip" and not zipfile.is_zipfile(target):
-        target.unlink()
-        raise RecordingError(
-            f"what came from {remote.url} is not a zip archive (perhaps a login or error page). Try again, or fetch "
-            f"{remote.name} with a browser and put it into {target.parent}."
         )
+    if failure is not None:  # raised here, since an error of requests holds the request, and that the password
+        raise failure
     if remote.sha256 is None:
         record = _record_of(target)
         try:
@@ -186,3 +225,17 @@ def _fetch(remote: RemoteFile, target: Path, progress: bool) -> None:
                 f"{target} was fetched, but its checksum can't be written ({error}); make room on the disk, or choose "
                 "another folder, and try again"
             ) from error
+
+
+@contextmanager
+def _quiet_pooch() -> Iterator[None]:
+    """We say ourselves what is fetched."""
+    import pooch
+
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -2,7 +2,7 @@
 
 SciPy reads files of MATLAB 4 to 7.2, and `pymatreader <https://pypi.org/project/pymatreader>`_ those of 7.3. As SciPy
 says in the documentation of :func:`scipy.io.loadmat`, it is not made for files that somebody wrote to do harm: check
-where a file comes from, as :func:`~deepSTRF.datasets.download.download_recording` does by checksum.
+where a file comes from, as :func:`~deepSTRF.datasets.recording_folder.recording_folder` does by checksum.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from deepSTRF.datasets.audio.ns1_release import (
     read_unit,
 )
 from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
-from deepSTRF.datasets.download import default_cache_dir, download_recording
+from deepSTRF.datasets.public_recordings import RECORDINGS
+from deepSTRF.datasets.recording_folder import recording_folder
 from deepSTRF.datasets.spectrograms import Spectrogram
-from deepSTRF.files import expand_path
 from deepSTRF.registry import DatasetCard, register_dataset
 
 __all__ = ["NS1_TEST", "NS1_TRAINVAL", "NS1Dataset", "download_ns1"]
@@ -48,9 +48,10 @@ def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
 
     The archive stays packed: :class:`NS1Dataset` reads it as it is.
 
-    As ``download_recording("NS1", dest)``, see :func:`~deepSTRF.datasets.download.download_recording`.
+    As ``recording_folder("NS1", dest, download=True)``, see
+    :func:`~deepSTRF.datasets.recording_folder.recording_folder`.
     """
-    return download_recording("NS1", dest)
+    return recording_folder("NS1", dest, download=True)
 
 
 @register_dataset(
@@ -60,9 +61,10 @@ def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
         species="ferret",
         area="A1 (auditory cortex)",
         size="119 neurons, 20 stimuli, 20 repeats",
-        paper="Harper et al. 2016, PLoS Comput Biol, doi:10.1371/journal.pcbi.1005113",
-        licence="none stated; openly available at https://osf.io/ayw2p",
+        paper=RECORDINGS["NS1"].citation,
+        licence=RECORDINGS["NS1"].licence,
         default_split="checkpoint",
+        recording="NS1",
     )
 )
 class NS1Dataset(AudioNeuralDataset):
@@ -169,9 +171,8 @@ class NS1Dataset(AudioNeuralDataset):
                 f"return_waveform={return_waveform}. Use cochleagram='sounds'."
             )
         n_bins, hop = _time_grid(dt_ms, audio_fs if return_waveform else _COCHLEAGRAM_FS)
-        folder = default_cache_dir("NS1") if path is None else expand_path(path)
-        if download:
-            download_ns1(folder)
+        parts = ("authors",) if cochleagram == "authors" else ()
+        folder = recording_folder("NS1", path, download=download, parts=parts)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         self.return_waveform = return_waveform
         self.audio_fs = audio_fs if return_waveform else None
