@@ -87,6 +87,7 @@ class FileServer:
                 pass
 
         self.httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.httpd.handle_error = lambda *_: None  # a client that went away
         self.url = f"http://127.0.0.1:{self.httpd.server_port}"
 
     @contextlib.contextmanager

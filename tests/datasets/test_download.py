@@ -239,7 +239,14 @@ def test_no_error_shows_an_account(crcns, tmp_path, monkeypatch, caplog, capsys,
 
 
 def test_an_account_is_not_shown_by_its_object():
-    assert "hunter2" not in repr(http_download.crcns_login("me", "hunter2"))
+    assert "hunter2" not in repr(http_download.Login("me-myself", "hunter2"))
+
+
+def test_an_account_that_is_given_comes_first(crcns, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRCNS_PASSWORD", "wrong")
+    monkeypatch.delenv("CRCNS_USERNAME")
+    fetch(crcns, tmp_path, path="/crcns/aa-1/a.mat", login=http_download.Login("you", "hunter2-secret"))
+    assert crcns.requests[0][3]["username"] == "you"
 
 
 # --- figshare --------------------------------------------------------------------------------------------------------

@@ -195,15 +195,14 @@ def _fetch(url: str, remote: RemoteFile, target: Path, login: Login | None, prog
     """Fetch the file from one place, and write down its checksum if nobody knew it."""
     import pooch
 
-    if url.startswith(CRCNS) and login is None:
-        login = crcns_login()
+    login = crcns_login(login) if url.startswith(CRCNS) else None
     failure: RecordingError | None = None
     try:
         _record_of(target).unlink(missing_ok=True)  # of an earlier download that the user has deleted
         known_hash = remote.sha256
         if url.startswith(FIGSHARE_API):
             url, known_hash = file_of_figshare(url, remote.name, known_hash)
-        download = Download(target, login if url.startswith(CRCNS) else None, progress)
+        download = Download(target, login, progress)
         with _quiet_pooch():
             pooch.retrieve(url, known_hash, target.name, target.parent, downloader=download)
     except CrcnsLoginError as error:

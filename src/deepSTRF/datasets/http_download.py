@@ -45,28 +45,30 @@ class CrcnsLoginError(RecordingError, RuntimeError):
 
 @dataclass(frozen=True)
 class Login:
-    """Name and password of an account; neither is shown."""
+    """Name and password of an account, as far as they were given; neither is shown."""
 
-    username: str = field(repr=False)
-    password: str = field(repr=False)
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
 
 
-def crcns_login(username: str | None = None, password: str | None = None) -> Login:
-    """Return the account for CRCNS: ``$CRCNS_USERNAME`` and ``$CRCNS_PASSWORD``, unless given.
+def crcns_login(given: Login | None = None) -> Login:
+    """Return the account for CRCNS: ``$CRCNS_USERNAME`` and ``$CRCNS_PASSWORD`` where none is given.
 
     Raises
     ------
     CrcnsLoginError
         If one of the two is missing (a RuntimeError).
     """
-    username = username or os.environ.get("CRCNS_USERNAME")
-    password = password or os.environ.get("CRCNS_PASSWORD")
-    if not username or not password:
+    given = given or Login()
+    login = Login(
+        given.username or os.environ.get("CRCNS_USERNAME"), given.password or os.environ.get("CRCNS_PASSWORD")
+    )
+    if not login.username or not login.password:
         raise CrcnsLoginError(
             "CRCNS credentials missing: make a free account at https://crcns.org/register, and set the environment "
             "variables CRCNS_USERNAME and CRCNS_PASSWORD"
         )
-    return Login(username, password)
+    return login
 
 
 class WrongContentError(ValueError):
@@ -120,7 +122,7 @@ class Download:
         if self.login is None:
             response = requests.get(url, headers=headers, timeout=timeout, stream=True)
         else:
-            form = {"fn": url.removeprefix(CRCNS), "submit": "Login"}
+            form: dict[str, str | None] = {"fn": url.removeprefix(CRCNS), "submit": "Login"}
             form |= {"username": self.login.username, "password": self.login.password}
             hooks = {"response": _not_elsewhere}
             response = requests.post(url, data=form, headers=headers, timeout=timeout, stream=True, hooks=hooks)
