@@ -27,6 +27,7 @@ __all__ = [
     "check_number",
     "check_pair",
     "check_positive",
+    "counted",
     "describe_type",
     "unknown_name",
 ]
@@ -268,6 +269,17 @@ def check_device(device: Any) -> torch.device:
     if checked.type == "meta":
         raise ValueError("device meta holds no numbers, so nothing can be fitted on it; use cpu or cuda")
     return checked
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number of things, in words that fit it.
+
+    Examples
+    --------
+    >>> counted(1, "neuron"), counted(2, "neuron"), counted(0, "stimulus", "stimuli")
+    ('1 neuron', '2 neurons', '0 stimuli')
+    """
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def describe_type(value: Any) -> str:

@@ -266,4 +266,77 @@ def test_a_file_of_pynwb_with_sounds_beside_it(elsewhere):
     assert "quality (good, mua)" in run("datasets", "day1.nwb", *options[:4], exit_code=0).stdout
     error_line("fit", "day1.nwb", "ridge", *options[:2], words=["day1.nwb"])
     error_line("fit", "day1.nwb", "video-ln", *options, words=["is a sound, and VideoNeuralDataset is for movies"])
-    error_line("fit", "day1.nwb", "icnet", *options, words=["icnet takes waveforms"])
+    error_line(
+        "fit", "day1.nwb", "icnet", *options, "--read", "spectrogram=mel", words=["leave --read spectrogram=mel"]
+    )
+    page = run("check", "day1.nwb", *options[:4], exit_code=0).stdout
+    assert "8 stimuli, 1 s long, 8 s in all; spectrograms of 34 bands in bins of 20 ms" in page
+    assert "3 neurons, recorded for 100 %" in page
+    for read in ([], ["--read", "spectrogram=waveform"]):
+        told = run(
+            "fit", "day1.nwb", "icnet", *options, *read, "--epochs", 1, "--set", "n_filters=4",
+            "--set", "encoder_channels=4", exit_code=0,
+        ).stdout  # fmt: skip
+        assert "2 of 3 neurons" in told
+    assert "the same numbers" in run("evaluate", "runs/day1-icnet-2", exit_code=0).stdout
+    waveform = ("--read", "spectrogram=waveform")
+    error_line("fit", "day1.nwb", "ridge", *options, *waveform, words=["leave --read spectrogram=waveform out"])
+    page = run("check", "day1.nwb", *options[:4], *waveform, exit_code=0).stdout
+    assert "8 s in all; waveforms in bins of 20 ms" in page
+
+
+@pytest.fixture
+def phy(elsewhere):
+    """Two units as phy leaves them, sounds, one of which was not presented, and a table of trials."""
+    import soundfile
+
+    generator = np.random.default_rng(0)
+    (elsewhere / "sorted").mkdir()
+    (elsewhere / "sounds").mkdir()
+    samples = np.sort(generator.integers(0, 40 * 30_000, 4000))
+    np.save(elsewhere / "sorted" / "spike_times.npy", samples)
+    np.save(elsewhere / "sorted" / "spike_clusters.npy", generator.choice([2, 5, 7], 4000).astype(np.int32))
+    (elsewhere / "sorted" / "params.py").write_text("sample_rate = 30000.\n")
+    (elsewhere / "sorted" / "cluster_info.tsv").write_text("cluster_id\tgroup\n2\tgood\n5\tmua\n7\tgood\n")
+    names = [f"sound{s}" for s in range(8)]
+    for name in [*names, "calibration"]:
+        soundfile.write(elsewhere / "sounds" / f"{name}.wav", generator.standard_normal(8000) / 10, 8000)
+    rows = [f"{0.5 + 1.5 * trial},{name}" for trial, name in enumerate(3 * names)]
+    (elsewhere / "trials.csv").write_text("\n".join(["onset,stimulus", *rows, ""]))
+    return ["--dt-ms", 20, "--read", "stims=sounds", "--read", "trials=trials.csv", "--read", "unit=s"]
+
+
+def test_a_folder_of_phy(phy, elsewhere, monkeypatch):
+    words = ["output folder of Kilosort or phy", "stims=./sounds", "trials=trials.csv", "unit=s", "--dt-ms 5"]
+    for command in ("check", "datasets", "fit"):
+        error_line(command, "sorted", words=words)
+    assert "stims" not in error_line("check", "sorted", *phy[:-2], words=["--read unit=s"])
+    assert "2 neurons" in run("check", "sorted", *phy, exit_code=0).stdout
+    told = run("fit", "sorted", "ridge", *phy, "--read", 'groups=["good", "mua"]', exit_code=0).stdout
+    assert "3 neurons, 6 train, 1 val, 1 test" in told
+    folder = elsewhere / "runs" / "sorted-ridge-1"
+    monkeypatch.chdir(folder)
+    assert "the same numbers" in run("evaluate", folder, exit_code=0).stdout
+    config = json.loads((folder / "config.json").read_text())
+    assert config["options"]["read"]["trials"] == str(elsewhere / "trials.csv")
+    sounds = {f"sound{s}": elsewhere / "sounds" / f"sound{s}.wav" for s in range(8)}
+    options = {"trials": elsewhere / "trials.csv", "dt_ms": 20.0, "unit": "s"}
+    one = AudioNeuralDataset.from_phy(elsewhere / "sorted", elsewhere / "sounds", **options)
+    assert one.spectrogram is not None
+    assert [meta["name"] for meta in one.stim_meta] == list(sounds)
+    arrays = {name: np.random.default_rng(s).random((5, 50)) for s, name in enumerate(sounds)}
+    (elsewhere / "arrays").mkdir()
+    for name, array in arrays.items():
+        np.save(elsewhere / "arrays" / f"{name}.npy", array)
+    one = AudioNeuralDataset.from_phy(elsewhere / "sorted", elsewhere / "arrays", **options)
+    other = AudioNeuralDataset.from_phy(elsewhere / "sorted", arrays, **options)
+    assert all(np.array_equal(a, b) for a, b in zip(one.stims, other.stims, strict=True))
+    assert all(np.array_equal(a.block.values, b.block.values) for a, b in zip(one.responses, other.responses))
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        AudioNeuralDataset.from_phy(elsewhere / "sorted", elsewhere / "nowhere", **options)
+
+
+def test_check_takes_what_fit_takes(folder, elsewhere):
+    assert "40 neurons" in run("check", "simulated", exit_code=0).stdout
+    error_line("check", "day1.nwb", words=["there is no file day1.nwb"])
+    error_line("check", folder, "--dt-ms", 5, words=["leave --dt-ms out"])

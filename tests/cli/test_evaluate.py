@@ -130,7 +130,7 @@ def test_scores_that_are_json_but_of_no_run(finished, elsewhere, content, words)
 
 def test_a_model_of_another_population(finished, elsewhere):
     folder = damaged(finished, elsewhere, "scores.json", lambda content: content)
-    for neurons, bands, words in ((1, 8, ["is a model of 1 neurons, but the run has 4"]), (4, 9, ["(B, 1, 9, T)"])):
+    for neurons, bands, words in ((1, 8, ["is a model of 1 neuron, but the run has 4"]), (4, 9, ["(B, 1, 9, T)"])):
         shutil.rmtree(folder / "model")
         Linear(bands, 5, neurons).save_pretrained(folder / "model")
         check_not_evaluated(folder, words)

@@ -73,6 +73,22 @@ def test_check_names_what_looks_wrong_and_ends_well(tmp_path):
     assert [suspicion["neuron"] for suspicion in suspicions] == [f"u{n:02d}" for n in range(8)]
 
 
+def test_a_single_neuron_and_stimulus_are_one(tmp_path):
+    counts = np.random.default_rng(0).poisson(0.3, (1, 3, 2400))
+    AudioNeuralDataset.from_arrays({"rain": np.random.default_rng(1).random((3, 2400))}, [counts], 5.0).to_folder(
+        tmp_path / "mine"
+    )
+    page = run("check", tmp_path / "mine", exit_code=0).output
+    assert "1 stimulus, 12 s long" in page
+    assert "1 neuron, recorded for" in page
+    assert "1 neurons" not in page
+    told = run("fit", tmp_path / "mine", "ridge", "--out", tmp_path / "run", exit_code=0).output
+    assert "ridge on" in told
+    assert ": 1 neuron, " in told
+    assert "1 neurons" not in told
+    assert "1 stimuli" not in told
+
+
 def test_check_of_what_cannot_be_read(tmp_path):
     error_line("check", tmp_path / "nowhere", words=["there is no folder"])
     error_line("check", tmp_path, words=["there is no recording.toml", "deepstrf new"])

@@ -128,7 +128,7 @@ def test_negative_responses_need_an_output_that_can_be_negative():
     batches = make_batches()
     for batch in batches:
         batch["responses"][:, 1] -= 1.0
-    with pytest.warns(UserWarning, match=r"1 neurons \(1\) are negative .* ParametricSoftplus"):
+    with pytest.warns(UserWarning, match=r"1 neuron \(1\) are negative .* ParametricSoftplus"):
         MODELS["statenet"]().calibrate(batches)
     MODELS["linear"]().calibrate(batches)  # its output can be negative: no warning
 

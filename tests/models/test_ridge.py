@@ -195,7 +195,7 @@ def test_a_neuron_that_nothing_predicts_is_named():
         {"stims": torch.randn(1, 4, 200, generator=generator), "responses": [torch.randn(1, 200, generator=generator)]}
         for _ in range(10)
     )
-    with pytest.warns(UserWarning, match=r"1 of 1 neurons .* neuron 0 \(alpha 1e\+04\)"):
+    with pytest.warns(UserWarning, match=r"1 of 1 neuron .* neuron 0 \(alpha 1e\+04\)"):
         model = fit_ridge(noise, window_ms=20)
     assert model.ridge_at_edge.tolist() == [True]
     with pytest.warns(UserWarning, match="end of the grid"):

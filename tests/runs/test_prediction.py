@@ -124,6 +124,18 @@ def test_bad_inputs_say_what_to_do(ridge, tmp_path):
             predict(*arguments)
 
 
+def test_a_run_of_an_earlier_version_says_so(ridge, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(ridge.folder, old)
+    file = old / "model" / "metadata.json"
+    metadata = json.loads(file.read_text()) | {"deepSTRF": "0.1.9"}
+    for key in ("spectrogram", "stimulus_shape"):
+        metadata.pop(key)
+        file.write_text(json.dumps(metadata))
+        with pytest.raises(RunError, match=rf"earlier version of deepSTRF \(0\.1\.9\).*{key}.*fit it again"):
+            predict(old, SOUNDS, FS)
+
+
 def test_the_command_writes_table_arrays_and_figure(ridge, tmp_path):
     soundfile.write(tmp_path / "new.wav", np.stack([SOUNDS["sound-1"]] * 2, 1), FS, subtype="FLOAT")
     out = tmp_path / "out"

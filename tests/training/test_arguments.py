@@ -300,7 +300,7 @@ def test_each_neurons_own_best_is_kept_by_a_metric_in_numpy():
     values = iter([[1.0, 5.0, 1.0], [2.0, 4.0, NAN]] * 2)  # of the training batches, then the validation batches
     options = {"val_metrics": {"mine": lambda pred, responses: np.array(next(values))}, "track_train_metrics": False}
     trained = fitter(**options, monitor="val_mine", track_per_cell_best=True)
-    with pytest.warns(UserWarning, match="undefined for 1 neurons"):
+    with pytest.warns(UserWarning, match="undefined for 1 neuron"):
         trained.fit()
     assert trained._per_cell_snapshots.best.tolist() == [2.0, 5.0, 1.0]
 

@@ -66,7 +66,7 @@ NAN = math.nan
         ("min", [[0.9, 2.0], [0.8, NAN], [0.9, 1.9]], 2),
     ],
 )
-@pytest.mark.filterwarnings("ignore:epoch .. val_s is undefined for 1 neurons")
+@pytest.mark.filterwarnings("ignore:epoch .. val_s is undefined for 1 neuron")
 def test_an_epoch_that_loses_a_neuron_is_never_the_best(mode, rows, best):
     fitter = Scripted(rows, mode=mode, restore_best=True)
     fitter.fit()
@@ -82,7 +82,7 @@ def test_the_neurons_that_are_lost_are_named_once():
     assert "(1)" in str(caught[0].message)
 
 
-@pytest.mark.filterwarnings("ignore:epoch .. val_s is undefined for 1 neurons")
+@pytest.mark.filterwarnings("ignore:epoch .. val_s is undefined for 1 neuron")
 def test_a_resumed_training_still_knows_which_neurons_the_best_epoch_had(tmp_path):
     rows = [[0.9, 0.1], [0.8, NAN], [0.7, 0.2], [0.9, 0.15]]
     options = {"ckpt_path": tmp_path / "best.pt", "resume": True}

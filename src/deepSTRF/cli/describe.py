@@ -9,8 +9,7 @@ from typing import Any
 from deepSTRF.datasets.conditions import as_number, is_missing
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.registry import get_dataset, get_dataset_card
-from deepSTRF.runs.data_source import default_split_of, kind_of_data, load_dataset, place_of
-from deepSTRF.runs.options import FitOptions
+from deepSTRF.runs.data_source import default_split_of, kind_of_data, load_dataset, options_to_look, place_of
 
 __all__ = ["describe_dataset"]
 
@@ -27,7 +26,7 @@ def describe_dataset(dataset: str, **options: Any) -> dict[str, Any]:
     **options : dict
         ``data``, ``dt_ms`` and ``read`` of :class:`deepSTRF.runs.FitOptions`.
     """
-    asked = FitOptions(dataset, "ridge", **options)  # which takes sounds and movies
+    asked = options_to_look(dataset, **options)
     kind = kind_of_data(dataset)
     entry: dict[str, Any] = {"name": dataset, "summary": f"a recording in a {'file' if kind == 'nwb' else 'folder'}"}
     if kind == "class":

@@ -101,9 +101,10 @@ def fit(
 ) -> None:
     """Fit MODEL to DATASET and write a folder with scores, predictions, the model and figures.
 
-    DATASET is a name that `deepstrf datasets` lists, the folder of a recording, FILE.nwb, FILE.py:CLASS or
-    PACKAGE.MODULE:CLASS. Without arguments: a simulated population with known receptive fields. Without MODEL: a
-    linear-nonlinear model; to a folder or an NWB file, ridge, a linear-nonlinear and a recurrent model, side by side.
+    DATASET is a name that `deepstrf datasets` lists, the folder of a recording or of Kilosort or phy, FILE.nwb,
+    FILE.py:CLASS or PACKAGE.MODULE:CLASS. Without arguments: a simulated population with known receptive fields.
+    Without MODEL: a linear-nonlinear model; to a folder or an NWB file, ridge, a linear-nonlinear and a recurrent
+    model, side by side.
 
     Every training option defaults to the model's own recipe (see `deepstrf models`). Ctrl-C or SIGTERM ends a run after
     the present epoch; --resume continues it, also after it was killed.
@@ -121,9 +122,10 @@ def fit(
     from deepSTRF.cli.signals import StopSignals
     from deepSTRF.runs import FitOptions, Interrupted, fit_run
     from deepSTRF.runs.data_source import kind_of_data
+    from deepSTRF.runs.folder import PATH_KINDS
     from deepSTRF.sweeps import compare_models
 
-    several = model is None and kind_of_data(dataset) in ("folder", "nwb")
+    several = model is None and kind_of_data(dataset) in PATH_KINDS
     named = model or OPTIONS["model"].default
 
     def say(line: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepSTRF.cli.options import echo_json, format_number, json_option
+from deepSTRF.checks import counted
+from deepSTRF.cli.options import dataset_options, echo_json, format_number, json_option
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.checkup import RecordingCheck
@@ -39,11 +40,15 @@ def new(folder: str) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("dataset")
+@dataset_options
 @click.option("--figure", metavar="FILE.png", help="Draw coverage, rates and ceilings into this file.")
 @json_option
-def check(folder: str, figure: str | None, as_json: bool) -> None:
-    """Say what is in the recording in DIR, and what looks wrong.
+def check(dataset: str, figure: str | None, as_json: bool, **options: Any) -> None:
+    """Say what is in the recording DATASET, and what looks wrong.
+
+    DATASET is what `deepstrf fit` takes: the folder of a recording, whose files are looked at too, FILE.nwb, a folder
+    of Kilosort or phy, a name, or FILE.py:CLASS.
 
     Sizes, coverage (stimuli x neurons), repeats, rates and noise ceilings; and what may be a mistake, each with the
     neuron, stimulus and repeat. The exit code is 0 where the recording could be read, also with suspicions, and 2 where
@@ -51,7 +56,7 @@ def check(folder: str, figure: str | None, as_json: bool) -> None:
     """
     from deepSTRF.datasets import check_recording
 
-    found = check_recording(folder)
+    found = check_recording(_recording(dataset, options))
     if figure is not None:
         from deepSTRF.files import expand_path, prepare_file
         from deepSTRF.plotting import plot_recording
@@ -75,18 +80,28 @@ def check(folder: str, figure: str | None, as_json: bool) -> None:
             click.echo(f"\ndrawn in {figure}")
 
 
+def _recording(dataset: str, options: dict[str, Any]) -> Any:
+    """A folder is looked at with its mistakes; anything else must be loaded first."""
+    from deepSTRF.runs.data_source import kind_of_data, load_dataset, options_to_look
+
+    if kind_of_data(dataset) == "folder" and all(value is None for value in options.values()):
+        return dataset
+    return load_dataset(options_to_look(dataset, **options))
+
+
 def _page(found: RecordingCheck) -> Iterator[str]:
     total = sum(found.durations_s)
     size = " x ".join(map(str, found.shape)) + (" bands" if found.kind == "spectrograms" else "")
+    what = f"{found.kind} of {size}" if found.shape else found.kind
     yield found.path + "".join(f"\n  {key}: {text}" for key, text in found.about.items())
     yield (
-        f"  {_number(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s)} s long, {total:.4g} s "
-        f"in all; {found.kind} of {size} in bins of {found.dt_ms:g} ms"
+        f"  {counted(len(found.stimuli), 'stimulus', 'stimuli')}, {_span(found.durations_s)} s long, {total:.4g} s "
+        f"in all; {what} in bins of {found.dt_ms:g} ms"
     )
     heard = found.repeats[found.repeats > 0]
     repeats = _span(heard.tolist())
     yield (
-        f"  {_number(len(found.neurons), 'neuron', 'neurons')}, recorded for {100 * found.coverage:.3g} % of all pairs "
+        f"  {counted(len(found.neurons), 'neuron')}, recorded for {100 * found.coverage:.3g} % of all pairs "
         f"of neuron and stimulus, in {repeats} {'repeat' if repeats == '1' else 'repeats'}"
     )
     unit = "spikes/s" if found.numbers == "counts" else "per s"
@@ -94,7 +109,7 @@ def _page(found: RecordingCheck) -> Iterator[str]:
     defined = [ceiling for ceiling in found.ceilings if not math.isnan(ceiling)]
     yield (
         f"  noise ceilings: median {format_number(_median(defined))} ({_span(defined)}), defined for {len(defined)} of "
-        f"{len(found.neurons)} neurons"
+        f"{counted(len(found.neurons), 'neuron')}"
     )
     for name, parts in found.splits.items():
         yield f"  split {name!r}: " + ", ".join(f"{count} {part}" for part, count in parts.items()) + " stimuli"
@@ -104,7 +119,7 @@ def _page(found: RecordingCheck) -> Iterator[str]:
     if not found.suspicions:
         yield "Nothing looks suspicious."
         return
-    yield f"{_number(len(found.suspicions), 'thing looks', 'things look')} suspicious:"
+    yield f"{counted(len(found.suspicions), 'thing looks', 'things look')} suspicious:"
     for kind in dict.fromkeys(suspicion.kind for suspicion in found.suspicions):
         texts = [suspicion.text for suspicion in found.suspicions if suspicion.kind == kind]
         yield from (f"  - {text}" for text in texts[:_MOST_OF_A_KIND])
@@ -131,10 +146,6 @@ def _rows(found: RecordingCheck) -> Iterator[str]:
         yield f"{name:{width}}  {found.durations_s[s]:8.4g}{_span(repeats, '-'):>9}{int(heard[s].sum()):9d}"
     if len(found.stimuli) > _MOST_ROWS:
         yield f"and {len(found.stimuli) - _MOST_ROWS} more (all of them: --json)"
-
-
-def _number(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
 
 
 def _median(values: Sequence[float]) -> float:

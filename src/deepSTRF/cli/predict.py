@@ -6,6 +6,7 @@ import time
 
 import click
 
+from deepSTRF.checks import counted
 from deepSTRF.cli.options import echo_json, json_option
 
 __all__ = ["cache", "predict"]
@@ -54,8 +55,8 @@ def predict(run: str, sounds: tuple[str, ...], rate: float | None, out: str | No
     for name, rates in zip(predictions.names, predictions, strict=True):
         seconds = rates.shape[1] * predictions.dt_ms / 1000
         click.echo(
-            f"{name}: {len(rates)} neurons, {rates.shape[1]} bins of {predictions.dt_ms:g} ms ({seconds:.4g} s), mean "
-            f"{float(rates.mean()):.4g} per bin"
+            f"{name}: {counted(len(rates), 'neuron')}, {counted(rates.shape[1], 'bin')} of {predictions.dt_ms:g} ms "
+            f"({seconds:.4g} s), mean {float(rates.mean()):.4g} per bin"
         )
     for note in predictions.notes:
         click.echo(f"note: {note}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepSTRF.checks import counted
 from deepSTRF.cli.options import format_number
 from deepSTRF.registry import dataset_cards, get_recipe, model_cards, models_in_file
 from deepSTRF.runs.evaluate import Evaluation
@@ -43,12 +44,15 @@ def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> 
     sizes = ", ".join(f"{len(stimuli)} {part}" for part, stimuli in recording.indices.items())
     parts = f"{sizes} stimuli (split {recording.split})"
     if recording.folds:
-        parts = f"{data.get_S()} stimuli in {recording.split}, then a fit to everything"
+        stimuli = counted(data.get_S(), "stimulus", "stimuli")
+        parts = f"{stimuli} in {recording.split}, then a fit to everything"
     selected = recording.selected
-    of_all = "" if selected is None else f" of {selected.of_neurons}"
-    return (
-        f"{model} on {dataset}: {data.N_neurons}{of_all} neurons, {parts}, {data.dt:g} ms bins; results go to {folder}"
+    neurons = (
+        counted(data.N_neurons, "neuron")
+        if selected is None
+        else f"{data.N_neurons} of {counted(selected.of_neurons, 'neuron')}"
     )
+    return f"{model} on {dataset}: {neurons}, {parts}, {data.dt:g} ms bins; results go to {folder}"
 
 
 class ProgressLine:
@@ -84,7 +88,7 @@ def result_text(result: RunResult) -> str:
             f"recovered receptive fields against the true ones: median r = {clear['median']:.2f} over the "
             f"{clear['neurons']} LN cells with SNR > 0.5, {every['median']:.2f} over all {every['neurons']}"
         )
-    epochs = f" in {summary['epochs']} epochs" if summary["epochs"] else ""
+    epochs = f" in {counted(summary['epochs'], 'epoch')}" if summary["epochs"] else ""
     lines.append(f"fitted{epochs} in {summary['fit_seconds']:.1f} s; everything is in {result.folder}")
     return "\n".join(lines)
 
@@ -94,7 +98,8 @@ def comparison_text(comparison: Comparison) -> str:
     shown = [score for score in ("cc_norm", "cc") if any(comparison.neurons[f"{part}_{score}"] for part in _COMPARED)]
     counts = {(score, part): comparison.neurons[f"{part}_{score}"] for score in shown for part in _COMPARED}
     if len(set(counts.values())) == 1:
-        over = f"the {next(iter(counts.values()))} neurons that all of them define"
+        number = next(iter(counts.values()))
+        over = "the only neuron" if number == 1 else f"the {number} neurons that all of them define"
     else:
         each = [f"{number} ({score}, {PART_NAMES.get(part, part)})" for (score, part), number in counts.items()]
         over = f"the neurons that all of them define: {', '.join(each) or 'none'}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepSTRF.checks import counted
 from deepSTRF.cli.options import echo_json, format_number, json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
 
     def on_start(found: Sequence[Outcome]) -> None:
         counter.done = counter.complete = len(found)
-        say(f"{len(asked.runs)} runs, {len(found)} of them complete already; results go to {asked.out}")
+        say(f"{counted(len(asked.runs), 'run')}, {len(found)} of them complete already; results go to {asked.out}")
         for note in asked.notes:
             say(note)
 
@@ -73,8 +74,8 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
             )
     except KeyboardInterrupt:
         click.echo(
-            f"Interrupted: {counter.complete} of {len(asked.runs)} runs are complete, the others keep what they have; "
-            "give the same command again to go on",
+            f"Interrupted: {counter.complete} of {counted(len(asked.runs), 'run')} complete, the others keep what they "
+            "have; give the same command again to go on",
             err=True,
         )
         sys.exit(130)
@@ -146,7 +147,8 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
     failed = sum(outcome.status != "complete" for outcome in outcomes)
     if failed:
         lines.append(
-            f"{failed} of {len(outcomes)} runs failed: see {asked.out / ERRORS_FILE}; the same command tries them again"
+            f"{failed} of {counted(len(outcomes), 'run')} failed: see {asked.out / ERRORS_FILE}; "
+            "the same command tries them again"
         )
     lines.append(f"one row per run is in {asked.out / RESULTS_FILE}")
     return "\n".join(lines)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from deepSTRF.datasets.sound_files import load_wav
-from deepSTRF.datasets.sources.binning import bin_of
-from deepSTRF.datasets.sources.folder_contents import SPIKES, FolderContents, Notes
+from deepSTRF.datasets.sources.folder_contents import NEURONS, SPIKES, FolderContents, Notes
 from deepSTRF.datasets.sources.spike_lists import ListedSpikes
+from deepSTRF.datasets.sources.stimulus_files import STIMULI
+from deepSTRF.datasets.sources.tables import MetadataTable
 from deepSTRF.datasets.suspicions import Suspicion, clipped_samples, clipping
 
 __all__ = ["suspicions_of_files"]
@@ -17,6 +19,7 @@ __all__ = ["suspicions_of_files"]
 _MOST_TRIALS = 0.5  # spikes outside in more of the trials than this are how it was recorded, not a mistake in a trial
 _FEWEST_DOUBLED = 3
 _DOUBLED = 0.1  # of the spikes of a trial
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 def suspicions_of_files(contents: FolderContents, notes: Notes, n_bins: Sequence[int]) -> Iterator[Suspicion]:
@@ -33,7 +36,12 @@ def suspicions_of_files(contents: FolderContents, notes: Notes, n_bins: Sequence
     """
     if notes.times is not None:
         yield Suspicion("times", f"{SPIKES}: {notes.times}")
-    for name, own in notes.lengths.items():
+    if notes.axis is not None:
+        yield Suspicion("axes", notes.axis)
+    if contents.neurons is not None:
+        yield from _decimal_commas(contents.neurons, NEURONS)
+    yield from _decimal_commas(contents.stimuli, f"{STIMULI}.csv")
+    for name, own in (notes.lengths if notes.axis is None else {}).items():
         bins = n_bins[contents.names.index(name)]
         what = "longer" if own > bins else "shorter"
         yield Suspicion(
@@ -46,23 +54,42 @@ def suspicions_of_files(contents: FolderContents, notes: Notes, n_bins: Sequence
         if path.suffix.lower() != ".npy" and (clipped := max(map(clipped_samples, load_wav(path)[0].numpy()))):
             yield clipping(name, clipped)
     if contents.spikes is not None and contents.neurons is not None:
-        if notes.times is None:
+        if notes.times is None and notes.axis is None:
             yield from _outside(contents.spikes, contents.neurons.ids, contents, n_bins)
         yield from _not_listed(contents.spikes, contents.neurons.ids, contents)
         yield from _doubled(contents.spikes, contents.neurons.ids, contents.names)
+
+
+def _decimal_commas(table: MetadataTable, file: str) -> Iterator[Suspicion]:
+    """Columns that are text because their decimals are written with a comma."""
+    for column in dict.fromkeys(key for entry in table.entries for key in entry):
+        values = [
+            (name, entry[column]) for name, entry in zip(table.ids, table.entries, strict=True) if column in entry
+        ]
+        with_comma = [(name, value) for name, value in values if isinstance(value, str) and _COMMA.fullmatch(value)]
+        numbers = sum(isinstance(value, int | float) for _, value in values)
+        if with_comma and len(with_comma) + numbers == len(values):
+            name, value = with_comma[0]
+            yield Suspicion(
+                "decimal comma",
+                f"{file}: the column {column!r} is text, because its numbers have a decimal comma, such as {value!r} "
+                f"of {name!r}; write {value.replace(',', '.')}",
+            )
 
 
 def _outside(
     spikes: ListedSpikes, neurons: Sequence[str], contents: FolderContents, n_bins: Sequence[int]
 ) -> Iterator[Suspicion]:
     """Spikes before and after the stimulus: trial by trial, or in one line where most trials have them."""
-    place = bin_of(spikes.time_s, contents.settings.dt_ms)
+    place = spikes.places(contents.settings.dt_ms)
+    begin = 0.0 - contents.settings.before_ms / 1000
+    what = "window" if any(contents.settings.around) else "stimulus"
     bins = np.asarray(n_bins)[spikes.stimulus]
     for s, name in enumerate(contents.names):
         own = np.flatnonzero((spikes.stimulus == s) & ~np.isnan(spikes.time_s))
         if len(own) == 0:
             continue
-        last = n_bins[s] * contents.settings.dt_ms / 1000
+        last = (n_bins[s] - spikes.before) * contents.settings.dt_ms / 1000
         trial = spikes.neuron[own] * spikes.n_repeats[s] + spikes.repeat[own]
         n_trials = len(np.unique(trial))
         for before in (True, False):
@@ -77,8 +104,8 @@ def _outside(
                 count, extreme = int((index == k).sum()), times[index == k]
                 yield Suspicion(
                     "outside",
-                    f"neuron {neuron!r}, stimulus {name!r}, repeat {repeat}: {_spikes(count)} outside of the stimulus "
-                    f"of 0 to {last:g} s, {'from' if before else 'up to'} "
+                    f"neuron {neuron!r}, stimulus {name!r}, repeat {repeat}: {_spikes(count)} outside of the {what} "
+                    f"of {begin:g} to {last:g} s, {'from' if before else 'up to'} "
                     f"{(extreme.min() if before else extreme.max()):.4g} s",
                     neuron=neuron, stimulus=name, repeat=repeat,
                 )  # fmt: skip
@@ -88,12 +115,13 @@ def _systematic(name: str, before: bool, count: int, extreme: float, last: float
     if before:
         text = (
             f"stimulus {name!r}: most trials have spikes before it begins ({_spikes(count)}, from {extreme:.4g} s), "
-            "which are left out; if it begins later in the clock of the spikes, set onset_ms"
+            "which are left out; if it begins later in the clock of the spikes, set onset_ms; "
+            "to take them in, before_ms"
         )
         return Suspicion("outside", text, stimulus=name)
     text = (
         f"the responses to {name!r} are longer than the stimulus: most trials have spikes after its end at {last:g} s "
-        f"({_spikes(count)}, up to {extreme:.4g} s), which are left out"
+        f"({_spikes(count)}, up to {extreme:.4g} s), which are left out; to take them in, set after_ms"
     )
     return Suspicion("length", text, stimulus=name)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from deepSTRF.datasets.neural_dataset import NeuralDataset
-from deepSTRF.datasets.sources.folder import kind_of
-from deepSTRF.datasets.sources.stimulus_files import read_overview
-from deepSTRF.files import AnyPath
+from deepSTRF.datasets.sources.folder import kind_of, kind_of_files
+from deepSTRF.datasets.sources.stimulus_files import read_overview, stimulus_files
+from deepSTRF.files import AnyPath, expand_path
 
-__all__ = ["class_of", "read_folder"]
+__all__ = ["class_of", "class_of_stimuli", "read_folder"]
 
 
 def read_folder(path: AnyPath, *, return_waveform: bool = False, cache: bool = True) -> NeuralDataset:
@@ -47,3 +47,12 @@ def class_of(path: AnyPath) -> type[NeuralDataset]:
 
     _, settings, files = read_overview(path)
     return VideoNeuralDataset if kind_of(settings, files) == "movies" else AudioNeuralDataset
+
+
+def class_of_stimuli(folder: AnyPath) -> type[NeuralDataset]:
+    """The class for a folder of nothing but sound files or arrays."""
+    from deepSTRF.datasets.audio import AudioNeuralDataset
+    from deepSTRF.datasets.video import VideoNeuralDataset
+
+    files = stimulus_files(expand_path(folder, "stims"))
+    return VideoNeuralDataset if kind_of_files(files) == "movies" else AudioNeuralDataset

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.checks import check_list, describe_type
+from deepSTRF.checks import check_list, counted, describe_type
 from deepSTRF.datasets.arrays import check_bin_width, column_names, to_tensor
 from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.metadata import copy_metadata
 from deepSTRF.datasets.naming import by_stimulus, described, named_stimuli
 from deepSTRF.datasets.storage import RecordingStorage
+from deepSTRF.datasets.time_axis import check_time_axis
 
-__all__ = ["ArrayRecording", "as_spectrograms"]
+__all__ = ["ArrayRecording", "as_spectrograms", "bins_of_responses"]
 
 
 class ArrayRecording(RecordingStorage):
@@ -90,16 +91,21 @@ class ArrayRecording(RecordingStorage):
             raise ValueError("from_arrays needs at least one stimulus, got none")
         if len(responses) != n_stims:
             raise ValueError(
-                f"responses must have one entry per stimulus: {len(responses)} responses, {n_stims} stimuli"
+                f"responses must have one entry per stimulus: {counted(len(responses), 'response')}, "
+                f"{counted(n_stims, 'stimulus', 'stimuli')}"
             )
-        dataset._fill_stims([to_tensor(stim, f"stims[{s}]", is_response=False) for s, stim in enumerate(stims)])
+        tensors = [to_tensor(stim, f"stims[{s}]", is_response=False) for s, stim in enumerate(stims)]
+        bins = [bins_of_responses(responses[s]) for s in range(n_stims)]
+        check_time_axis([tuple(tensor.shape) for tensor in tensors], bins, names)
+        dataset._fill_stims(tensors)
         dataset.N_neurons = _count(responses[0], "responses[0]")
         rows = []
         for s, entry in enumerate(responses):
             count = _count(entry, f"responses[{s}]")
             if count != dataset.N_neurons:
                 raise ValueError(
-                    f"responses[{s}] has {count} neurons, responses[0] has {dataset.N_neurons}; use None for no data"
+                    f"responses[{s}] has {counted(count, 'neuron')}, responses[0] has {dataset.N_neurons}; "
+                    "use None for no data"
                 )
             rows.append(_responses(entry, s, dataset.stims[s].shape[-1]))
         dataset.stim_meta = _metadata(described(stim_meta, names, "name", "stim_meta"), n_stims, "stim_meta")
@@ -135,8 +141,32 @@ def as_spectrograms(stims: Sequence[Tensor]) -> list[Tensor]:
             )
     bands = {values.shape[1] for values in spectrograms}
     if len(bands) > 1:
-        raise ValueError(f"all spectrograms must have the same number of bands, got {sorted(bands)}")
+        last = {values.shape[2] for values in spectrograms}
+        hint = (
+            f"; the last axis has {last.pop()} in all of them: time comes last, as in stim.T" if len(last) == 1 else ""
+        )
+        raise ValueError(f"all spectrograms must have the same number of bands, got {sorted(bands)}{hint}")
     return spectrograms
+
+
+def bins_of_responses(entry: Any) -> int | None:
+    """Bins of the responses to one stimulus; None where it is not clear, which ``from_arrays`` then says."""
+    if column_names(entry) is not None:
+        return len(entry)
+    if hasattr(entry, "shape"):
+        return int(entry.shape[-1]) if len(entry.shape) == 3 else None
+    if not isinstance(entry, list | tuple):
+        return None
+    return max((length for length in map(_length, entry) if length > 1), default=None)  # 1 may mark missing data
+
+
+def _length(response: Any) -> int:
+    """Bins of (R, T) or (T,); 0 where it is neither."""
+    if hasattr(response, "shape"):
+        return int(response.shape[-1]) if len(response.shape) else 0
+    if not isinstance(response, list | tuple) or not response:
+        return 0
+    return _length(response[0]) if isinstance(response[0], list | tuple) or np.ndim(response[0]) else len(response)
 
 
 def _metadata(metadata: Any, count: int, name: str) -> list[Any]:

@@ -102,6 +102,14 @@ def _stimuli(dataset: NeuralDataset, names: Sequence[str]) -> Iterator[Suspicion
             yield Suspicion("constant", f"stimulus {name!r} has one value, {float(stim.min()):g}", stimulus=name)
         elif is_waveform and (clipped := clipped_samples(stim.numpy().ravel())):
             yield clipping(name, clipped)
+    sizes = [tuple(stim.shape) for stim in dataset.stims]
+    if not is_waveform and len(sizes[0]) == 3 and sizes[0][1] > max(size[-1] for size in sizes):
+        bands, bins = sizes[0][1], max(size[-1] for size in sizes)
+        text = (
+            f"the stimuli have {bands} bands and at most {bins} bins, and time is the last axis. If it is the first "
+            "in your arrays, transpose them, as stim.T"
+        )
+        yield Suspicion("axes", text)
     for first, second in _equal([stim.numpy() for stim in dataset.stims]):
         text = f"stimuli {names[first]!r} and {names[second]!r} are the same"
         yield Suspicion("copy", text, stimulus=names[second])

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deepSTRF.checks import counted
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.modes import evaluating
 
@@ -95,8 +96,9 @@ def calibrate(model: Any, batches: Iterable[Mapping[str, Any]]) -> None:
     activation = getattr(readout, "activation", None)
     if statistics.signed and getattr(activation, "non_negative_output", False):
         negative = (statistics.least < 0).nonzero()[:, 0].tolist()
+        neurons = counted(len(negative), "neuron")
         warnings.warn(
-            f"the responses of {len(negative)} neurons ({_listed(negative)}) are negative in places, which the output "
+            f"the responses of {neurons} ({_listed(negative)}) are negative in places, which the output "
             f"of {type(activation).__name__} never is: build the model with output_activation=nn.Identity()",
             stacklevel=3,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import NeuralDataset
+from deepSTRF.datasets.folders import class_of_stimuli
 from deepSTRF.datasets.video import VideoNeuralDataset
 from deepSTRF.files import expand_path
 from deepSTRF.registry import get_dataset, get_dataset_card, get_model_card
@@ -17,6 +18,7 @@ from deepSTRF.runs.folder import absolute_name
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 
 __all__ = [
+    "PATHS_OF_PHY",
     "absolute_dataset",
     "absolute_values",
     "check_dataset",
@@ -26,12 +28,25 @@ __all__ = [
     "kind_of_data",
     "load_dataset",
     "named_split",
+    "options_to_look",
     "place_of",
 ]
 
 
+PATHS_OF_PHY = ("stims", "trials")
+"""Arguments of ``from_phy`` that are paths on the command line; what else it needs there is in ``_NEEDED_BY_PHY``."""
+
+_NEEDED_BY_PHY = {
+    "stims": "a folder with the stimuli, as sound files or .npy arrays (`read` stims=./sounds)",
+    "trials": "a table of trials with the columns onset and stimulus (`read` trials=trials.csv)",
+    "unit": "the unit of its onsets, s, ms or samples (`read` unit=s)",
+    "dt_ms": "the width of a bin in ms (`dt_ms` 5)",
+}
+_OPTIONS_OF_SPIKES = ("before_ms", "after_ms", "silence")
+
+
 def kind_of_data(dataset: str | NeuralDataset, folder: Path = Path()) -> str:
-    """How a data set is found: ``"class"``, ``"folder"``, ``"nwb"`` or ``"object"``.
+    """How a data set is found: ``"class"``, ``"folder"``, ``"nwb"``, ``"phy"`` or ``"object"``.
 
     A registered name is a class, also where a folder has the same name; write ``./name`` for that folder.
 
@@ -46,6 +61,8 @@ def kind_of_data(dataset: str | NeuralDataset, folder: Path = Path()) -> str:
     if dataset.endswith(".nwb"):
         return "nwb"
     looks_like_path = any(mark in dataset for mark in {os.sep, os.altsep or os.sep}) or dataset[:1] in ("~", ".")
+    if (path / "spike_times.npy").is_file() and not (path / "recording.toml").is_file() and not _is_registered(dataset):
+        return "phy"
     if ":" in dataset and not path.exists():
         return "class"
     if looks_like_path:
@@ -68,13 +85,13 @@ def absolute_dataset(dataset: str, folder: Path = Path()) -> str:
     return str((folder / expand_path(dataset)).resolve())
 
 
-def absolute_values(arguments: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Arguments of a reader, with absolute paths for those that are written as paths, with a slash, and exist."""
+def absolute_values(arguments: Mapping[str, Any] | None, paths: Iterable[str] = ()) -> Mapping[str, Any] | None:
+    """Arguments of a reader, with absolute paths for those that exist and are `paths`, or written with a slash."""
     if arguments is None:
         return None
     return {
         name: str(expand_path(value).resolve())
-        if isinstance(value, str) and os.sep in value and expand_path(value).exists()
+        if isinstance(value, str) and (os.sep in value or name in paths) and expand_path(value).exists()
         else value
         for name, value in arguments.items()
     }
@@ -110,6 +127,12 @@ def named_split(dataset: str | NeuralDataset) -> str:
     return ""
 
 
+def options_to_look(dataset: str, **options: Any) -> FitOptions:
+    """Options for a look at a data set, with a model that takes its stimuli; `options` say how it is read."""
+    of_waveforms = (options.get("read") or {}).get("spectrogram") == "waveform"
+    return FitOptions(dataset, "icnet" if of_waveforms else "ridge", **options)  # ridge takes sounds and movies
+
+
 def load_dataset(options: FitOptions) -> NeuralDataset:
     """Load the data set that the options name, or copy the one that they hold.
 
@@ -122,7 +145,8 @@ def load_dataset(options: FitOptions) -> NeuralDataset:
     kind = kind_of_data(options.dataset)
     if kind != "object":
         check_dataset(options.dataset)
-    return {"class": _from_class, "folder": _from_folder, "nwb": _from_nwb, "object": _from_object}[kind](options)
+    read = {"class": _from_class, "folder": _from_folder, "nwb": _from_nwb, "phy": _from_phy, "object": _from_object}
+    return read[kind](options)
 
 
 def _from_object(options: FitOptions) -> NeuralDataset:
@@ -189,14 +213,8 @@ def _from_nwb(options: FitOptions) -> NeuralDataset:
     from deepSTRF.datasets.audio import AudioNeuralDataset
 
     _check_no_data(options)
-    if _takes_waveforms(options):
-        raise RunError(f"{options.model} takes waveforms, and an NWB file is read as spectrograms or movies")
-    arguments = dict(options.read or {})
-    known = [
-        name for name in inspect.signature(AudioNeuralDataset.from_nwb).parameters if name not in ("path", "dt_ms")
-    ]
-    if unknown := [name for name in arguments if name not in known]:
-        raise RunError(f"{unknown_name('argument of from_nwb', unknown[0], known)} (`read`)")
+    known = inspect.signature(AudioNeuralDataset.from_nwb).parameters
+    arguments = _read_arguments(options, "from_nwb", [name for name in known if name not in ("path", "dt_ms")])
     if options.dt_ms is not None:
         arguments["dt_ms"] = options.dt_ms
     stimulus = get_model_card(options.model).stimulus
@@ -208,6 +226,42 @@ def _from_nwb(options: FitOptions) -> NeuralDataset:
         if stimulus != "spectrogram or movie" or "VideoNeuralDataset" not in str(error):
             raise
     return VideoNeuralDataset.from_nwb(options.dataset, **arguments)
+
+
+def _from_phy(options: FitOptions) -> NeuralDataset:
+    from deepSTRF.datasets.audio import AudioNeuralDataset
+
+    _check_no_data(options)
+    known = inspect.signature(AudioNeuralDataset.from_phy).parameters
+    names = [name for name in known if name not in ("folder", "dt_ms", "options")]
+    arguments = {"dt_ms": options.dt_ms, **_read_arguments(options, "from_phy", [*names, *_OPTIONS_OF_SPIKES])}
+    if missing := [what for name, what in _NEEDED_BY_PHY.items() if arguments.get(name) is None]:
+        raise RunError(
+            f"{options.dataset} is the output folder of Kilosort or phy, which has spikes, and needs "
+            f"{'; '.join(missing)}. In Python this is AudioNeuralDataset.from_phy"
+        )
+    has_movies = class_of_stimuli(arguments["stims"]) is VideoNeuralDataset
+    cls = VideoNeuralDataset if has_movies else AudioNeuralDataset
+    check_stimulus(options, cls)
+    return cls.from_phy(options.dataset, **arguments)
+
+
+def _read_arguments(options: FitOptions, reader: str, known: list[str]) -> dict[str, Any]:
+    """The arguments of a reader, which leaves sounds as they are where the model hears waveforms.
+
+    Raises
+    ------
+    RunError
+        If there is no such argument, or the model takes something else.
+    """
+    arguments = dict(options.read or {})
+    if unknown := [name for name in arguments if name not in known]:
+        raise RunError(f"{unknown_name(f'argument of {reader}', unknown[0], known)} (`read`)")
+    if _takes_waveforms(options) and arguments.setdefault("spectrogram", "waveform") != "waveform":
+        raise RunError(f"{options.model} takes waveforms; leave `read` spectrogram={arguments['spectrogram']} out")
+    if not _takes_waveforms(options) and arguments.get("spectrogram") == "waveform":
+        raise RunError(f"{options.model} takes spectrograms, not waveforms; leave `read` spectrogram=waveform out")
+    return arguments
 
 
 def _check_no_data(options: FitOptions) -> None:

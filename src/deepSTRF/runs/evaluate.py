@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepSTRF.checks import counted
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.files import expand_path
 from deepSTRF.models import NeuralModel
@@ -66,7 +67,8 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
     recording = load_saved_recording(run, config, options)
     if recording.dataset.N_neurons != model.O:
         raise RunError(
-            f"{run / files.MODEL_FOLDER} is a model of {model.O} neurons, but the run has {recording.dataset.N_neurons}"
+            f"{run / files.MODEL_FOLDER} is a model of {counted(model.O, 'neuron')}, but the run has "
+            f"{recording.dataset.N_neurons}"
         )
     with cpu_threads(options.threads):  # as many as the run had, so that the numbers can be the same
         predictions: Any = predict(model, recording.dataset)
@@ -103,7 +105,7 @@ def saved_options(run: Path, config: dict[str, Any], data: str | NeuralDataset |
         raise RunError(
             f"{run} was fitted to a data set object, of class {config.get('dataset_class')}; give it: data=dataset"
         )
-    if kind_of_data(options.dataset) in ("folder", "nwb") and not Path(options.dataset).exists():
+    if kind_of_data(options.dataset) in files.PATH_KINDS and not Path(options.dataset).exists():
         raise RunError(
             f"the data of {run} were at {options.dataset}, and nothing is there; say where they are (`data`)"
         )
@@ -124,7 +126,8 @@ def load_saved_recording(
     if files.data_fingerprint(recording.dataset) != config["data_sha256"]:
         raise RunError(
             "the data are not those that the run was fitted on: "
-            f"{files.data_changes(run, recording.contents or {})} (the run: deepSTRF {config.get('deepSTRF')})"
+            f"{files.data_changes(run, recording.contents or {})} (the run was made with deepSTRF "
+            f"{config.get('deepSTRF', 'of an unknown version')})"
         )
     return recording
 
@@ -135,7 +138,7 @@ def _where(data: str | NeuralDataset | None, dataset: Any) -> dict[str, Any]:
         return {}
     if isinstance(data, NeuralDataset):
         return {"dataset": data, "data": None, "dt_ms": None, "read": None}
-    is_path = isinstance(dataset, str) and kind_of_data(dataset) in ("folder", "nwb")
+    is_path = isinstance(dataset, str) and kind_of_data(dataset) in files.PATH_KINDS
     return {"dataset": str(expand_path(data, "data").resolve())} if is_path else {"data": data}
 
 

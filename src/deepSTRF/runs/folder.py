@@ -48,6 +48,7 @@ NEURONS_FILE = "neurons.csv"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"
 MODEL_FOLDER = "model"
+PATH_KINDS = ("folder", "nwb", "phy")  # of data sets whose name is where they are
 TRAINING_FOLDER = "training"  # the state of an unfinished training
 
 
@@ -202,7 +203,7 @@ def _differences(saved: Any, own: Mapping[str, Any]) -> list[str]:
     """
     was, now = _flat(saved), _flat(to_plain(own))
     ignored = ["options.data", "data.path", "options.epochs", "settings.epochs", "python", "started"]
-    if was.get("data.kind") == now.get("data.kind") in ("folder", "nwb"):
+    if was.get("data.kind") == now.get("data.kind") in PATH_KINDS:
         ignored.append("options.dataset")
     names = [name for name in {**was, **now} if name not in ignored and was.get(name) != now.get(name)]
     if "data_sha256" in names and not any(name.startswith("options.") for name in names):

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from deepSTRF.checks import counted
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.runs.recording import Recording
 
@@ -167,12 +168,16 @@ def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
         )
     mixed = sum(as_dict(meta).get("channels", 1) != 1 for meta in dataset.stim_meta)
     if mixed and getattr(dataset, "spectrogram", None) is not None:
-        yield f"{mixed} of {len(dataset.stim_meta)} sounds have several channels: the mean of them was used"
+        have = "has" if mixed == 1 else "have"
+        yield (
+            f"{mixed} of {counted(len(dataset.stim_meta), 'sound')} {have} several channels: the mean of them was used"
+        )
     window, lengths = getattr(model, "T", 1), _lengths(recording)
     shorter = [length for length in lengths if length < window]
     if shorter:
         yield (
-            f"the window of {window * dataset.dt:g} ms is longer than {len(shorter)} of {len(lengths)} stimuli; the "
+            f"the window of {window * dataset.dt:g} ms is longer than {len(shorter)} of "
+            f"{counted(len(lengths), 'stimulus', 'stimuli')}; the "
             f"shortest has {min(shorter) * dataset.dt:g} ms"
         )
     if dataset.dt < _SECONDS:
@@ -209,4 +214,4 @@ def _named(neurons: Tensor, names: Sequence[str], values: Tensor | None = None) 
     chosen = neurons.nonzero()[:, 0].tolist()
     shown = [names[n] + ("" if values is None else f": {float(values[n]):.3g}") for n in chosen[:_NAMED]]
     more = ", ..." if len(chosen) > _NAMED else ""
-    return f"{len(chosen)} of {len(neurons)} neurons ({', '.join(shown)}{more})"
+    return f"{len(chosen)} of {counted(len(neurons), 'neuron')} ({', '.join(shown)}{more})"

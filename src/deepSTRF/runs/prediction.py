@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Pr
     """
     folder = _model_folder(model_folder)
     metadata = files.read_json(folder / _METADATA)
+    _check_not_older(folder, metadata, may_be_sounds=rate is not None or not _are_arrays(sounds))
     with files.reading(folder / _METADATA):
         if metadata["options"]["model"]:
             get_model_card(metadata["options"]["model"])  # imports the file of a model that is no part of deepSTRF
@@ -218,6 +219,29 @@ def _model_folder(path: AnyPath) -> Path:
             "wrote. A model that you saved yourself is loaded by NeuralModel.from_pretrained, and called"
         )
     return folder
+
+
+def _check_not_older(folder: Path, metadata: Any, *, may_be_sounds: bool) -> None:
+    """Raise RunError for the model of a run that an earlier version wrote without what new stimuli need."""
+    if not isinstance(metadata, Mapping) or "options" not in metadata:
+        return  # not of a run, which is said where it is read
+    needed = ("stimulus_shape", "stimulus_normalizations", *(("spectrogram",) if may_be_sounds else ()))
+    if missing := [key for key in needed if key not in metadata]:
+        raise RunError(
+            f"{folder} was saved by an earlier version of deepSTRF ({metadata.get('deepSTRF', 'unknown')}), which did "
+            f"not keep how stimuli were made ({', '.join(missing)}), so that it can't be applied to new ones: fit it "
+            "again with this version"
+        )
+
+
+def _are_arrays(sounds: Any) -> bool:
+    """Whether there are only arrays and .npy files, which are no sounds where they come without a rate."""
+    if isinstance(sounds, str | os.PathLike):
+        return Path(sounds).suffix.lower() == ".npy"
+    entries = list(sounds.values()) if isinstance(sounds, Mapping) else sounds
+    if isinstance(entries, list | tuple):
+        return all(_are_arrays(entry) if isinstance(entry, str | os.PathLike) else True for entry in entries)
+    return True
 
 
 def _standardised(stim: Tensor, steps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from deepSTRF.checks import counted
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.blocks import GAP_MS, assign_blocks, fold_blocks, parse_blocks
 from deepSTRF.datasets.conditions import parse_condition
@@ -166,7 +167,8 @@ def _with_folds(dataset: Any, options: FitOptions) -> Recording:
         folds = [Split(*(tuple(heard[i] for i in part) for part in split)) for split in drawn]
     else:
         n_blocks, gap_ms = blocks
-        why = f"{number} folds of {len(heard)} stimuli are cut in time. " if options.split is None else ""
+        stimuli = counted(len(heard), "stimulus", "stimuli")
+        why = f"{number} folds of {stimuli} are cut in time. " if options.split is None else ""
         dataset = _in_blocks(dataset, n_blocks, gap_ms, options, why)
         by_block = number == n_blocks
         folds = list(map(Split._make, fold_blocks(dataset, n_blocks))) if by_block else k_fold(dataset.get_S(), number)

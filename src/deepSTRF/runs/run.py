@@ -20,7 +20,7 @@ from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.registry import Recipe, Settings, get_recipe
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.data_source import absolute_dataset, absolute_values, place_of
+from deepSTRF.runs.data_source import PATHS_OF_PHY, absolute_dataset, absolute_values, kind_of_data, place_of
 from deepSTRF.runs.options import FitOptions, RunError, name_of_dataset
 from deepSTRF.runs.recording import Recording, load_recording
 from deepSTRF.runs.settings import resolve_settings, window_of
@@ -176,7 +176,8 @@ def with_absolute_paths(options: FitOptions) -> FitOptions:
         absolute_dataset(options.dataset) if isinstance(options.dataset, str) else name_of_dataset(options.dataset)
     )
     model = files.absolute_name(options.model)
-    return dataclasses.replace(options, dataset=dataset, model=model, data=data, read=absolute_values(options.read))
+    read = absolute_values(options.read, PATHS_OF_PHY if kind_of_data(options.dataset) == "phy" else ())
+    return dataclasses.replace(options, dataset=dataset, model=model, data=data, read=read)
 
 
 def _config(options: FitOptions, settings: Settings | None, recording: Recording) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deepSTRF.checks import counted
 from deepSTRF.metrics import corrcoef, normalized_corrcoef
 from deepSTRF.metrics.running import as_score
 from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
@@ -154,8 +155,9 @@ def warn_of_undefined(value: Tensor | float, monitor: str, epoch: int) -> None:
 def warn_of_lost_neurons(lost: Sequence[int], monitor: str, epoch: int) -> None:
     """Warn that the monitor became undefined for some neurons, and name them."""
     names = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+    neurons = counted(len(lost), "neuron")
     warnings.warn(
-        f"epoch {epoch}: {monitor} is undefined for {len(lost)} neurons for which it was defined in the best epoch "
+        f"epoch {epoch}: {monitor} is undefined for {neurons} for which it was defined in the best epoch "
         f"({names}), so this and every later epoch like it counts as no improvement. Predictions that became constant "
         "are the usual reason: try a lower learning rate, or another output activation",
         stacklevel=4,

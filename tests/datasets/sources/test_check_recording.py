@@ -45,6 +45,19 @@ def test_sizes_and_numbers():
     assert "snr" not in {key for meta in check_recording(ds).about for key in meta}
 
 
+def test_decimal_commas_are_named_with_their_column(tmp_path):
+    folder = write_folder(tmp_path / "mine", spikes=HEADER + "\n".join(lines()))
+    (folder / "neurons.csv").write_text("neuron;depth;layer;note\na;1,5;4;3,2 mm\nb;2;5;\n")
+    (folder / "stimuli.csv").write_text('stimulus,level\nrain,"60,5"\nbirds,"61,0"\n')
+    found = {suspicion.text for suspicion in check_recording(folder).suspicions if suspicion.kind == "decimal comma"}
+    assert found == {
+        "neurons.csv: the column 'depth' is text, because its numbers have a decimal comma, such as '1,5' of 'a'; "
+        "write 1.5",
+        "stimuli.csv: the column 'level' is text, because its numbers have a decimal comma, such as '60,5' of 'rain'; "
+        "write 60.5",
+    }
+
+
 def test_nothing_suspicious(tmp_path):
     found = check_recording(write_folder(tmp_path / "mine", spikes=HEADER + "\n".join(lines())))
     assert found.suspicions == ()

@@ -232,3 +232,47 @@ def test_a_second_start_reads_the_cache_until_a_file_changes(tmp_path, monkeypat
     assert read_folder(folder).responses[1][0].sum() == first.responses[1][0].sum() + 1
     (folder / "neurons.csv").write_text("neuron\nb\na\n")
     assert [meta["cell_id"] for meta in read_folder(folder).nrn_meta] == ["b", "a"]
+
+
+@pytest.mark.parametrize("kind", ["sounds", "spectrograms", "movies"])
+def test_time_before_and_after_the_stimulus_is_that_of_from_spike_times(tmp_path, kind):
+    toml = 'dt_ms = 10.0\nunit = "s"\nbefore_ms = 30\nafter_ms = 50\nonset_ms = 5\n'
+    spikes = {name: {"a": [[0.012, 0.2, 0.5302, 0.8], [-0.01, 0.415]]} for name in ("birds", "rain")}
+    lines = [
+        f"a,{name},{repeat + 1},{time}\n" for name in spikes for repeat in (0, 1) for time in spikes[name]["a"][repeat]
+    ]
+    folder = write_folder(tmp_path / "mine", toml=toml, spikes="neuron,stimulus,repeat,time\n" + "".join(lines))
+    sounds = {name: folder / "stimuli" / f"{name}.wav" for name in spikes}
+    options = {"unit": "s", "dt_ms": 10.0, "before_ms": 30, "after_ms": 50, "onset_ms": 5}
+    if kind == "sounds":
+        expected = AudioNeuralDataset.from_waveforms(sounds, spikes=spikes, **options)
+    else:
+        (folder / "recording.toml").write_text(toml + "silence = -2.0\n")
+        class_ = AudioNeuralDataset if kind == "spectrograms" else VideoNeuralDataset
+        shape = (4, 50) if kind == "spectrograms" else (4, 3, 50)
+        stims = {name: np.random.default_rng(0).random(shape) for name in spikes}
+        for name, stim in stims.items():
+            sounds[name].unlink()
+            np.save(folder / "stimuli" / f"{name}.npy", stim)
+        expected = class_.from_spike_times(stims, spikes, silence=-2.0, **options)
+    ds = read_folder(folder, cache=False)
+    assert ds.responses[0][0].shape == (2, 58)
+    assert ds.responses[0][0].sum() == 5
+    ds.about = expected.about
+    assert_same(ds, expected)
+    ds.to_folder(tmp_path / "copy")
+    assert_same(read_folder(tmp_path / "copy", cache=False), ds)
+
+
+def test_saved_responses_with_time_before_the_stimulus(tmp_path):
+    folder = write_folder(tmp_path / "mine", toml="dt_ms = 10.0\nbefore_ms = 20\n")
+    (folder / "spikes.csv").unlink()
+    counts = np.ones((1, 2, 52))
+    np.savez(folder / "responses.npz", rain=counts, birds=counts)
+    assert read_folder(folder, cache=False).stims[0].shape == (1, 34, 52)
+    np.savez(folder / "responses.npz", rain=counts[..., 2:], birds=counts)
+    with pytest.raises(ValueError, match="as the stimulus with before_ms and after_ms, 52"):
+        read_folder(folder, cache=False)
+    (folder / "recording.toml").write_text("dt_ms = 10.0\nafter_ms = 25\n")
+    with pytest.raises(ValueError, match="after_ms must be a whole number of bins of 10 ms, got 25; next to it"):
+        read_folder(folder, cache=False)

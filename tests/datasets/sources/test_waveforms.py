@@ -9,7 +9,9 @@ import soundfile
 import torch
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
+from deepSTRF.datasets.cache import cache_entries
 from deepSTRF.datasets.concatenation import concat_neural_datasets
+from deepSTRF.datasets.sources import waveforms
 from deepSTRF.datasets.spectrograms import Spectrogram, sound_stimuli
 
 RNG = np.random.default_rng(0)
@@ -121,3 +123,27 @@ def test_bad_inputs_say_what_to_do():
     ]:
         with pytest.raises((ValueError, TypeError), match=re.escape(message)):
             AudioNeuralDataset.from_waveforms(*arguments, **options)
+
+
+def test_spectrograms_of_files_come_from_the_cache(tmp_path, monkeypatch):
+    for name, sound in SOUNDS.items():
+        soundfile.write(tmp_path / f"{name}.wav", np.stack([sound, -sound / 2], 1), FS)
+    monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
+    options = {"responses": COUNTS, "dt_ms": 5.0, "stim_meta": None}
+    made = [AudioNeuralDataset.from_waveforms(tmp_path, cache=cache, **options) for cache in (False, True)]
+    assert [entry.kind for entry in cache_entries()] == ["spectrograms"]
+    with monkeypatch.context() as patched:
+        patched.setattr(waveforms, "read_sounds", None)
+        made.append(AudioNeuralDataset.from_waveforms(tmp_path, **options))
+    for other in made[1:]:
+        assert other.spectrogram == made[0].spectrogram
+        assert other.stim_meta == made[0].stim_meta == [{"channels": 2, "name": name} for name in ("birds", "rain")]
+        assert all(torch.equal(one, two) for one, two in zip(made[0].stims, other.stims, strict=True))
+        other.stims[0] += 1  # not that of the file
+    for change in ({"dt_ms": 10.0, "responses": {name: c[..., ::2] for name, c in COUNTS.items()}},
+                   {"spectrogram": "mel"}):  # fmt: skip
+        AudioNeuralDataset.from_waveforms(tmp_path, **options | change)
+    assert len(cache_entries()) == 3
+    AudioNeuralDataset.from_waveforms(tmp_path, spectrogram="waveform", **options)
+    AudioNeuralDataset.from_waveforms(SOUNDS, FS, **options)
+    assert len(cache_entries()) == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,15 +13,16 @@ from deepSTRF.datasets.cache import cached_recording
 from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.importers import ArrayRecording
+from deepSTRF.datasets.sounds import read_sounds
 from deepSTRF.datasets.sources.folder_contents import FolderContents, Notes, files_of, read_contents
 from deepSTRF.datasets.sources.folder_writing import write_folder
 from deepSTRF.datasets.sources.recording_toml import Settings
 from deepSTRF.datasets.sources.stimulus_files import STIMULI
 from deepSTRF.datasets.sources.windows import HandedOver
-from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, sound_stimuli
+from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, spectrograms_of
 from deepSTRF.files import AnyPath, expand_path
 
-__all__ = ["FolderRecording", "dataset_of", "kind_of"]
+__all__ = ["FolderRecording", "dataset_of", "kind_of", "kind_of_files"]
 
 
 class FolderRecording(ArrayRecording):
@@ -120,8 +121,11 @@ class FolderRecording(ArrayRecording):
 
 def kind_of(settings: Settings, files: Mapping[str, Path]) -> str:
     """What the stimuli of a folder are: "sounds", "waveforms" (arrays), "spectrograms" or "movies"."""
-    if settings.stimuli is not None:
-        return settings.stimuli
+    return kind_of_files(files) if settings.stimuli is None else settings.stimuli
+
+
+def kind_of_files(files: Mapping[str, Path]) -> str:
+    """What stimuli are by the first of their files: "sounds", "spectrograms" or "movies"."""
     first = next(iter(files.values()))
     if first.suffix.lower() != ".npy":
         return "sounds"
@@ -164,16 +168,19 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
     if return_waveform and kind not in ("sounds", "waveforms"):
         raise ValueError(f"{contents.path / STIMULI} holds {kind}, of which no waveforms can be made")
     stims: list[Any]
+    shapes: list[tuple[int, ...]] = []
     spectrogram, audio_fs = None, None
     frequencies = settings.frequencies_hz
     try:
         if kind == "sounds":
             made_with = "waveform" if return_waveform else settings.spectrogram or "log"
-            stims, spectrogram, _ = sound_stimuli(dict(contents.files), None, settings.dt_ms, made_with)
+            loaded = read_sounds(dict(contents.files))
+            stims, spectrogram = spectrograms_of(loaded, settings.dt_ms, made_with, *settings.around)
             if spectrogram.kind == "waveform":
                 audio_fs = round(spectrogram.fs or 0)
         else:
             stims = contents.arrays()
+            shapes = [stim.shape for stim in stims] if kind != "waveforms" else []
             if settings.spectrogram is not None:
                 spectrogram = as_spectrogram(settings.spectrogram)
             if kind == "waveforms":
@@ -183,7 +190,9 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
     except ValueError as error:
         raise RecordingError(f"{contents.path}: {error}") from error
     hop = 1 if audio_fs is None else round(audio_fs * settings.dt_ms / 1000)
-    responses = contents.responses([stim.shape[-1] // hop for stim in stims], notes)
+    if kind != "sounds":
+        stims = _padded(stims, [edge * hop for edge in settings.around], settings.silence)
+    responses = contents.responses([stim.shape[-1] // hop for stim in stims], notes, shapes)
     n_neurons = len(responses[0])
     metadata = {
         "stim_meta": contents.stimuli.entries,
@@ -204,6 +213,13 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
         dataset = _of_waveforms(cls, contents, stims, responses, audio_fs, metadata)
     _describe(dataset, contents, spectrogram, frequencies)
     return dataset
+
+
+def _padded(stims: Sequence[Any], around: Sequence[int], value: float) -> list[Any]:
+    """Arrays with the time before and after the stimulus that belongs to the response."""
+    if not any(around):
+        return list(stims)
+    return [torch.nn.functional.pad(torch.as_tensor(stim), tuple(around), value=value) for stim in stims]
 
 
 def _describe(dataset: Any, contents: FolderContents, spectrogram: Spectrogram | None, frequencies: Any) -> None:

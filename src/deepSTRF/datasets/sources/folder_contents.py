@@ -24,6 +24,7 @@ from deepSTRF.datasets.sources.stimulus_files import (
 )
 from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, line_with, read_metadata, read_spikes
 from deepSTRF.datasets.sources.trials import seconds_per
+from deepSTRF.datasets.time_axis import misplaced_time, misplaced_time_of_spikes
 from deepSTRF.files import AnyPath, expand_path
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Notes",
     "files_of",
     "is_recording_folder",
+    "load_array",
     "read_contents",
 ]
 
@@ -52,11 +54,14 @@ class Notes:
     ----------
     times : str, optional
         Why the times of spikes can hardly be what they are said to be.
+    axis : str, optional
+        Why time can hardly be the last axis of the stimuli.
     lengths : dict of str to int
         Bins of the responses to stimuli that have another number of them.
     """
 
     times: str | None = None
+    axis: str | None = None
     lengths: dict[str, int] = field(default_factory=dict)
 
 
@@ -104,7 +109,7 @@ class FolderContents:
         RecordingError
             If a file cannot be read.
         """
-        return [_load_array(path) for path in self.files.values()]
+        return [load_array(path) for path in self.files.values()]
 
     def covariates(self) -> dict[str, list[np.ndarray | None]]:
         """What else was measured: per name an array for each stimulus, from those that are called NAME@STIMULUS.
@@ -129,7 +134,9 @@ class FolderContents:
             covariates.setdefault(covariate, {})[stimulus] = values
         return {name: [values.get(stimulus) for stimulus in self.names] for name, values in covariates.items()}
 
-    def responses(self, n_bins: Sequence[int], notes: Notes | None = None) -> list[Any]:
+    def responses(
+        self, n_bins: Sequence[int], notes: Notes | None = None, shapes: Sequence[tuple[int, ...]] = ()
+    ) -> list[Any]:
         """Responses to all stimuli, as ``from_arrays`` takes them.
 
         Parameters
@@ -138,6 +145,8 @@ class FolderContents:
             Bins of each stimulus.
         notes : Notes, optional
             Where given, what can be read in spite of a mistake is read, and the mistake is noted there.
+        shapes : sequence of tuple of int
+            Of stimuli that are arrays, as they are in their files.
 
         Raises
         ------
@@ -146,7 +155,7 @@ class FolderContents:
             said.
         """
         if self.spikes is None:
-            return self._saved_responses(n_bins, notes)
+            return self._saved_responses(n_bins, notes, shapes)
         pair = self.spikes.silent_pair()
         if notes is None and self.settings.trials is None and pair is not None and self.neurons is not None:
             raise RecordingError(
@@ -163,9 +172,24 @@ class FolderContents:
             if notes is None:
                 raise RecordingError(f"{self.path / SPIKES}: {error}") from error
             notes.times = str(error)
+        else:
+            if shapes:
+                last, n_outside = self.spikes.last_bins(n_bins, self.settings.dt_ms)
+                n_spikes = int((~np.isnan(self.spikes.time_s)).sum())
+                after = self.settings.around[1]
+                text = misplaced_time_of_spikes(shapes, last, n_outside, n_spikes, self.names, after)
+                self._note_axis(text, SPIKES, notes)
         return responses
 
-    def _saved_responses(self, n_bins: Sequence[int], notes: Notes | None) -> list[Any]:
+    def _note_axis(self, text: str | None, file: str, notes: Notes | None) -> None:
+        if text is not None and notes is None:
+            raise RecordingError(f"{self.path / file}: {text}")
+        if text is not None and notes is not None:
+            notes.axis = text
+
+    def _saved_responses(
+        self, n_bins: Sequence[int], notes: Notes | None, shapes: Sequence[tuple[int, ...]]
+    ) -> list[Any]:
         path = self.path / RESPONSES
         saved: dict[str, np.ndarray] = {}
         for key, array in _load_archive(path).items():
@@ -173,6 +197,13 @@ class FolderContents:
             if find_stimulus(stimulus, self.files) is None:
                 raise RecordingError(f"{path}: {unknown_name('stimulus', key, self.names)}")
             saved[self.known(stimulus) + at + rest] = array
+        if shapes:
+            around = sum(self.settings.around)
+            own = [
+                saved[name].shape[-1] - around if name in saved and saved[name].ndim == 3 else None
+                for name in self.names
+            ]
+            self._note_axis(misplaced_time(shapes, own, self.names), RESPONSES, notes)
         n_neurons = None if self.neurons is None else len(self.neurons.ids)
         responses: list[Any] = []
         for name, bins in zip(self.names, n_bins, strict=True):
@@ -185,9 +216,10 @@ class FolderContents:
                 padding = ((0, 0), (0, 0), (0, max(bins - values.shape[2], 0)))
                 values = np.pad(values[:, :, :bins].astype(np.float32), padding, constant_values=np.nan)
             if values.ndim != 3 or values.shape[2] != bins:
+                window = " with before_ms and after_ms" if any(self.settings.around) else ""
                 raise RecordingError(
                     f"{path}: the responses to {name!r} must have shape (neurons, repeats, bins) with as many bins as "
-                    f"the stimulus, {bins}; got {values.shape}"
+                    f"the stimulus{window}, {bins}; got {values.shape}"
                 )
             heard = saved.pop(f"{name}@neurons", None)
             if heard is None:
@@ -319,10 +351,18 @@ def _numbered(
         onset_ms=settings.onset_ms,
         n_neurons=len(neurons.ids),
         listed=settings.trials == "listed",
+        before=settings.around[0],
     )
 
 
-def _load_array(path: Path) -> np.ndarray:
+def load_array(path: Path) -> np.ndarray:
+    """Read a ``.npy`` file.
+
+    Raises
+    ------
+    RecordingError
+        If it can't be read.
+    """
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:

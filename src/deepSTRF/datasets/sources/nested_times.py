@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepSTRF.checks import describe_type, unknown_name
+from deepSTRF.checks import counted, describe_type, unknown_name
 
 __all__ = ["NestedTimes", "read_nested", "read_times"]
 
@@ -143,7 +143,10 @@ def _by_stimulus(spikes: Any, stimuli: Sequence[str] | int) -> list[Any]:
                 if all(entry is None or _is_times(entry) for entry in spikes)
                 else "; the order is stimulus, neuron, repeat"
             )
-            raise ValueError(f"spikes must have one entry per stimulus: {len(spikes)} entries, {count} stimuli{hint}")
+            raise ValueError(
+                f"spikes must have one entry per stimulus: {len(spikes)} entries, "
+                f"{counted(count, 'stimulus', 'stimuli')}{hint}"
+            )
         return list(spikes)
     names = [str(s) for s in range(count)] if isinstance(stimuli, int) else list(stimuli)
     entries = {str(key): entry for key, entry in spikes.items()}
@@ -177,7 +180,7 @@ def _count(entries: Sequence[Any], labels: Sequence[str]) -> int:
     for label, count in counts[1:]:
         if count != n_units:
             raise ValueError(
-                f"{label} has {count} neurons, {first} has {n_units}; the order is stimulus, neuron, "
+                f"{label} has {counted(count, 'neuron')}, {first} has {n_units}; the order is stimulus, neuron, "
                 "repeat, and None stands for a neuron that was not recorded"
             )
     if n_units == 0:

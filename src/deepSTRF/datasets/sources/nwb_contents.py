@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.checks import describe_type, unknown_name
+from deepSTRF.checks import counted, describe_type, unknown_name
 from deepSTRF.files import AnyPath, expand_path
 
 __all__ = ["Contents", "choose", "open_nwb", "read_contents", "single_columns"]
@@ -55,7 +55,7 @@ class Contents:
         """Say what the file holds, for messages and for :meth:`from_nwb`."""
         lines = [
             f"tables of intervals: {_listed({name: _columns(table) for name, table in self.tables.items()})}",
-            f"units: {_listed({name: f'{len(table)} units' for name, table in self.units.items()})}",
+            f"units: {_listed({name: counted(len(table), 'unit') for name, table in self.units.items()})}",
             f"continuous signals: {_listed({name: _series(signal) for name, signal in self.signals.items()})}",
             f"stimuli: {_listed({name: type(one).__name__ for name, one in self.stimuli.items()})}",
         ]
@@ -175,7 +175,7 @@ def _add(group: dict[str, Any], item: Any) -> None:
 
 
 def _columns(table: Any) -> str:
-    return f"{len(table)} rows; columns {', '.join(table.colnames)}"
+    return f"{counted(len(table), 'row')}; columns {', '.join(table.colnames)}"
 
 
 def _series(signal: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +14,12 @@ import numpy as np
 
 from deepSTRF.checks import check_list, check_positive
 from deepSTRF.datasets.naming import named_stimuli
+from deepSTRF.datasets.sources.folder import kind_of_files
+from deepSTRF.datasets.sources.folder_contents import load_array
 from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
+from deepSTRF.datasets.sources.stimulus_files import stimulus_files
 from deepSTRF.datasets.sources.trials import trial_table
+from deepSTRF.files import expand_path
 
 __all__ = ["PhyRecording", "SortedUnits", "read_phy"]
 
@@ -99,6 +104,7 @@ class PhyRecording(SpikeTimeRecording):
         sample_rate_hz: float | None = None,
         onset_column: str | None = None,
         stimulus_column: str | None = None,
+        spectrogram: Any = "log",
         **options: Any,
     ) -> Self:
         """Make a data set from stimuli, the output folder of Kilosort or phy, and a table of trials.
@@ -108,8 +114,13 @@ class PhyRecording(SpikeTimeRecording):
         folder : str or Path
             With ``spike_times.npy``, ``spike_clusters.npy``, and the tables ``cluster_*.tsv``. ``params.py`` is read as
             text, never executed.
-        stims, trials, dt_ms, onset_column, stimulus_column, **options
+        stims : list, dict or folder
+            As for :meth:`~deepSTRF.datasets.NeuralDataset.from_spike_times`; or a folder of sound files, or of arrays
+            (.npy): spectrograms or movies in bins. Files that no trial names are left out.
+        trials, dt_ms, onset_column, stimulus_column, **options
             As for :meth:`~deepSTRF.datasets.NeuralDataset.from_spike_times`: ``before_ms``, ``recorded``, ...
+        spectrogram : str, dict or Spectrogram
+            What becomes of sounds, as for ``from_waveforms``.
         unit : str
             Unit of the onsets in `trials`: ``"s"``, ``"ms"``, or ``"samples"`` of the recording. It has no default.
         groups : str, sequence of str or None
@@ -138,7 +149,9 @@ class PhyRecording(SpikeTimeRecording):
                 'unit must be given, that of the onsets in trials: "s", "ms", or "samples" of the recording '
                 f"({units.sample_rate_hz:g} Hz)"
             )
-        arrays, names = named_stimuli(stims)
+        from_files = isinstance(stims, str | os.PathLike)
+        files = stimulus_files(expand_path(stims, "stims")) if from_files else {}
+        arrays, names = named_stimuli(files or stims)
         keys = len(arrays) if names is None else names
         table = trial_table(
             trials,
@@ -149,11 +162,21 @@ class PhyRecording(SpikeTimeRecording):
             stimulus_column=stimulus_column,
         )
         stimuli = [int(s) if names is None else names[s] for s in table.stimulus_of_trial]
+        columns: dict[str, Any] = {"onset": table.onsets_s, "stimulus": stimuli}
+        if table.durations_s is not None:
+            columns["duration"] = table.durations_s
         options.setdefault("path", str(folder))
         options.setdefault("nrn_meta", units.metadata)
-        return cls.from_spike_times(
-            stims, units.times_s, dt_ms, unit="s", trials={"onset": table.onsets_s, "stimulus": stimuli}, **options
-        )
+        if from_files:
+            presented = {name: file for name, file in files.items() if name in set(stimuli)}
+            if kind_of_files(files) == "sounds":
+                sounds: Any = cls
+                return sounds.from_waveforms(
+                    presented, spikes=units.times_s, dt_ms=dt_ms, unit="s", trials=columns, spectrogram=spectrogram,
+                    **options,
+                )  # fmt: skip
+            stims = {name: load_array(file) for name, file in presented.items()}
+        return cls.from_spike_times(stims, units.times_s, dt_ms, unit="s", trials=columns, **options)
 
 
 def _load(directory: Path, name: str) -> np.ndarray:

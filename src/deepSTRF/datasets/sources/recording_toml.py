@@ -12,6 +12,7 @@ from typing import Any
 from deepSTRF.checks import check_choice, check_integer, check_list, check_number, check_positive, unknown_name
 from deepSTRF.datasets.arrays import check_bin_width
 from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.sources.windows import whole_bins
 from deepSTRF.datasets.splits import Split
 
 __all__ = ["ABOUT", "FILE_NAME", "Settings", "read_settings", "settings_text"]
@@ -37,6 +38,10 @@ class Settings:
         Unit of the times in ``spikes.csv``, ``"s"`` or ``"ms"``.
     onset_ms : float
         When the stimulus begins, in the clock of these times.
+    before_ms, after_ms : float
+        Time before and after each stimulus that belongs to the response, a whole number of bins; stimuli are padded.
+    silence : float
+        Value of stimuli that are arrays in the bins before and after them.
     trials : str, optional
         ``"all"``: every neuron was recorded in every trial of ``spikes.csv``; ``"listed"``: only in those that have a
         line with it. Not needed where every neuron has a line for every stimulus.
@@ -59,6 +64,9 @@ class Settings:
     dt_ms: float
     unit: str | None = None
     onset_ms: float = 0.0
+    before_ms: float = 0.0
+    after_ms: float = 0.0
+    silence: float = 0.0
     trials: str | None = None
     stimuli: str | None = None
     spectrogram: str | dict[str, Any] | None = None
@@ -68,6 +76,12 @@ class Settings:
     n_bands: int | None = None
     splits: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def around(self) -> tuple[int, int]:
+        """Bins before and after each stimulus."""
+        before, after = (whole_bins("", edge, self.dt_ms) for edge in (self.before_ms, self.after_ms))
+        return before, after
 
 
 def read_settings(path: Path) -> Settings:
@@ -105,6 +119,11 @@ def read_settings(path: Path) -> Settings:
             raise RecordingError(f"{path}: {error}") from error
     if values.get("stimuli") == "waveforms" and "audio_fs" not in values:
         raise RecordingError(f"{path}: audio_fs is missing, the sampling rate in Hz of the waveforms: audio_fs = 48000")
+    for key in ("before_ms", "after_ms"):
+        try:
+            whole_bins(key, values.get(key, 0.0), values["dt_ms"])
+        except ValueError as error:
+            raise RecordingError(f"{path}: {error}") from error
     about = {key: content[key] for key in ABOUT if key in content}
     splits = {
         name: _checked_split(path, name, parts) for name, parts in _table(path, content.get("splits", {})).items()
@@ -117,7 +136,7 @@ def settings_text(settings: Settings) -> str:
     lines = []
     for key in _CHECKS:
         value = getattr(settings, key)
-        if value is not None and key != "spectrogram" and (key, value) != ("onset_ms", 0.0):
+        if value is not None and key != "spectrogram" and (value != 0 or key not in _ZERO):
             lines.append(f"{key} = {_toml(value)}")
     lines += [f"{key} = {_toml(value)}" for key, value in settings.about.items()]
     if isinstance(settings.spectrogram, Mapping):
@@ -185,6 +204,9 @@ def _spectrogram(key: str, value: Any) -> Any:
     return value
 
 
+_ZERO = ("onset_ms", "before_ms", "after_ms", "silence")  # where nothing else is said
+
+
 def _one_of(*choices: str) -> Callable[[str, Any], Any]:
     return lambda key, value: check_choice(key, value, choices)
 
@@ -193,6 +215,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dt_ms": _bin_width,
     "unit": _one_of("s", "ms"),
     "onset_ms": check_number,
+    "before_ms": check_number,
+    "after_ms": check_number,
+    "silence": check_number,
     "trials": _one_of(*TRIALS),
     "stimuli": _one_of(*STIMULI),
     "spectrogram": _spectrogram,

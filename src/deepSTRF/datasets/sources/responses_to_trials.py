@@ -143,7 +143,11 @@ def dataset_of_windows(
             torch.nn.functional.pad(wave, (starts, n_bins * made.hop - starts - wave.shape[-1]))
             for wave, n_bins in zip(made.arrays, windows.n_bins, strict=True)
         ]
-        dataset.return_waveform, dataset.audio_fs = True, round(made.spectrogram.fs)
+        dataset.return_waveform, dataset.audio_fs, dataset.F = (
+            True,
+            round(made.spectrogram.fs),
+            made.spectrogram.n_bands,
+        )
         dataset.validate()
     return dataset
 

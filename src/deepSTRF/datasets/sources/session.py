@@ -16,8 +16,9 @@ from deepSTRF.datasets.sources.nested_times import read_times
 from deepSTRF.datasets.sources.plausible import check_clocks, check_overlap
 from deepSTRF.datasets.sources.trials import Trials, check_heard, seconds_per, trial_table
 from deepSTRF.datasets.sources.windows import Windows, check_unit_ids
+from deepSTRF.datasets.time_axis import check_time_axis
 
-__all__ = ["SessionCounts", "covariates_in_trials", "session_counts"]
+__all__ = ["SessionCounts", "check_durations", "covariates_in_trials", "session_counts"]
 
 _SILENT_INTERVALS = 100
 """A trial is beyond the recording where the population was silent for as many of its mean intervals before it."""
@@ -61,6 +62,7 @@ def session_counts(
     scale = seconds_per(unit)
     table = trial_table(trials, windows.keys, unit=unit, onset_column=onset_column, stimulus_column=stimulus_column)
     check_heard(table.stimulus_of_trial, windows.keys)
+    check_durations(table, windows, dt_ms)
     units = _units(spikes, scale)
     dt_s = dt_ms / 1000
     starts = table.onsets_s - windows.before * dt_s
@@ -74,6 +76,17 @@ def session_counts(
     )  # fmt: skip
     _check_counts(responses, units.times_s, table)
     return SessionCounts(list(responses), units.ids, units.meta, table)
+
+
+def check_durations(trials: Trials, windows: Windows, dt_ms: float) -> None:
+    """Raise ValueError if trials last as long as another axis of their stimuli than the last one."""
+    if trials.durations_s is None:
+        return
+    bins = [
+        float(np.median(trials.durations_s[trials.stimulus_of_trial == s])) * 1000 / dt_ms
+        for s in range(len(windows.stims))
+    ]
+    check_time_axis(windows.shapes, bins, windows.names)
 
 
 def covariates_in_trials(covariates: Any, trials: Trials, windows: Windows, dt_ms: float) -> Any:

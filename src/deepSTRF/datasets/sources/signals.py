@@ -7,15 +7,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from deepSTRF.checks import check_number, check_positive, describe_type
+from deepSTRF.checks import check_number, check_positive, counted, describe_type
 from deepSTRF.datasets.arrays import column_names
-from deepSTRF.datasets.importers import ArrayRecording
+from deepSTRF.datasets.importers import ArrayRecording, bins_of_responses
 from deepSTRF.datasets.naming import by_stimulus, described
 from deepSTRF.datasets.sources.binning import resample_to_bins, signals_in_trials
 from deepSTRF.datasets.sources.plausible import CLOCK_RATIO, check_overlap
-from deepSTRF.datasets.sources.session import covariates_in_trials
+from deepSTRF.datasets.sources.session import check_durations, covariates_in_trials
 from deepSTRF.datasets.sources.trials import check_heard, trial_table
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
+from deepSTRF.datasets.time_axis import check_time_axis
 
 __all__ = ["SignalRecording"]
 
@@ -118,6 +119,7 @@ class SignalRecording(ArrayRecording):
                 stimulus_column=stimulus_column,
             )
             check_heard(table.stimulus_of_trial, windows.keys)
+            check_durations(table, windows, dt_ms)
             offset_s = -windows.before * dt_ms / 1000
             bins = np.asarray(windows.n_bins)[table.stimulus_of_trial]
             begins = table.onsets_s + offset_s
@@ -202,10 +204,13 @@ def _resampled_repeats(signals: Any, windows: Windows, rate: float, dt_ms: float
         raise TypeError(f"signals must hold an entry (N, R, samples) for each stimulus, got {describe_type(entries)}")
     if len(entries) != len(windows.stims):
         raise ValueError(
-            f"signals must have one entry per stimulus: {len(entries)} entries, {len(windows.stims)} stimuli; for one "
+            f"signals must have one entry per stimulus: {counted(len(entries), 'entry', 'entries')}, "
+            f"{counted(len(windows.stims), 'stimulus', 'stimuli')}; for one "
             "long session, of shape (N, samples), give trials="
         )
     onsets_s = onsets_in_s(onset_ms, len(windows.stims))
+    around = windows.before + windows.after
+    check_time_axis(windows.shapes, [_bins_of(entry, 1000 / rate / dt_ms, around) for entry in entries], windows.names)
     responses: list[Any] = []
     for s, entry in enumerate(entries):
         if isinstance(entry, np.ndarray) and entry.ndim != 3:
@@ -223,6 +228,12 @@ def _resampled_repeats(signals: Any, windows: Windows, rate: float, dt_ms: float
             row.append(resample_to_bins(repeats, start_s * rate, windows.n_bins[s], rate * dt_ms / 1000))
         responses.append(row)
     return responses
+
+
+def _bins_of(entry: Any, bins_per_sample: float, around: int) -> float | None:
+    """How many bins of the stimulus the signals of one stimulus have, without those before and after it."""
+    samples = bins_of_responses(entry)
+    return None if samples is None else samples * bins_per_sample - around
 
 
 def _check_long_enough(repeats: np.ndarray, where: str, start_s: float, n_bins: int, rate: float, dt_ms: float) -> None:

@@ -34,6 +34,8 @@ class ListedSpikes:
         A neuron was recorded only in the trials that have a line with it; otherwise in all of them.
     first : int
         Number of the first repeat in the file: 0 or 1.
+    before : int
+        Bins of the response before the stimulus begins.
     """
 
     neuron: np.ndarray
@@ -44,6 +46,7 @@ class ListedSpikes:
     n_neurons: int
     listed: bool
     first: int = 1
+    before: int = 0
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class ListedSpikes:
         onset_ms: float,
         n_neurons: int,
         listed: bool,
+        before: int = 0,
     ) -> ListedSpikes:
         """Number what a table names.
 
@@ -77,7 +81,7 @@ class ListedSpikes:
             When the stimulus begins in the clock of these times.
         n_neurons : int
             Size of the population.
-        listed : bool
+        listed, before
             As above.
 
         Raises
@@ -108,7 +112,7 @@ class ListedSpikes:
             n_repeats.append(last)
         neuron = np.asarray(neurons, dtype=np.int64)[table.neuron]
         time_s = table.time * seconds - onset_ms / 1000
-        return cls(neuron, stimulus, repeat, time_s, n_repeats, n_neurons, listed, first)
+        return cls(neuron, stimulus, repeat, time_s, n_repeats, n_neurons, listed, first, before)
 
     def silent_pair(self) -> tuple[int, int] | None:
         """The first neuron and stimulus without a line, where others have one: silent, or not recorded."""
@@ -148,12 +152,23 @@ class ListedSpikes:
             for n in range(self.n_neurons):
                 own = order[slice(*edges[s * self.n_neurons + n :][:2])]
                 time, repeat = self.time_s[own], self.repeat[own]
-                place = bin_of(time, dt_ms)
+                place = bin_of(time, dt_ms) + self.before
                 inside = (place >= 0) & (place < bins)  # NaN is not
                 at = repeat[inside] * bins + place[inside].astype(np.int64)
                 block[n] = np.bincount(at, minlength=repeats * bins).reshape(repeats, bins)
                 if self.listed:
                     block[n, np.setdiff1d(np.arange(repeats), repeat)] = np.nan
-                seen.add(time[~np.isnan(time)], int(inside.sum()), bins)
+                seen.add(time[~np.isnan(time)], int(inside.sum()), bins - self.before)
             responses.append(block)
         return responses
+
+    def places(self, dt_ms: float) -> np.ndarray:
+        """Bin of the response that each spike is in; NaN where there is none."""
+        return bin_of(self.time_s, dt_ms) + self.before
+
+    def last_bins(self, n_bins: Sequence[int], dt_ms: float) -> tuple[list[float], int]:
+        """Bin of the stimulus at its last spike, not finite where there is none; and how many come after the window."""
+        place = self.places(dt_ms)
+        place = np.where(np.isnan(place), -np.inf, place)
+        last = [float(place[self.stimulus == s].max(initial=-np.inf)) - self.before for s in range(len(n_bins))]
+        return last, int((place >= np.asarray(n_bins)[self.stimulus]).sum())

@@ -16,6 +16,7 @@ from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.session import covariates_in_trials, session_counts
 from deepSTRF.datasets.sources.trials import seconds_per
 from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
+from deepSTRF.datasets.time_axis import misplaced_time_of_spikes
 
 __all__ = ["SpikeTimeRecording"]
 
@@ -171,7 +172,9 @@ def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms
     before_s = windows.before * dt_ms / 1000
     seen = TimesSeen(unit, dt_ms)
     responses: list[Any] = []
+    last, n_outside, n_spikes = [], 0, 0
     for row, onset, n_bins in zip(nested.times, onsets_s, windows.n_bins, strict=True):
+        last.append(-np.inf)
         counts: list[np.ndarray | None] = []
         for repeats in row:
             if repeats is None:
@@ -181,6 +184,11 @@ def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms
             times = np.concatenate([repeat for repeat in repeats if repeat is not None])
             seen.add(times - onset, int(np.nansum(block)), n_bins - windows.before)
             counts.append(block)
+            bins = (times - onset) / (dt_ms / 1000)
+            last[-1] = max(last[-1], float(bins.max(initial=-np.inf)))
+            n_outside, n_spikes = n_outside + int((bins > n_bins - windows.before).sum()), n_spikes + len(bins)
         responses.append(counts)
     seen.check()
+    if text := misplaced_time_of_spikes(windows.shapes, last, n_outside, n_spikes, windows.names, windows.after):
+        raise ValueError(text)
     return responses

@@ -15,7 +15,15 @@ from deepSTRF.datasets.sources.recording_toml import FILE_NAME, Settings, read_s
 from deepSTRF.datasets.sources.tables import MetadataTable, read_metadata
 from deepSTRF.files import AnyPath, expand_path
 
-__all__ = ["STIMULI", "Overview", "find_stimulus", "natural_order", "read_overview", "read_stimulus_table"]
+__all__ = [
+    "STIMULI",
+    "Overview",
+    "find_stimulus",
+    "natural_order",
+    "read_overview",
+    "read_stimulus_table",
+    "stimulus_files",
+]
 
 STIMULI = "stimuli"  # a folder, and with .csv its table
 
@@ -45,7 +53,7 @@ def read_overview(path: AnyPath) -> Overview:
         raise NotADirectoryError(f"{folder} is a file; expected the folder of a recording, with {FILE_NAME} in it")
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    return Overview(folder, read_settings(folder / FILE_NAME), _stimulus_files(folder / STIMULI))
+    return Overview(folder, read_settings(folder / FILE_NAME), stimulus_files(folder / STIMULI))
 
 
 def find_stimulus(name: str, files: Mapping[str, Path]) -> str | None:
@@ -64,7 +72,16 @@ def find_stimulus(name: str, files: Mapping[str, Path]) -> str | None:
     return None
 
 
-def _stimulus_files(folder: Path) -> dict[str, Path]:
+def stimulus_files(folder: Path) -> dict[str, Path]:
+    """Sound files or arrays in a folder by name, in natural order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is not there.
+    RecordingError
+        If it is empty, or holds anything else.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder} with the stimuli, as sound files or arrays (.npy)")
     files: dict[str, Path] = {}

@@ -33,6 +33,8 @@ unit = "s"             # of the times in spikes.csv: "s" or "ms"
 trials = "all"         # "all": every neuron was recorded in every trial. "listed": only in trials that spikes.csv has a
                        # line for; a line with an empty time stands for a trial without a spike
 # onset_ms = 0         # when the stimulus begins, in the clock of the spike times
+# before_ms = 0        # time before each stimulus that belongs to the response, and
+# after_ms = 0         # time after it: whole bins, in which the stimulus is silent
 
 species = "simulated"
 area = "none"

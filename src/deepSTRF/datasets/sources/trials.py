@@ -42,6 +42,8 @@ STIMULUS_COLUMNS = (
 )  # fmt: skip
 """Names that a column of onsets or stimuli may have, whatever their case; the first that there is counts."""
 
+_ENDS = ("stop_time", "stop", "end", "offset", "end_time", "stim_offset")
+
 _SECONDS = {"s": 1.0, "ms": 0.001}
 _MOST_NAMES_SHOWN = 8
 
@@ -53,6 +55,8 @@ class Trials(NamedTuple):
     """Onset of each trial in s, float64, shape (K,)."""
     stimulus_of_trial: np.ndarray
     """Index of the stimulus of each trial, int64, shape (K,)."""
+    durations_s: np.ndarray | None = None
+    """Duration of each trial in s, where the table has a column for it or for the end; it serves checks only."""
 
 
 def seconds_per(unit: Any, rate_hz: float | None = None) -> float:
@@ -142,7 +146,23 @@ def trial_table(
         ) from error
     for trial in np.flatnonzero(~np.isfinite(onsets_s)):
         raise ValueError(f"trial {trial} has the onset {onsets[trial]}; leave out trials that did not happen")
-    return Trials(onsets_s, _stimulus_indices(stimuli, names))
+    return Trials(onsets_s, _stimulus_indices(stimuli, names), _durations(columns, onsets_s, scale))
+
+
+def _durations(columns: Mapping[str, Any], onsets_s: np.ndarray, scale: float) -> np.ndarray | None:
+    """Durations in s; None where there is no column for them, or not a positive number for each trial."""
+    for name in ("duration", *_ENDS):
+        values = next((column for key, column in columns.items() if key.lower() == name), None)
+        if values is None or len(values) != len(onsets_s):
+            continue
+        try:
+            numbers = np.asarray(values, dtype=np.float64) * scale
+        except (TypeError, ValueError):
+            continue
+        durations = numbers if name == "duration" else numbers - onsets_s
+        if (durations > 0).all():  # not NaN
+            return durations
+    return None
 
 
 def check_heard(stimulus_of_trial: np.ndarray, names: Sequence[str] | int) -> None:

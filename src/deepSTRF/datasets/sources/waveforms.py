@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Self
 
-import numpy as np
+from torch import Tensor
 
 from deepSTRF.checks import check_list
-from deepSTRF.datasets.arrays import column_names
+from deepSTRF.datasets.cache import cached
+from deepSTRF.datasets.importers import bins_of_responses
 from deepSTRF.datasets.naming import by_stimulus, described
-from deepSTRF.datasets.sounds import Sound, are_named, read_sounds
+from deepSTRF.datasets.sounds import are_named, read_sounds, sound_items
 from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
 from deepSTRF.datasets.sources.windows import whole_bins
-from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
+from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, spectrograms_of
+from deepSTRF.files import expand_path
 
 __all__ = ["WaveformRecording"]
 
@@ -42,6 +45,7 @@ class WaveformRecording(SpikeTimeRecording):
         after_ms: float = 0.0,
         stim_meta: Any = None,
         path: str | None = None,
+        cache: bool = True,
         **options: Any,
     ) -> Self:
         """Make a data set from sounds, and responses in bins or spike times.
@@ -72,6 +76,9 @@ class WaveformRecording(SpikeTimeRecording):
             Metadata of each sound; its name is added, and its number of channels where there are several.
         path : str, optional
             What to say where the data came from.
+        cache : bool
+            Keep the spectrograms of files in the cache (:mod:`deepSTRF.datasets.cache`), and take them from there as
+            long as no file has changed. Not where a sound is an array.
         **options
             More of :meth:`from_arrays`, or with `spikes` of :meth:`from_spike_times`, such as `nrn_meta`.
 
@@ -110,11 +117,10 @@ class WaveformRecording(SpikeTimeRecording):
         if dt_ms is None:
             raise ValueError("dt_ms is missing: the width of a bin in ms")
         before, after = (whole_bins(*edge, dt_ms) for edge in (("before_ms", before_ms), ("after_ms", after_ms)))
-        loaded = read_sounds(sounds, rate)
-        # Arrays in a list have no names: trials and responses refer to them by index.
-        names = [sound.name for sound in loaded] if are_named(sounds) else None
         # One bin more than asked for, for responses that round up; cut off below.
-        stims, made_with = spectrograms_of(loaded, dt_ms, spectrogram, before, after + 1)
+        loaded, stims, made_with = _stimuli(sounds, rate, dt_ms, as_spectrogram(spectrogram), before, after + 1, cache)
+        # Arrays in a list have no names: trials and responses refer to them by index.
+        names = [name for name, _ in loaded] if are_named(sounds) else None
         hop = made_with.hop if made_with.kind == "waveform" else 1
         n_bins = [stim.shape[-1] // hop - 1 for stim in stims]
         if responses is not None:
@@ -123,8 +129,8 @@ class WaveformRecording(SpikeTimeRecording):
             if len(responses) != len(loaded):
                 raise ValueError(f"responses must have one entry per sound: {len(responses)} and {len(loaded)} sounds")
             n_bins = [
-                _fitting(count, _bins_of(entry), sound.name, dt_ms)
-                for count, entry, sound in zip(n_bins, responses, loaded, strict=True)
+                _fitting(count, bins_of_responses(entry), name, dt_ms)
+                for count, entry, (name, _) in zip(n_bins, responses, loaded, strict=True)
             ]
         stims = [stim[..., : count * hop] for stim, count in zip(stims, n_bins, strict=True)]
         frequencies = made_with.frequencies_hz
@@ -149,18 +155,6 @@ class WaveformRecording(SpikeTimeRecording):
         return dataset
 
 
-def _bins_of(entry: Any) -> int | None:
-    """Bins of the responses to one sound; None where it is not clear, which ``from_arrays`` then says."""
-    if column_names(entry) is not None:
-        return len(entry)
-    if hasattr(entry, "shape"):
-        return int(entry.shape[-1]) if len(entry.shape) == 3 else None
-    if not isinstance(entry, list | tuple):
-        return None
-    bins = {np.shape(response)[-1] for response in entry if response is not None and np.ndim(response) > 0}
-    return int(max(bins)) if bins else None
-
-
 def _fitting(of_sound: int, of_responses: int | None, name: str, dt_ms: float) -> int:
     """The bins that are used of a sound, whose responses may be a little shorter or a bin longer."""
     if of_responses is None or of_responses == of_sound:
@@ -176,9 +170,37 @@ def _fitting(of_sound: int, of_responses: int | None, name: str, dt_ms: float) -
     )
 
 
-def _metadata(stim_meta: Any, sounds: Sequence[Sound]) -> list[Any] | None:
-    metadata = described(stim_meta, [sound.name for sound in sounds], "name", "stim_meta")
+def _metadata(stim_meta: Any, sounds: Sequence[tuple[str, int]]) -> list[Any] | None:
+    metadata = described(stim_meta, [name for name, _ in sounds], "name", "stim_meta")
     return metadata and [
-        {"channels": sound.channels, **entry} if sound.channels > 1 and isinstance(entry, dict) else entry
-        for sound, entry in zip(sounds, metadata, strict=True)
+        {"channels": channels, **entry} if channels > 1 and isinstance(entry, dict) else entry
+        for (_, channels), entry in zip(sounds, metadata, strict=True)
     ]
+
+
+def _stimuli(
+    sounds: Any, rate: float | None, dt_ms: float, spectrogram: Spectrogram, before: int, after: int, cache: bool
+) -> tuple[list[tuple[str, int]], list[Tensor], Spectrogram]:
+    """Name and number of channels of each sound, its stimulus, and how these were made; those of files are cached."""
+
+    def make() -> dict[str, Any]:
+        loaded = read_sounds(sounds, rate)
+        stims, made_with = spectrograms_of(loaded, dt_ms, spectrogram, before, after)
+        return {
+            "sounds": [(sound.name, sound.channels) for sound in loaded],
+            "stims": stims,
+            "spectrogram": made_with.as_dict(),
+        }
+
+    items = sound_items(sounds)
+    files = [sound for _, sound in items if isinstance(sound, str | os.PathLike) and expand_path(sound).is_file()]
+    # Waveforms would be copies of the files.
+    if cache and len(files) == len(items) and spectrogram.kind != "waveform":
+        options = {
+            "names": [name for name, _ in items], "rate": rate if rate is None else float(rate), "dt_ms": float(dt_ms),
+            "spectrogram": spectrogram.as_dict(), "around": [before, after],
+        }  # fmt: skip
+        made = cached("spectrograms", files, options, make)
+    else:
+        made = make()
+    return [tuple(sound) for sound in made["sounds"]], made["stims"], Spectrogram.from_dict(made["spectrogram"])

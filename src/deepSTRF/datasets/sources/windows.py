@@ -24,6 +24,13 @@ class Windows(NamedTuple):
     names: list[str] | None
     n_bins: list[int]
     before: int
+    after: int = 0
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the stimuli as they came, without the bins before and after them."""
+        own = [(*stim.shape[:-1], stim.shape[-1] - self.before - self.after) for stim in self.stims]
+        return [tuple(map(int, shape)) for shape in own]
 
     @property
     def named_stims(self) -> list[Tensor] | dict[str, Tensor]:
@@ -73,7 +80,7 @@ def stimulus_windows(
             raise ValueError(f"{label} must have at least one band and one bin, got shape {tuple(tensor.shape)}")
     if before or after:
         tensors = [torch.nn.functional.pad(tensor, (before, after), value=value) for tensor in tensors]
-    return Windows(tensors, names, [tensor.shape[-1] for tensor in tensors], before)
+    return Windows(tensors, names, [tensor.shape[-1] for tensor in tensors], before, after)
 
 
 def whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.checks import check_integer, check_positive, counted
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.from_recording import window_bins
 from deepSTRF.models.regression.ridge import RidgeFit, solve_ridge
@@ -206,7 +206,8 @@ def _warn_of_edges(at_edge: Bool[Tensor, " N"], alphas: Float[Tensor, " N"]) -> 
     named = ", ".join(f"{n} (alpha {alphas[n]:.2g})" for n in neurons[:_NAMED])
     more = ", ..." if len(neurons) > _NAMED else ""
     warnings.warn(
-        f"the best penalty of {len(neurons)} of {len(alphas)} neurons lies at an end of the grid of alphas: neuron "
+        f"the best penalty of {len(neurons)} of {counted(len(alphas), 'neuron')} lies at an end of the grid of alphas: "
+        "neuron "
         f"{named}{more}. At 1e4 nothing linear predicts a neuron better than its mean; at the end of a grid of your "
         "own, give alphas that go further",
         stacklevel=3,
