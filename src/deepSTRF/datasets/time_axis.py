@@ -31,11 +31,10 @@ def check_time_axis(shapes: Sequence[Shape], bins: Sequence[float | None], names
     Examples
     --------
     >>> check_time_axis([(34, 200), (34, 120)], [200, 120])
-    >>> check_time_axis([(200, 34), (120, 34)], [200, 120])
+    >>> check_time_axis([(200, 34), (120, 34)], [200, 120])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: time must be the last axis of stimuli, and seems to be the first: stimulus 0 has shape (200, 34), the
-    responses to it last 200 bins; transpose all of them, as stim.T
+    ValueError: time must be the last axis of stimuli, and seems to be the first: stimulus 0 has shape (200, 34), ...
     """
     if text := misplaced_time(shapes, bins, names):
         raise ValueError(text)

@@ -98,6 +98,7 @@ class WaveformRecording(SpikeTimeRecording):
 
         Examples
         --------
+        >>> import numpy as np
         >>> from deepSTRF.datasets.audio import AudioNeuralDataset
         >>> noise = np.random.default_rng(0).normal(size=(2, 44100))
         >>> counts = [np.ones((3, 5, 200)), np.ones((3, 5, 200))]
