@@ -11,56 +11,41 @@ __all__ = ["Build", "DatasetCard", "ModelCard", "Recipe", "Settings"]
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What a user wants to know about a recording before loading it.
-
-    Parameters
-    ----------
-    name, summary : str
-        The name on the command line, lower case, and one line on what it is.
-    species, area : str
-        Which animal and which part of its brain.
-    size : str
-        Neurons, stimuli and repeats, in words.
-    paper : str
-        Short citation with its DOI.
-    licence : str
-        The terms that the recording was published under.
-    default_split : str
-        The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
-        ``"blocks:B"``; empty for one that depends on the number of stimuli.
-    recording : str
-        Its key in :data:`deepSTRF.datasets.public_recordings.RECORDINGS`, for one that can be downloaded; else empty.
-    """
+    """What a user wants to know about a recording before loading it."""
 
     name: str
+    """The name on the command line, lower case."""
     summary: str
+    """One line on what it is."""
     species: str
+    """Which animal."""
     area: str
+    """Which part of its brain."""
     size: str
+    """Neurons, stimuli and repeats, in words."""
     paper: str
+    """Short citation with its DOI."""
     licence: str
+    """The terms that the recording was published under."""
     default_split: str
+    """The protocol that the command line uses: a key of the class attribute ``protocols``, ``"holdout:K"`` or
+    ``"blocks:B"``; empty for one that depends on the number of stimuli."""
     recording: str = ""
+    """Its key in :data:`deepSTRF.datasets.public_recordings.RECORDINGS`, for one that can be downloaded; else empty."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a user wants to know about a model before fitting it.
-
-    Parameters
-    ----------
-    name, summary : str
-        The name on the command line, lower case, and one line on what it is.
-    paper : str
-        Short citation with its DOI.
-    stimulus : {"spectrogram", "waveform", "movie", "spectrogram or movie"}
-        What it takes.
-    """
+    """What a user wants to know about a model before fitting it."""
 
     name: str
+    """The name on the command line, lower case."""
     summary: str
+    """One line on what it is."""
     paper: str
+    """Short citation with its DOI."""
     stimulus: str = "spectrogram"
+    """What it takes: "spectrogram", "waveform", "movie" or "spectrogram or movie"."""
 
 
 @dataclass(frozen=True)

@@ -27,53 +27,38 @@ _MOST_OF_A_KIND = 100
 
 @dataclass(frozen=True)
 class RecordingCheck:
-    """What :func:`check_recording` found.
-
-    Parameters
-    ----------
-    path : str
-        Where the recording came from.
-    kind : str
-        What is presented: "spectrograms", "waveforms" or "movies".
-    shape : tuple of int
-        Size of a stimulus without time: bands; channels, height and width.
-    dt_ms : float
-        Width of a bin.
-    numbers : str
-        What responses are: "counts" or "continuous".
-    neurons, stimuli : list of str
-        Names; numbers where there are none.
-    durations_s : list of float
-        Of each stimulus.
-    repeats : ndarray of int, shape (S, N)
-        Repeats of each stimulus that each neuron was recorded in; 0 is no data.
-    rates_hz : list of float
-        Mean response of each neuron per second; spikes/s where responses are counts.
-    ceilings, snrs : list of float
-        Noise ceiling and signal-to-noise ratio of each neuron; NaN where it was not recorded in repeats.
-    splits : dict
-        Per protocol the number of stimuli in each part.
-    about : dict
-        Species, area, citation, ...
-    suspicions : tuple of Suspicion
-        What looks wrong.
-    """
+    """What :func:`check_recording` found."""
 
     path: str
+    """Where the recording came from."""
     kind: str
+    """What is presented: "spectrograms", "waveforms" or "movies"."""
     shape: tuple[int, ...]
+    """Size of a stimulus without time: bands; channels, height and width."""
     dt_ms: float
+    """Width of a bin."""
     numbers: str
+    """What responses are: "counts" or "continuous"."""
     neurons: list[str]
+    """Their names; numbers where they have none."""
     stimuli: list[str]
+    """Their names likewise."""
     durations_s: list[float]
+    """Of each stimulus."""
     repeats: np.ndarray
+    """(S, N), repeats of each stimulus that each neuron was recorded in; 0 is no data."""
     rates_hz: list[float]
+    """Mean response of each neuron per second; spikes/s where responses are counts."""
     ceilings: list[float]
+    """Noise ceiling of each neuron; NaN where it was not recorded in repeats."""
     snrs: list[float]
+    """Signal-to-noise ratio of each neuron, NaN likewise."""
     splits: dict[str, dict[str, int]]
+    """Per protocol the number of stimuli in each part."""
     about: dict[str, str]
+    """Species, area, citation, ..."""
     suspicions: tuple[Suspicion, ...]
+    """What looks wrong."""
 
     @property
     def coverage(self) -> float:
@@ -134,11 +119,10 @@ def _checked(dataset: Any, of_files: Any) -> RecordingCheck:
     quality = neuron_qualities(dataset)
     rates = [float(rate) for rate in quality["rate"]()]
     spikes, trials, numbers = count_spikes(dataset)
-    is_waveform = bool(getattr(dataset, "return_waveform", False))
     return RecordingCheck(
         path=dataset.path,
-        kind="waveforms" if is_waveform else "movies" if dataset._stimulus_kind == "movies" else "spectrograms",
-        shape=tuple(dataset.stims[0].shape[0 if dataset._stimulus_kind == "movies" else 1 : -1]),
+        kind=dataset._form,
+        shape=tuple(dataset.stims[0].shape[0 if dataset._form == "movies" else 1 : -1]),
         dt_ms=float(dataset.dt),
         numbers=numbers,
         neurons=neurons,

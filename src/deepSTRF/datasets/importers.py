@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,15 @@ __all__ = ["ArrayRecording", "as_spectrograms", "bins_of_responses"]
 
 class ArrayRecording(RecordingStorage):
     """A recording that can be made from arrays in memory."""
+
+    _stimulus_kind: ClassVar[str | None] = None  # "sounds" or "movies"
+
+    @property
+    def _form(self) -> str:
+        """What is presented: "spectrograms", "waveforms" or "movies"."""
+        if getattr(self, "return_waveform", False):
+            return "waveforms"
+        return "movies" if self._stimulus_kind == "movies" else "spectrograms"
 
     @classmethod
     def from_arrays(

@@ -20,25 +20,18 @@ _SHORTEST_CLIP = 3
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Something that may be a mistake.
-
-    Parameters
-    ----------
-    kind : str
-        What it is, in one word; the same for all of its kind.
-    text : str
-        A sentence with what was found, and what to do.
-    neuron, stimulus : str, optional
-        Which neuron or stimulus it concerns.
-    repeat : int, optional
-        Which repeat, numbered as in the file; from 0 in a data set.
-    """
+    """Something that may be a mistake."""
 
     kind: str
+    """What it is, in one word; the same for all of its kind."""
     text: str
+    """A sentence with what was found, and what to do."""
     neuron: str | None = None
+    """Which neuron it concerns."""
     stimulus: str | None = None
+    """Which stimulus it concerns."""
     repeat: int | None = None
+    """Which repeat, numbered as in the file; from 0 in a data set."""
 
 
 def suspicions_of(

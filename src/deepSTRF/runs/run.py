@@ -33,39 +33,26 @@ EpochCallback = Callable[[Any, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What is fitted to what, and where.
-
-    Parameters
-    ----------
-    options : FitOptions
-        What the user asked for.
-    recipe : Recipe
-        How the model is built and trained.
-    settings : Settings or None
-        The recipe's settings with the user's options in their place; None for a model in closed form.
-    recording : Recording
-        The data.
-    device : torch.device
-        Where the model is trained.
-    config : dict
-        All of this for ``config.json``, with the fingerprint of the data and the versions.
-    folder : Path
-        Where everything is written.
-    is_new : bool
-        Whether the folder was made for this run, rather than found with an unfinished one.
-    on_epoch : callable, optional
-        ``(fitter, epoch_dict)``, once per epoch.
-    """
+    """What is fitted to what, and where."""
 
     options: FitOptions
+    """What the user asked for."""
     recipe: Recipe
+    """How the model is built and trained."""
     settings: Settings | None
+    """The recipe's settings with the user's options in their place; None for a model in closed form."""
     recording: Recording
+    """The data."""
     device: torch.device
+    """Where the model is trained."""
     config: dict[str, Any]
+    """All of this for ``config.json``, with the fingerprint of the data and the versions."""
     folder: Path
+    """Where everything is written."""
     is_new: bool
+    """Whether the folder was made for this run, rather than found with an unfinished one."""
     on_epoch: EpochCallback | None = None
+    """``(fitter, epoch_dict)``, once per epoch."""
 
     @property
     def monitor(self) -> str:

@@ -40,21 +40,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep is asked to do.
-
-    Parameters
-    ----------
-    out : Path
-        The folder of all its runs and results.
-    runs : tuple of Run
-        In the order of the file.
-    notes : tuple of str
-        What the user should know about how the runs were counted.
-    """
+    """What a sweep is asked to do."""
 
     out: Path
+    """The folder of all its runs and results."""
     runs: tuple[Run, ...]
+    """In the order of the file."""
     notes: tuple[str, ...] = ()
+    """What the user should know about how the runs were counted."""
 
 
 def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:

@@ -37,34 +37,25 @@ SCORE_COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of a sweep ended.
-
-    Parameters
-    ----------
-    run : Run
-        The run.
-    status : {"complete", "failed", "unfinished"}
-        Unfinished is one that did not start.
-    scores : dict
-        ``neurons``, ``epochs_run``, ``fit_seconds`` and :data:`SCORE_COLUMNS`, where it is complete.
-    origin : {"new", "resumed", "found"}
-        Whether this sweep started it, resumed it, or found it complete.
-    error, traceback : str
-        The error of a failed run, in one line and in full.
-    warnings : tuple of str
-        The warnings of the run.
-    neurons : dict of str to tuple of float
-        Part and score, as ``val_cc``, to the value of each neuron, NaN where undefined; empty where it is not complete.
-    """
+    """How one run of a sweep ended."""
 
     run: Run
+    """The run."""
     status: str
+    """How it ended: "complete", "failed" or "unfinished"; unfinished is one that did not start."""
     scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """``neurons``, ``epochs_run``, ``fit_seconds`` and :data:`SCORE_COLUMNS`, where it is complete."""
     origin: str = "new"
+    """Whether this sweep started it ("new"), resumed it ("resumed"), or found it complete ("found")."""
     error: str = ""
+    """The error of a failed run, in one line."""
     traceback: str = ""
+    """The error in full."""
     warnings: tuple[str, ...] = ()
+    """The warnings of the run."""
     neurons: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """Part and score, as ``val_cc``, to the value of each neuron, NaN where undefined; empty where it is not
+    complete."""
 
 
 def table(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

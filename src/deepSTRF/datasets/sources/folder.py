@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ class FolderRecording(ArrayRecording):
 
     about: dict[str, str]
     spectrogram: Any
-    _stimulus_kind: ClassVar[str | None] = None  # "sounds" or "movies"
 
     def _init_contract(self, path: str, dt_ms: float) -> None:
         super()._init_contract(path, dt_ms)

@@ -48,49 +48,32 @@ COVARIATES = "covariates.npz"
 
 @dataclass
 class Notes:
-    """Mistakes that a reader who only looks can do without: times that make no sense, responses of another length.
-
-    Parameters
-    ----------
-    times : str, optional
-        Why the times of spikes can hardly be what they are said to be.
-    axis : str, optional
-        Why time can hardly be the last axis of the stimuli.
-    lengths : dict of str to int
-        Bins of the responses to stimuli that have another number of them.
-    """
+    """Mistakes that a reader who only looks can do without: times that make no sense, responses of another length."""
 
     times: str | None = None
+    """Why the times of spikes can hardly be what they are said to be."""
     axis: str | None = None
+    """Why time can hardly be the last axis of the stimuli."""
     lengths: dict[str, int] = field(default_factory=dict)
+    """Bins of the responses to stimuli that have another number of them."""
 
 
 @dataclass(frozen=True)
 class FolderContents:
-    """A folder that was read, all but the stimuli and ``responses.npz``.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    settings : Settings
-        Its ``recording.toml``.
-    files : dict of str to Path
-        The file of each stimulus by its name, in the order of the data set.
-    stimuli : MetadataTable
-        Metadata of the stimuli.
-    neurons : MetadataTable or None
-        Metadata of the neurons; None where only the shapes in ``responses.npz`` say how many there are.
-    spikes : ListedSpikes or None
-        What ``spikes.csv`` lists; None where there is ``responses.npz`` instead.
-    """
+    """A folder that was read, all but the stimuli and ``responses.npz``."""
 
     path: Path
+    """The folder."""
     settings: Settings
+    """Its ``recording.toml``."""
     files: dict[str, Path]
+    """The file of each stimulus by its name, in the order of the data set."""
     stimuli: MetadataTable
+    """Metadata of the stimuli."""
     neurons: MetadataTable | None
+    """Metadata of the neurons; None where only the shapes in ``responses.npz`` say how many there are."""
     spikes: ListedSpikes | None
+    """What ``spikes.csv`` lists; None where there is ``responses.npz`` instead."""
 
     @property
     def names(self) -> list[str]:

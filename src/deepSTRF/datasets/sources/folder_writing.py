@@ -93,11 +93,10 @@ def _settings(dataset: Any, names: Sequence[str]) -> Settings:
     """What ``recording.toml`` says of a data set."""
     spectrogram, range_hz = getattr(dataset, "spectrogram", None), getattr(dataset, "hearing_range_hz", None)
     frequencies = getattr(dataset, "frequencies_hz", None)
-    is_waveform = bool(getattr(dataset, "return_waveform", False))
-    kind = "waveforms" if is_waveform else "movies" if dataset._stimulus_kind == "movies" else "spectrograms"
+    is_waveform = dataset._form == "waveforms"
     return Settings(
         dt_ms=check_number("dt", dataset.dt),
-        stimuli=kind,
+        stimuli=dataset._form,
         spectrogram=None if spectrogram is None else spectrogram.as_dict(),
         frequencies_hz=None if frequencies is None else [float(f) for f in frequencies],
         hearing_range_hz=None if range_hz is None else [float(f) for f in range_hz],

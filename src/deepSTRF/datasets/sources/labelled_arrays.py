@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -29,8 +29,6 @@ _CLOCK_TOLERANCE = 1e-3
 
 class LabelledArrayRecording(ArrayRecording):
     """A recording that can be made from arrays of xarray."""
-
-    _stimulus_kind: ClassVar[str | None]
 
     @classmethod
     def from_xarray(
@@ -58,10 +56,8 @@ class LabelledArrayRecording(ArrayRecording):
             Width of a bin in ms. Coordinates of time, in s or ms, must agree.
         dims : dict, optional
             Names of the axes where they have unusual ones, as ``{"neuron": "site"}``.
-        rate, spectrogram
+        rate, spectrogram, covariates
             As for :meth:`from_nwb`.
-        covariates : dict, optional
-            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------

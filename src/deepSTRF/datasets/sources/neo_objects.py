@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,8 +27,6 @@ _SLACK = 1e-6
 
 class NeoRecording(ArrayRecording):
     """A recording that can be made from objects of Neo."""
-
-    _stimulus_kind: ClassVar[str | None]
 
     @classmethod
     def from_neo(
@@ -62,10 +60,8 @@ class NeoRecording(ArrayRecording):
             Width of a bin in ms.
         stimulus : str, optional
             The annotation of the segments that names the stimulus, or the name of the epochs or events.
-        rate, spectrogram, skip, onset_ms, before_ms, after_ms, silence
+        rate, spectrogram, skip, onset_ms, before_ms, after_ms, silence, covariates
             As for :meth:`from_nwb`.
-        covariates : dict, optional
-            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -91,16 +87,7 @@ class NeoRecording(ArrayRecording):
             respond: Respond = _Session(population)
         else:
             session, respond = _repeats(segments, population, stimuli, stimulus, skipped)
-        return dataset_of_session(
-            cls,
-            session,
-            respond,
-            window,
-            spectrogram=spectrogram,
-            nrn_meta=population.metadata,
-            path="neo",
-            covariates=covariates,
-        )
+        return dataset_of_session(cls, session, respond, window, spectrogram, population.metadata, "neo", covariates)
 
 
 @dataclass

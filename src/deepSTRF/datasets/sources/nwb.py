@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from deepSTRF.datasets.cache import cached_recording
 from deepSTRF.datasets.importers import ArrayRecording
@@ -30,8 +30,6 @@ __all__ = ["NWBRecording"]
 
 class NWBRecording(ArrayRecording):
     """A recording that can be made from an NWB file."""
-
-    _stimulus_kind: ClassVar[str | None]  # "sounds" or "movies"
 
     @classmethod
     def from_nwb(
@@ -143,14 +141,7 @@ class NWBRecording(ArrayRecording):
 
                 metadata = metadata_of_units(source) if is_spikes else metadata_of_signals(source)
                 return dataset_of_session(
-                    cls,
-                    session,
-                    respond,
-                    window,
-                    spectrogram=spectrogram,
-                    nrn_meta=metadata,
-                    path=str(contents.path),
-                    covariates=covariates,
+                    cls, session, respond, window, spectrogram, metadata, str(contents.path), covariates
                 )
 
         options = {

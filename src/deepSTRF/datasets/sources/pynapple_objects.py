@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,8 +24,6 @@ _SIGNALS = ("TsdFrame", "Tsd")
 
 class PynappleRecording(ArrayRecording):
     """A recording that can be made from objects of pynapple."""
-
-    _stimulus_kind: ClassVar[str | None]
 
     @classmethod
     def from_pynapple(
@@ -58,10 +56,8 @@ class PynappleRecording(ArrayRecording):
             Its metadata say which stimulus each interval began; where there is one stimulus only, none are needed.
         dt_ms : float
             Width of a bin in ms.
-        rate, spectrogram, stimulus_column, skip, onset_ms, before_ms, after_ms, silence
+        rate, spectrogram, stimulus_column, skip, onset_ms, before_ms, after_ms, silence, covariates
             As for :meth:`from_nwb`.
-        covariates : dict, optional
-            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------
@@ -103,16 +99,7 @@ class PynappleRecording(ArrayRecording):
             def respond(onsets: Any, stimulus: Any, n_bins: Any, dt_ms: float, offset_s: float) -> list[Any]:
                 return series_in_trials(series, onsets, stimulus, n_bins, dt_ms, offset_s)
 
-        return dataset_of_session(
-            cls,
-            session,
-            respond,
-            window,
-            spectrogram=spectrogram,
-            nrn_meta=metadata,
-            path="pynapple",
-            covariates=covariates,
-        )
+        return dataset_of_session(cls, session, respond, window, spectrogram, metadata, "pynapple", covariates)
 
 
 def _is_of_pynapple(value: Any) -> bool:

@@ -28,54 +28,39 @@ TRIALS = ("all", "listed")
 
 @dataclass(frozen=True)
 class Settings:
-    """The keys of ``recording.toml``.
-
-    Parameters
-    ----------
-    dt_ms : float
-        Width of a response bin.
-    unit : str, optional
-        Unit of the times in ``spikes.csv``, ``"s"`` or ``"ms"``.
-    onset_ms : float
-        When the stimulus begins, in the clock of these times.
-    before_ms, after_ms : float
-        Time before and after each stimulus that belongs to the response, a whole number of bins; stimuli are padded.
-    silence : float
-        Value of stimuli that are arrays in the bins before and after them.
-    trials : str, optional
-        ``"all"``: every neuron was recorded in every trial of ``spikes.csv``; ``"listed"``: only in those that have a
-        line with it. Not needed where every neuron has a line for every stimulus.
-    stimuli : str, optional
-        What the files in ``stimuli/`` are, where their shape does not say it.
-    spectrogram : str or dict
-        What sounds are made into; of stimuli that are spectrograms already, how they were made.
-    frequencies_hz : list of float, optional
-        Centre frequency of each band.
-    hearing_range_hz : list of float, optional
-        Lowest and highest frequency that the animal hears.
-    audio_fs, n_bands : int, optional
-        Of waveforms saved as arrays: their sampling rate, and the number of bands that models make of them.
-    splits : dict
-        Per name the stimuli of the parts ``train``, ``val`` and ``test``.
-    about : dict
-        Species, area, citation, licence and description.
-    """
+    """The keys of ``recording.toml``."""
 
     dt_ms: float
+    """Width of a response bin."""
     unit: str | None = None
+    """Unit of the times in ``spikes.csv``, ``"s"`` or ``"ms"``."""
     onset_ms: float = 0.0
+    """When the stimulus begins, in the clock of these times."""
     before_ms: float = 0.0
+    """Time before each stimulus that belongs to the response, a whole number of bins; stimuli are padded."""
     after_ms: float = 0.0
+    """Time after each stimulus likewise."""
     silence: float = 0.0
+    """Value of stimuli that are arrays in the bins before and after them."""
     trials: str | None = None
+    """``"all"``: every neuron was recorded in every trial of ``spikes.csv``; ``"listed"``: only in those that have a
+    line with it. Not needed where every neuron has a line for every stimulus."""
     stimuli: str | None = None
+    """What the files in ``stimuli/`` are, where their shape does not say it."""
     spectrogram: str | dict[str, Any] | None = None
+    """What sounds are made into; of stimuli that are spectrograms already, how they were made."""
     frequencies_hz: list[float] | None = None
+    """Centre frequency of each band."""
     hearing_range_hz: list[float] | None = None
+    """Lowest and highest frequency that the animal hears."""
     audio_fs: int | None = None
+    """Sampling rate of waveforms that are saved as arrays."""
     n_bands: int | None = None
+    """Number of bands that models make of such waveforms."""
     splits: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Per name the stimuli of the parts ``train``, ``val`` and ``test``."""
     about: dict[str, str] = field(default_factory=dict)
+    """Species, area, citation, licence and description."""
 
     @property
     def around(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from deepSTRF.datasets.sources.stimulus_sources import (
     keep_spectrogram,
     make_stimuli,
 )
-from deepSTRF.datasets.sources.windows import HandedOver, Windows, stimulus_windows
+from deepSTRF.datasets.sources.windows import Windows, fill_windows, stimulus_windows
 
 __all__ = ["Respond", "Window", "check_fires", "dataset_of_session", "dataset_of_windows", "windows_of"]
 
@@ -27,25 +27,18 @@ Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
 
 @dataclass(frozen=True)
 class Window:
-    """Which bins of a trial belong to the response: those of the stimulus, and some before and after it.
-
-    Parameters
-    ----------
-    dt_ms : float or None
-        Width of a bin; that of the stimuli where it is None.
-    onset_ms : float
-        Added to the onsets.
-    before_ms, after_ms : float
-        Time before and after the stimulus.
-    silence : float or None
-        Value of the stimulus there; the floor of a spectrogram in dB, or 0, where it is None.
-    """
+    """Which bins of a trial belong to the response: those of the stimulus, and some before and after it."""
 
     dt_ms: float | None = None
+    """Width of a bin; that of the stimuli where it is None."""
     onset_ms: float = 0.0
+    """Added to the onsets."""
     before_ms: float = 0.0
+    """Time before the stimulus."""
     after_ms: float = 0.0
+    """Time after the stimulus."""
     silence: float | None = None
+    """Value of the stimulus there; the floor of a spectrogram in dB, or 0, where it is None."""
 
     def __post_init__(self) -> None:
         if self.dt_ms is not None:
@@ -58,7 +51,6 @@ def dataset_of_session(
     session: Session,
     respond: Respond,
     window: Window,
-    *,
     spectrogram: Any,
     nrn_meta: list[Any],
     path: str,
@@ -128,14 +120,7 @@ def dataset_of_windows(
     covariates: Any = None,
 ) -> Any:
     """Make the data set of stimuli in bins and their responses (N, R, T)."""
-    dataset = cls.from_arrays(
-        dict(zip(windows.names or [], windows.stims, strict=True)),
-        HandedOver(responses),
-        dt_ms,
-        nrn_meta=nrn_meta,
-        covariates=covariates,
-        path=path,
-    )
+    dataset = fill_windows(cls, windows, responses, dt_ms, nrn_meta, covariates=covariates, path=path)
     keep_spectrogram(dataset, made)
     if made.hop is not None:
         starts = windows.before * made.hop

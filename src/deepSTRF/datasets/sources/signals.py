@@ -10,12 +10,12 @@ import numpy as np
 from deepSTRF.checks import check_number, check_positive, counted, describe_type
 from deepSTRF.datasets.arrays import column_names
 from deepSTRF.datasets.importers import ArrayRecording, bins_of_responses
-from deepSTRF.datasets.naming import by_stimulus, described
+from deepSTRF.datasets.naming import by_stimulus
 from deepSTRF.datasets.sources.binning import resample_to_bins, signals_in_trials
 from deepSTRF.datasets.sources.plausible import CLOCK_RATIO, check_overlap
 from deepSTRF.datasets.sources.session import check_durations, covariates_in_trials
 from deepSTRF.datasets.sources.trials import check_heard, trial_table
-from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
+from deepSTRF.datasets.sources.windows import Windows, fill_windows, onsets_in_s, stimulus_windows
 from deepSTRF.datasets.time_axis import check_time_axis
 
 __all__ = ["SignalRecording"]
@@ -56,7 +56,7 @@ class SignalRecording(ArrayRecording):
 
         Parameters
         ----------
-        stims, dt_ms, onset_ms, before_ms, after_ms, silence, onset_column, stimulus_column, covariates, path
+        stims, dt_ms, onset_ms, before_ms, after_ms, silence, onset_column, stimulus_column
             As for :meth:`~deepSTRF.datasets.NeuralDataset.from_spike_times`.
         signals : array or sequence
             With `trials`: the whole session, (N, samples), one line per channel; a dict of names and lines, or a data
@@ -72,10 +72,8 @@ class SignalRecording(ArrayRecording):
             needed without `trials`.
         start_s : float
             Time of the first sample in the clock of `trials`.
-        stim_meta, nrn_meta : sequence of dict or data frame, optional
-            Metadata of each stimulus and channel.
-        **options
-            More of ``from_arrays``, such as ``frequencies_hz`` for sounds.
+        stim_meta, nrn_meta, covariates, path, **options
+            As for ``from_spike_times``.
 
         Returns
         -------
@@ -131,16 +129,8 @@ class SignalRecording(ArrayRecording):
                 )
             )
             covariates = covariates_in_trials(covariates, table, windows, dt_ms)
-        return cls.from_arrays(
-            windows.named_stims,
-            HandedOver(responses),
-            dt_ms,
-            stim_meta=stim_meta,
-            nrn_meta=described(nrn_meta, ids, "cell_id", "nrn_meta"),
-            covariates=covariates,
-            path=path,
-            **options,
-        )
+        options |= {"stim_meta": stim_meta, "covariates": covariates, "path": path}
+        return fill_windows(cls, windows, responses, dt_ms, nrn_meta, ids, **options)
 
 
 def _lines(signals: Any) -> tuple[np.ndarray, list[Any] | None]:
@@ -152,8 +142,6 @@ def _lines(signals: Any) -> tuple[np.ndarray, list[Any] | None]:
         signals = signals.to_numpy().T
     elif isinstance(signals, Mapping):
         ids, signals = list(signals), list(signals.values())
-    if ids is not None:
-        check_unit_ids(ids)
     lines = _numbers(signals, "signals")
     if lines.ndim != 2 or lines.size == 0:
         hint = "; for a single channel give signals[None]" if lines.ndim == 1 else ""

@@ -9,13 +9,12 @@ from typing import Any, Self
 import numpy as np
 
 from deepSTRF.datasets.importers import ArrayRecording
-from deepSTRF.datasets.naming import described
 from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.sources.nested_times import NestedTimes, read_nested
 from deepSTRF.datasets.sources.plausible import TimesSeen
 from deepSTRF.datasets.sources.session import covariates_in_trials, session_counts
 from deepSTRF.datasets.sources.trials import seconds_per
-from deepSTRF.datasets.sources.windows import HandedOver, Windows, check_unit_ids, onsets_in_s, stimulus_windows
+from deepSTRF.datasets.sources.windows import Windows, fill_windows, onsets_in_s, stimulus_windows
 from deepSTRF.datasets.time_axis import misplaced_time_of_spikes
 
 __all__ = ["SpikeTimeRecording"]
@@ -152,18 +151,8 @@ class SpikeTimeRecording(ArrayRecording):
             responses, ids = session.responses, session.unit_ids
             nrn_meta = session.unit_meta if nrn_meta is None else nrn_meta
             covariates = covariates_in_trials(covariates, session.trials, windows, dt_ms)
-        if ids is not None:
-            check_unit_ids(ids)
-        return cls.from_arrays(
-            windows.named_stims,
-            HandedOver(responses),
-            dt_ms,
-            stim_meta=stim_meta,
-            nrn_meta=described(nrn_meta, ids, "cell_id", "nrn_meta"),
-            covariates=covariates,
-            path=path,
-            **options,
-        )
+        options |= {"stim_meta": stim_meta, "covariates": covariates, "path": path}
+        return fill_windows(cls, windows, responses, dt_ms, nrn_meta, ids, **options)
 
 
 def _nested_counts(nested: NestedTimes, windows: Windows, dt_ms: float, onset_ms: Any, unit: str) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -23,8 +23,6 @@ __all__ = ["TableRecording"]
 
 class TableRecording(ArrayRecording):
     """A recording that can be made from a tidy table."""
-
-    _stimulus_kind: ClassVar[str | None]
 
     @classmethod
     def from_frame(
@@ -67,10 +65,8 @@ class TableRecording(ArrayRecording):
         complete : bool
             Whether every neuron was recorded in every repeat of every stimulus that has a row, so that it had no spike
             where it has none. If not, a neuron has missing data where no row has that neuron, stimulus and repeat.
-        rate, spectrogram, before_ms, after_ms, silence
+        rate, spectrogram, before_ms, after_ms, silence, covariates
             As for :meth:`from_nwb`.
-        covariates : dict, optional
-            As for :meth:`from_arrays`, by the names of the stimuli.
 
         Returns
         -------

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from deepSTRF.checks import check_number, check_positive
 from deepSTRF.datasets.arrays import check_bin_width, to_tensor
-from deepSTRF.datasets.naming import named_stimuli
+from deepSTRF.datasets.naming import described, named_stimuli
 
-__all__ = ["HandedOver", "Windows", "check_unit_ids", "onsets_in_s", "stimulus_windows", "whole_bins"]
+__all__ = ["HandedOver", "Windows", "check_unit_ids", "fill_windows", "onsets_in_s", "stimulus_windows", "whole_bins"]
 
 
 class Windows(NamedTuple):
@@ -105,6 +105,45 @@ def whole_bins(name: str, duration_ms: Any, dt_ms: float) -> int:
             f"{int(duration_ms // dt_ms) * dt_ms:g} and {(int(duration_ms // dt_ms) + 1) * dt_ms:g}"
         )
     return bins
+
+
+def fill_windows(
+    cls: Any,
+    windows: Windows,
+    responses: list[Any],
+    dt_ms: float,
+    nrn_meta: Any,
+    ids: Sequence[Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Make a data set from stimuli in their windows and the responses in them, which are let go.
+
+    Parameters
+    ----------
+    cls : class
+        What is made, a subclass of NeuralDataset.
+    windows : Windows
+        The stimuli.
+    responses : list
+        Per stimulus as for ``from_arrays``.
+    dt_ms : float
+        Width of a bin.
+    nrn_meta : sequence of dict, data frame or None
+        Metadata of the neurons.
+    ids : sequence, optional
+        Ids of the neurons, which become their ``cell_id``.
+    **options
+        More of ``from_arrays``.
+
+    Raises
+    ------
+    ValueError
+        If two neurons have the same id, and as ``from_arrays``.
+    """
+    if ids is not None:
+        check_unit_ids(ids)
+    metadata = described(nrn_meta, ids, "cell_id", "nrn_meta")
+    return cls.from_arrays(windows.named_stims, HandedOver(responses), dt_ms, nrn_meta=metadata, **options)
 
 
 def onsets_in_s(onset_ms: Any, n_stims: int) -> list[float]:
