@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from time_limit import fail_after
 
 from deepSTRF.datasets import NeuralDataset
 
@@ -67,12 +68,5 @@ LONGEST_S = 120  # of one test, however busy the machine is; the usual ones take
 @pytest.fixture(autouse=True)
 def no_hang():
     """End a test that hangs, and show where."""
-
-    def stop(*_):
-        pytest.fail(f"hangs: not done after {LONGEST_S} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST_S)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with fail_after(LONGEST_S, lambda: f"hangs: not done after {LONGEST_S} s"):
+        yield

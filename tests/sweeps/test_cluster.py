@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny_data  # the workers load this file too, and know the data set by it
 from shell import run as command
+from time_limit import fail_after
 
 from deepSTRF.runs import FitOptions, RunError
 from deepSTRF.sweeps import Run, Sweep, run_sweep, table
@@ -111,15 +112,12 @@ class Cluster:
 def time_limit(tmp_path):
     """Fail a test that hangs."""
 
-    def too_long(*_):
-        logs = "\n".join(f"{path.name}\n{path.read_text()}" for path in sorted(tmp_path.glob("cluster/*.log")))
-        pytest.fail(f"nothing came to an end in {LIMIT} s\n{logs}")
+    def logs():
+        texts = [f"{path.name}\n{path.read_text()}" for path in sorted(tmp_path.glob("cluster/*.log"))]
+        return "\n".join([f"nothing came to an end in {LIMIT} s", *texts])
 
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(LIMIT)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with fail_after(LIMIT, logs):
+        yield
 
 
 @pytest.fixture

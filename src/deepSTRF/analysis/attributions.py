@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepSTRF.analysis.arguments import as_neurons
 from deepSTRF.analysis.gradients import differentiating
-from deepSTRF.analysis.results import Result, import_xarray
+from deepSTRF.analysis.results import Result, array
 from deepSTRF.checks import check_integer, check_positive, describe_type
 from deepSTRF.models.neural_model import NeuralModel
 
@@ -41,25 +41,11 @@ class Attribution(Result):
         Points of the path that were used.
     """
 
-    values: Float[Tensor, "*shape"]
+    values: Float[Tensor, "*shape"] = array(("channel", "frame", "sample_or_bin"), "response")
     response: float
     baseline_response: float
     gap: float
     n_steps: int
-
-    def to_xarray(self) -> object:
-        """Return an ``xarray.Dataset`` with the attribute ``units``.
-
-        Raises
-        ------
-        ImportError
-            If xarray is missing: ``pip install xarray``.
-        """
-        xarray = import_xarray()
-        names = ("band", "sample_or_bin") if self.values.ndim == 3 else ("y", "x", "sample_or_bin")
-        dims = ("channel", *names[-(self.values.ndim - 1) :])
-        numbers = {name: getattr(self, name) for name in ("response", "baseline_response", "gap", "n_steps")}
-        return xarray.Dataset({"values": (dims, self.values.numpy(), {"units": "response"})}, attrs=numbers)
 
 
 def integrated_gradients(

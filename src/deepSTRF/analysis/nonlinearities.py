@@ -45,7 +45,8 @@ def nonlinearity(model: NeuralModel | Sequence[Float[Tensor, "N T"]], data: Any,
     """Return the mean response as a function of the prediction, neuron by neuron.
 
     For a linear prediction (of :func:`~deepSTRF.models.audio.fit_ridge`, or your own drives) this is the output
-    nonlinearity of the cell [1]_. For a model with one of its own it shows what that misses.
+    nonlinearity of the cell, as after :func:`spike_triggered_average`. For a model with one of its own it shows what
+    that misses.
 
     Parameters
     ----------
@@ -67,11 +68,6 @@ def nonlinearity(model: NeuralModel | Sequence[Float[Tensor, "N T"]], data: Any,
         If `data` is no data set.
     ValueError
         If model and data set differ in the number of neurons, or predictions and responses in their length.
-
-    References
-    ----------
-    .. [1] Chichilnisky EJ (2001). A simple white noise analysis of neuronal light responses. Network 12:199-213.
-       doi:10.1080/713663221
 
     Examples
     --------

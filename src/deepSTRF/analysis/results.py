@@ -9,24 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Result", "array", "import_xarray", "jackknife_errors"]
+__all__ = ["Result", "array", "jackknife_errors"]
 
-# Axes of one frame: of a spectrogram, a movie, and a movie of several channels.
-_FRAME_AXES = {1: ("band",), 2: ("y", "x"), 3: ("channel", "y", "x")}
+# Axes of one frame: of a waveform, a spectrogram, a movie, and a movie of several channels.
+_FRAME_AXES: dict[int, tuple[str, ...]] = {0: (), 1: ("band",), 2: ("y", "x"), 3: ("channel", "y", "x")}
 
 
 def array(dims: tuple[str, ...], units: str, default: Any = dataclasses.MISSING) -> Any:
-    """Field of a result that is an array: its named axes, and what its numbers are in. ``frame`` is bands or pixels."""
+    """Field of a result that is an array: its named axes and its units. ``frame`` is bands, pixels or nothing."""
     return dataclasses.field(default=default, metadata={"dims": dims, "units": units})
-
-
-def import_xarray() -> Any:
-    """Return the module xarray, or say how to install it."""
-    try:
-        import xarray
-    except ImportError as error:
-        raise ImportError("to_xarray() makes a Dataset of xarray: pip install xarray") from error
-    return xarray
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,7 +32,10 @@ class Result:
         ImportError
             If xarray is missing: ``pip install xarray``.
         """
-        xarray = import_xarray()
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray() makes a Dataset of xarray: pip install xarray") from error
         arrays, attributes = {}, {}
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)

@@ -44,7 +44,7 @@ def unzip(zip: str | os.PathLike[str], dest: str | os.PathLike[str], *, strip_ro
     Returns
     -------
     Path
-        The folder.
+        The folder `dest`.
 
     Raises
     ------

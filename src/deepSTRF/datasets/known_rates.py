@@ -8,8 +8,23 @@ from torch import Tensor
 
 from deepSTRF.datasets.blocks import Piece
 from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.registry import DatasetCard
 
-__all__ = ["KnownRates"]
+__all__ = ["KnownRates", "simulated_card"]
+
+
+def simulated_card(name: str, summary: str, area: str, size: str, default_split: str) -> DatasetCard:
+    """Card of a recording that is made on the fly."""
+    return DatasetCard(
+        name=name,
+        summary=summary,
+        species="none (simulated)",
+        area=area,
+        size=size,
+        paper="none; made on the fly from a seed",
+        licence="BSD-3-Clause, as deepSTRF",
+        default_split=default_split,
+    )
 
 
 class KnownRates(NeuralDataset):

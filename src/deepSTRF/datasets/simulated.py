@@ -14,10 +14,10 @@ from torch import Tensor
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.cochleagram import band_centres
-from deepSTRF.datasets.known_rates import KnownRates
+from deepSTRF.datasets.known_rates import KnownRates, simulated_card
 from deepSTRF.datasets.natural_sounds import SOUND_TYPES, draw_spectrogram
 from deepSTRF.datasets.smoothing import hanning_smooth
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["SimulatedDataset"]
 
@@ -27,14 +27,11 @@ _SMOOTHING_MS = 21.0
 
 
 @register_dataset(
-    DatasetCard(
+    simulated_card(
         name="simulated",
         summary="Poisson cells with known receptive fields listening to natural-like sounds",
-        species="none (simulated)",
         area="none",
         size="40 neurons, 30 stimuli of 4 s, 10 repeats (all of them to choose)",
-        paper="none; made on the fly from a seed",
-        licence="BSD-3-Clause, as deepSTRF",
         default_split="holdout:4",
     )
 )

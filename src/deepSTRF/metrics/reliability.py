@@ -228,7 +228,7 @@ def compute_TTRC(responses: Num[Tensor, "B R T"]) -> Float[Tensor, " B"]:
     Raises
     ------
     ValueError
-        If ``responses`` has not the shape (B, R, T).
+        As :func:`compute_CCmax`.
 
     Examples
     --------

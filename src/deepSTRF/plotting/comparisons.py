@@ -41,10 +41,8 @@ def plot_model_against_model(
     significant : bool array (N,), optional
         Neurons whose difference is significant, for example of :func:`deepSTRF.analysis.compare_per_neuron`; the others
         are drawn as open circles.
-    ax : Axes, optional
-        Panel to draw into. Otherwise a new figure is made, ``ax.figure``, which pyplot does not know.
-    title, figsize
-        As in :func:`plot_learning_curves`.
+    ax, title, figsize
+        As in :func:`plot_cc_against_ceiling`.
 
     Returns
     -------
@@ -152,10 +150,8 @@ def plot_amount_of_data(
         Confidence interval of the mean limit, drawn as a band.
     amount_label, score_label : str
         Labels of the axes, with their units.
-    ax : Axes, optional
-        Panel to draw into. Otherwise a new figure is made, ``ax.figure``, which pyplot does not know.
-    title, figsize
-        As in :func:`plot_learning_curves`.
+    ax, title, figsize
+        As in :func:`plot_cc_against_ceiling`.
 
     Returns
     -------

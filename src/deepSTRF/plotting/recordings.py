@@ -78,6 +78,7 @@ def plot_coverage(
     Returns
     -------
     Axes
+        With a row for each stimulus and a column for each neuron.
 
     Raises
     ------

@@ -275,6 +275,7 @@ def plot_psth_vs_pred(
     Returns
     -------
     Axes
+        With one curve for each of the two.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def check_dataset(dataset: NeuralDataset | Callable[[], NeuralDataset]) -> None:
     Raises
     ------
     ContractError
-        If `dataset` is something else, or at the first part of the contract that does not hold; an AssertionError.
+        At the first part of the contract that does not hold, as :func:`check_model`.
 
     Examples
     --------

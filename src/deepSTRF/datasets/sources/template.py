@@ -68,7 +68,7 @@ def write_template(path: AnyPath) -> Path:
     Returns
     -------
     Path
-        The folder.
+        The new folder.
 
     Raises
     ------

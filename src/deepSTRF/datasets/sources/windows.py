@@ -116,24 +116,9 @@ def fill_windows(
     ids: Sequence[Any] | None = None,
     **options: Any,
 ) -> Any:
-    """Make a data set from stimuli in their windows and the responses in them, which are let go.
+    """Make a data set of the class `cls` from stimuli in their windows and the responses in them, which are let go.
 
-    Parameters
-    ----------
-    cls : class
-        What is made, a subclass of NeuralDataset.
-    windows : Windows
-        The stimuli.
-    responses : list
-        Per stimulus as for ``from_arrays``.
-    dt_ms : float
-        Width of a bin.
-    nrn_meta : sequence of dict, data frame or None
-        Metadata of the neurons.
-    ids : sequence, optional
-        Ids of the neurons, which become their ``cell_id``.
-    **options
-        More of ``from_arrays``.
+    Ids of the neurons become their ``cell_id``; everything else is as for ``from_arrays``.
 
     Raises
     ------

@@ -11,9 +11,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
-from deepSTRF.datasets.known_rates import KnownRates
+from deepSTRF.datasets.known_rates import KnownRates, simulated_card
 from deepSTRF.datasets.video.video_dataset import VideoNeuralDataset
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["SimulatedMovieDataset"]
 
@@ -21,14 +21,11 @@ _FIELD_MS = 200.0
 
 
 @register_dataset(
-    DatasetCard(
+    simulated_card(
         name="simulated-movies",
         summary="Poisson cells with known centre-surround receptive fields watching noise movies",
-        species="none (simulated)",
         area="none (modelled on the retina)",
         size="12 neurons, 12 movies of 10 s, 6 repeats (all of them to choose)",
-        paper="none; made on the fly from a seed",
-        licence="BSD-3-Clause, as deepSTRF",
         default_split="holdout:2",
     )
 )

@@ -41,8 +41,6 @@ class DNet(HiddenFields):
     ----------
     temporal_window_size : int
         Window T in bins of the receptive fields; the units remember longer.
-    n_hidden : int
-        Number of hidden units H.
     init_tau : float
         Time constant around which the units start, in bins, more than 1.
     decay_input : bool
@@ -50,10 +48,8 @@ class DNet(HiddenFields):
         :class:`~deepSTRF.models.layers.LearnableExponentialDecay`.
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; the identity by default.
-    kernel : torch.nn.Module, optional
-        Receptive fields of the hidden units, see :class:`~deepSTRF.models.layers.CausalSTRFConv`.
-    dropout : float
-        Probability with which a hidden unit is silenced in training, per unit and bin.
+    n_hidden, kernel, dropout
+        See :class:`NetworkReceptiveField`.
     n_frequency_bands, out_neurons, prefiltering, wav2spec
         See :class:`AudioEncodingModel`.
 

@@ -91,11 +91,9 @@ class SavableModel(Rebuildable):
 
         Parameters
         ----------
-        repo_id : str
-            ``"user/model"``; it is made if needed.
         metadata, model_card
             See :meth:`save_pretrained`.
-        private, token, commit_message
+        repo_id, private, token, commit_message
             See :func:`deepSTRF.models.saving.hub.upload_pretrained`.
 
         Returns
@@ -105,12 +103,10 @@ class SavableModel(Rebuildable):
 
         Raises
         ------
-        ImportError
-            If huggingface_hub is missing; the message says how to install it.
         ValueError
             If the model cannot be saved so that it reloads the same.
-        OSError
-            If the upload fails, for instance because of the token.
+        ImportError, OSError
+            As for that function.
         """
         card = default_card(self, repo_id) if model_card is None else model_card
         with tempfile.TemporaryDirectory() as folder:
