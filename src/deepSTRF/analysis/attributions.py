@@ -41,11 +41,11 @@ class Attribution(Result):
         Points of the path that were used.
     """
 
-    values: Float[Tensor, "*shape"] = array(("channel", "frame", "sample_or_bin"), "response")
     response: float
     baseline_response: float
     gap: float
     n_steps: int
+    values: Float[Tensor, "*shape"] = array(("channel", "frame", "sample_or_bin"), "response")
 
 
 def integrated_gradients(
@@ -135,7 +135,7 @@ def integrated_gradients(
             values = (end - start).double().cpu() * _mean_gradient(model, start, end, neuron, at, n_steps)
             gap = float(values.sum()) - (after - before)
             if abs(gap) <= tolerance * abs(after - before) or 2 * n_steps > most_steps:
-                return Attribution(values.float(), after, before, gap, n_steps)
+                return Attribution(after, before, gap, n_steps, values.float())
             n_steps *= 2
 
 

@@ -17,30 +17,20 @@ __all__ = ["RECORDINGS", "PublicRecording"]
 
 @dataclass(frozen=True)
 class PublicRecording:
-    """A recording that anybody can download.
-
-    Parameters
-    ----------
-    name : str
-        Its key, and the folder below ``$DEEPSTRF_DATA_DIR``. On the command line it is this in lower case.
-    page : str
-        Where a person finds it.
-    licence : str
-        The terms that it was published under.
-    citation : str
-        Whom to cite, with the DOI.
-    files : tuple of RemoteFile
-        All its files.
-    size : str
-        How much there is to download, in words.
-    """
+    """A recording that anybody can download."""
 
     name: str
+    """Its key, and the folder below ``$DEEPSTRF_DATA_DIR``. On the command line it is this in lower case."""
     page: str
+    """Where a person finds it."""
     licence: str
+    """The terms that it was published under."""
     citation: str
+    """Whom to cite, with the DOI."""
     files: tuple[RemoteFile, ...]
+    """All its files."""
     size: str
+    """How much there is to download, in words."""
 
     @property
     def needs_login(self) -> bool:

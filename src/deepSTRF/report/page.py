@@ -54,7 +54,7 @@ def write_report(
     Returns
     -------
     Path
-        The file.
+        The file that was written.
 
     Raises
     ------
