@@ -9,7 +9,7 @@ from rectifier import Rectifier
 from torch import nn
 
 from deepSTRF.analysis import receptive_fields, strf_correlation
-from deepSTRF.analysis.gradients import _spread_bins
+from deepSTRF.analysis.gradients import _spread_bins, gradient_sums
 from deepSTRF.models.audio import Linear, LinearNonlinear, NetworkReceptiveField, Ridge, StateNet
 
 F, T, N = 6, 5, 3
@@ -71,6 +71,22 @@ def test_average_is_that_of_gradients_bin_by_bin():
     torch.testing.assert_close(receptive_fields(model, 9, [sound]), by_hand, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM", "LMU"])
+def test_fields_by_way_of_the_features_are_those_by_one_pass_for_each_neuron(rnn_type):
+    torch.manual_seed(2)
+    sizes = {"kernel_size": 3, "stride": 3, "hidden_channels": 2}
+    model = StateNet(F, out_neurons=9, rnn_type=rnn_type, **sizes).double().eval()  # 4 features
+    sounds, heard = [torch.randn(1, 1, F, n_bins).double() for n_bins in (60, 9, 4)], torch.rand(3, 9) > 0.3
+    total, _ = gradient_sums(model, sounds, heard, 5, [0, 1, 1])
+    by_hand = torch.zeros_like(total)
+    for s, end in _spread_bins([60, 9, 4], 5, 256):
+        piece = sounds[s][..., max(0, end - 10) : end].clone().requires_grad_()
+        for n in heard[s].nonzero().flatten().tolist():
+            (gradient,) = torch.autograd.grad(model(piece)[0, n, 0, -1], piece)
+            by_hand[min(s, 1), n, ..., -min(5, end) :] += gradient[0, ..., -5:]
+    torch.testing.assert_close(total, by_hand, rtol=1e-8, atol=1e-12)
+
+
 def test_each_neuron_is_averaged_over_what_it_heard():
     model, _ = rectified()
     loud, soft = 4 * torch.randn(1, F, 60), 0.01 * torch.randn(1, F, 60)
@@ -107,6 +123,8 @@ def test_model_and_random_numbers_are_left_as_found():
     model.readout.activation = Noisy()
     model(torch.randn(2, 1, F, 20)).sum().backward()
     model.core.eval()
+    model.readout.fc.bias.requires_grad_(False)
+    trained = [p.requires_grad for p in model.parameters()]
     state, modes = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
     random, sounds = torch.get_rng_state(), [torch.ones(1, F, 40)]
@@ -118,6 +136,7 @@ def test_model_and_random_numbers_are_left_as_found():
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     for p, grad in zip(model.parameters(), grads, strict=True):
         assert (p.grad is None) if grad is None else torch.equal(p.grad, grad)
+    assert [p.requires_grad for p in model.parameters()] == trained
     assert not sounds[0].requires_grad
 
 

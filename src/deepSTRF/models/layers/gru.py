@@ -87,21 +87,19 @@ class _Recurrence(torch.autograd.Function):
             candidate.tanh_()
             torch.lerp(candidate, state, z, out=following)
             state = following
-        ctx.save_for_backward(gates, candidates, states, new_state, weight)
-        return states[1:]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gates, candidates, states, new_state, weight = ctx.saved_tensors
-        reset, update = gates.chunk(2, -1)
-        n_bins, n_stims, n_units = gradient.shape
-        # d(gate drive)/d(state) of every bin, without the recursion
-        slope = gradient.new_empty(n_bins, n_stims, 3, n_units)
+        # d(gate drive)/d(state) of every bin; here, because receptive fields are many passes back for one forward
+        slope = drive.new_empty(n_bins, n_stims, 3, n_units)
         new_slope = (1 - update) * (1 - candidates.square())
         torch.mul(new_slope, reset, out=slope[:, :, 2])
         slope[:, :, 0] = slope[:, :, 2] * (1 - reset) * new_state
         slope[:, :, 1] = (states[:-1] - candidates) * update * (1 - update)
+        ctx.save_for_backward(slope, new_slope, update, states, weight)
+        return states[1:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        slope, new_slope, update, states, weight = ctx.saved_tensors
         # what arrives at every state: from its own output, and through the recursion from the states behind it
         arriving = gradient.clone(memory_format=torch.contiguous_format)
         through = torch.empty_like(slope)
@@ -109,12 +107,15 @@ class _Recurrence(torch.autograd.Function):
         slopes, kept = slope.unbind(0), update.unbind(0)
         products, flat = through.unbind(0), through.flatten(2).unbind(0)
         start = torch.zeros_like(arriving[0])
-        for t in range(n_bins - 1, -1, -1):
+        for t in range(len(slope) - 1, -1, -1):
             torch.mul(slopes[t], at_state_by_gate[t], out=products[t])
             before = at_state[t - 1] if t else start
             before.addcmul_(at_state[t], kept[t]).addmm_(flat[t], weight)
         recurrent = through.flatten(2)
-        drive = recurrent.clone()
-        torch.mul(new_slope, arriving, out=drive[..., 2 * n_units :])
+        _, _, needs_weight, needs_bias = ctx.needs_input_grad
         rows = recurrent.flatten(0, 1)
-        return drive, start, rows.t() @ states[:-1].flatten(0, 1), rows.sum(0)
+        at_weight = rows.t() @ states[:-1].flatten(0, 1) if needs_weight else None
+        at_bias = rows.sum(0) if needs_bias else None
+        # the drive of the candidates is not behind the reset gate, unlike what comes from the state
+        torch.mul(new_slope, arriving, out=through[:, :, 2])
+        return recurrent, start, at_weight, at_bias
