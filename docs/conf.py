@@ -21,6 +21,7 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "_run",
     "_tables",
 ]
@@ -32,6 +33,21 @@ autodoc_typehints = "none"  # numpydoc's Parameters sections say it with shapes 
 autodoc_mock_imports: list[str] = []
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores")],
+    "filename_pattern": r"\.py$",  # run them all
+    "ignore_pattern": "torchrun_loop",
+    "image_scrapers": ("_gallery.save_figures",),
+    "capture_repr": (),
+    "abort_on_example_error": True,
+    "doc_module": ("deepSTRF",),
+    "reference_url": {"deepSTRF": None},
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "header_links_before_dropdown": 5,  # all of them
