@@ -32,8 +32,8 @@ print(f"{len(dataset)} sounds of {dataset.F} bands, {dataset.responses[0][0].sha
 # %%
 # Training, validation and test
 # -----------------------------
-# ``holdout:4`` keeps the last four sounds for the test and the four before them for validation. Sounds are standardised
-# with the mean and the standard deviation of the training sounds only.
+# ``holdout:4`` keeps the last four sounds for the test and the four before them for validation. Sounds are
+# standardised with the mean and the standard deviation of the training sounds only.
 
 dataset.standardize_stims(dataset.split_indices("holdout:4").train, per_band=False)
 train, val, test = (

@@ -2,15 +2,16 @@
 Noise ceilings and noise-corrected scores
 =========================================
 
-Neurons are noisy: even a perfect model has a correlation below 1 with their mean response, and the fewer the repeats
-the lower it is. The noise ceiling says how far a model can get; the noise-corrected correlation (``cc_norm``) is the
-score relative to it.
+Neurons are noisy: even a perfect model has a correlation below 1 with their mean response, and the fewer the
+repeats the lower it is. The noise ceiling says how far a model can get; the noise-corrected correlation
+(``cc_norm``) is the score relative to it.
 """
 
 # %%
 # A perfect model
 # ---------------
-# The neurons are simulated, so that the expected response is known. As a prediction, it is the best that there can be.
+# The neurons are simulated, so that the expected response is known. As a prediction, it is the best that there can
+# be.
 
 import matplotlib.pyplot as plt
 import torch
@@ -61,8 +62,8 @@ fig
 # %%
 # A real model
 # ------------
-# A linear model of the same neurons, scored on sounds that it was not fitted to. The distance of a neuron from the line
-# is what the model misses; its distance from 1 also has the noise in it, about which no model can do anything.
+# A linear model of the same neurons, scored on sounds that it was not fitted to. The distance of a neuron from the
+# line is what the model misses; its distance from 1 also has the noise in it, about which no model can do anything.
 
 split = dataset.split_indices("holdout:4")
 model = fit_ridge(dataset.split("holdout:4").train, window_ms=100)
