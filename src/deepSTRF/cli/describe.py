@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from deepSTRF.cli.report import card_entry
 from deepSTRF.datasets.conditions import as_number, is_missing
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.registry import get_dataset, get_dataset_card
@@ -16,13 +17,15 @@ __all__ = ["describe_dataset"]
 _MOST_VALUES = 6
 
 
-def describe_dataset(dataset: str, **options: Any) -> dict[str, Any]:
+def describe_dataset(dataset: str, *, download: bool = False, **options: Any) -> dict[str, Any]:
     """What there is to know before a fit: sizes, bins, the split, and the keys that neurons can be selected by.
 
     Parameters
     ----------
     dataset : str
         As ``deepstrf fit`` takes it. Of a registered one that needs files, without ``data``, only the card.
+    download : bool
+        Fetch the files of a public recording that are not there.
     **options : dict
         ``data``, ``dt_ms`` and ``read`` of :class:`deepSTRF.runs.FitOptions`.
     """
@@ -30,17 +33,18 @@ def describe_dataset(dataset: str, **options: Any) -> dict[str, Any]:
     kind = kind_of_data(dataset)
     entry: dict[str, Any] = {"name": dataset, "summary": f"a recording in a {'file' if kind == 'nwb' else 'folder'}"}
     if kind == "class":
-        card = vars(get_dataset_card(dataset))
-        entry = {"name": dataset, **{key: value for key, value in card.items() if value and key != "name"}}
-        if "path" in inspect.signature(get_dataset(dataset)).parameters and asked.data is None and asked.read is None:
+        card = get_dataset_card(dataset)
+        entry = {key: value for key, value in card_entry(card).items() if value} | {"name": dataset}
+        needs_files = "path" in inspect.signature(get_dataset(dataset)).parameters
+        if needs_files and asked.data is None and asked.read is None and not download:
             return entry
-    data = load_dataset(asked)
+    data = load_dataset(asked, download=download)
     blocks = [block for block in data._packed().blocks() if block.n_bins]
     repeats = [int(number) for block in blocks for number in (block.repeats.min(), block.repeats.max())]
     seconds = sum(block.n_bins for block in blocks) * data.dt / 1000
     entry |= {key: value for key, value in getattr(data, "about", {}).items() if value}
     entry |= {
-        "path": place_of(asked)["path"],
+        "path": data.path if download else place_of(asked)["path"],
         "neurons": data.N_neurons,
         "stimuli": f"{data.get_S()}, {_duration(seconds)}, of shape {_shape(data)}",
         "repeats": str(repeats[0]) if len(set(repeats)) == 1 else f"{min(repeats)} to {max(repeats)}",

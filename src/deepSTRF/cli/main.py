@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepSTRF.cli.options import dataset_options, echo_json, fit_options, json_option, quiet_option
+from deepSTRF.cli.options import (
+    dataset_options,
+    download_option,
+    echo_json,
+    fit_options,
+    json_option,
+    quiet_option,
+)
 from deepSTRF.cli.own_recording import check, new
 from deepSTRF.cli.predict import cache, predict
 from deepSTRF.cli.report_page import LiveReport, report_command
@@ -73,6 +80,7 @@ def main() -> None:
 @click.argument("model", required=False)
 @click.option("--out", metavar="FOLDER", help="New folder for the results.  [default: runs/DATASET-MODEL-n]")
 @fit_options
+@download_option
 @click.option(
     "--resume",
     is_flag=True,
@@ -92,6 +100,7 @@ def fit(
     dataset: str,
     model: str | None,
     out: str | None,
+    download: bool,
     resume: bool,
     loggers: tuple[str, ...],
     with_report: bool,
@@ -113,6 +122,7 @@ def fit(
     Examples:
       deepstrf fit
       deepstrf fit simulated ridge
+      deepstrf fit ns1 ridge --download
       deepstrf fit ns1 statenet --data ~/recordings/ns1 --split checkpoint --seed 1
       deepstrf fit simulated mymodel.py:MyModel
       deepstrf fit recordings/ferret1
@@ -121,7 +131,7 @@ def fit(
     from deepSTRF.cli import report
     from deepSTRF.cli.signals import StopSignals
     from deepSTRF.runs import FitOptions, Interrupted, fit_run
-    from deepSTRF.runs.data_source import kind_of_data
+    from deepSTRF.runs.data_source import kind_of_data, load_dataset
     from deepSTRF.runs.folder import PATH_KINDS
     from deepSTRF.sweeps import compare_models
 
@@ -158,10 +168,11 @@ def fit(
         with signals:
             asked = FitOptions(dataset=dataset, model=named, **options)
             callbacks: dict[str, Any] = {"loggers": loggers, "on_epoch": on_epoch, "on_start": on_start}
+            fetched = load_dataset(asked, download=True) if download else None
             if several:
                 comparison = compare_models(asked, out=out, resume=resume, **callbacks)
             else:
-                result = fit_run(asked, out, resume=resume, **callbacks)
+                result = fit_run(asked, out, resume=resume, dataset=fetched, **callbacks)
     except Interrupted as stopped:
         click.echo(
             f"{str(stopped).capitalize()}. Go on with:\n  {report.resume_command(sys.argv[1:], where)}", err=True
@@ -178,13 +189,14 @@ def fit(
 @main.command()
 @click.argument("run", metavar="RUN")
 @click.option("--data", metavar="PATH", help="Where the recording lies now, if it moved.")
+@download_option
 @json_option
-def evaluate(run: str, data: str | None, as_json: bool) -> None:
+def evaluate(run: str, data: str | None, download: bool, as_json: bool) -> None:
     """Score the saved run in the folder RUN again, and compare with the scores that it saved."""
     from deepSTRF.cli import report
     from deepSTRF.runs import evaluate_run
 
-    evaluation = evaluate_run(run, data=data)
+    evaluation = evaluate_run(run, data=data, download=download)
     if as_json:
         echo_json({"parts": evaluation.summary, "largest_difference": evaluation.largest_difference})
     else:
@@ -194,9 +206,10 @@ def evaluate(run: str, data: str | None, as_json: bool) -> None:
 @main.command()
 @click.argument("dataset", required=False)
 @dataset_options
+@download_option
 @json_option
-def datasets(dataset: str | None, as_json: bool, **options: Any) -> None:
-    """List the data sets: size, species and area, paper, licence.
+def datasets(dataset: str | None, download: bool, as_json: bool, **options: Any) -> None:
+    """List the data sets: size, species and area, paper, licence; what is on this disk, and how to get the rest.
 
     With DATASET, as `deepstrf fit` takes it (a name, the folder of a recording, FILE.nwb, FILE.py:CLASS): what is in
     it, and by which keys neurons and stimuli can be selected.
@@ -204,12 +217,12 @@ def datasets(dataset: str | None, as_json: bool, **options: Any) -> None:
     from deepSTRF.cli import report
     from deepSTRF.cli.describe import describe_dataset
 
-    if dataset is None and any(value is not None for value in options.values()):
+    if dataset is None and (download or any(value is not None for value in options.values())):
         raise click.UsageError("name the data set that these options are for")
     if dataset is None:
         _list(report.dataset_entries(), as_json)
     else:
-        _list([describe_dataset(dataset, **options)], as_json)
+        _list([describe_dataset(dataset, download=download, **options)], as_json)
 
 
 @main.command()

@@ -12,10 +12,23 @@ import click
 from deepSTRF.files import to_plain
 from deepSTRF.runs.options import OPTIONS, Option
 
-__all__ = ["dataset_options", "echo_json", "fit_options", "format_number", "json_option", "quiet_option"]
+__all__ = [
+    "dataset_options",
+    "download_option",
+    "echo_json",
+    "fit_options",
+    "format_number",
+    "json_option",
+    "quiet_option",
+]
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, progress on standard error."
+)
+download_option = click.option(
+    "--download",
+    is_flag=True,
+    help="Fetch the files of a public recording that are not there, to --data or where DEEPSTRF_DATA_DIR says.",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No progress lines, only the result.")
 

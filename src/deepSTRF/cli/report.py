@@ -12,7 +12,9 @@ from typing import Any
 
 from deepSTRF.checks import counted
 from deepSTRF.cli.options import format_number
-from deepSTRF.registry import dataset_cards, get_recipe, model_cards, models_in_file
+from deepSTRF.datasets.download import default_cache_dir
+from deepSTRF.datasets.recording_folder import files_here, find_recording
+from deepSTRF.registry import DatasetCard, dataset_cards, get_recipe, model_cards, models_in_file
 from deepSTRF.runs.evaluate import Evaluation
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import RunResult
@@ -22,6 +24,7 @@ from deepSTRF.training.fitter import Fitter
 
 __all__ = [
     "ProgressLine",
+    "card_entry",
     "comparison_text",
     "dataset_entries",
     "evaluation_text",
@@ -171,7 +174,25 @@ def score_table(parts: Mapping[str, Any], notes: Sequence[str] = (), *, folds: M
 
 def dataset_entries() -> list[dict[str, Any]]:
     """The cards of the registered data sets."""
-    return [dataclasses.asdict(card) for card in dataset_cards().values()]
+    return [card_entry(card) for card in dataset_cards().values()]
+
+
+def card_entry(card: DatasetCard) -> dict[str, Any]:
+    """A card, with what of the recording is on this disk, and how to get it, where it can be downloaded."""
+    entry = dataclasses.asdict(card)
+    if entry.pop("recording"):
+        recording = find_recording(card.recording)
+        folder = default_cache_dir(recording.name)
+        here = files_here(recording, folder)
+        missing = [name for name, is_here in here.items() if not is_here]
+        if len(missing) == len(here):
+            entry["on_this_disk"] = f"nothing in {folder}"
+        else:
+            without = f", without {', '.join(missing)}" if missing else ""
+            entry["on_this_disk"] = f"{len(here) - len(missing)} of {len(here)} files in {folder}{without}"
+        account = ", with CRCNS_USERNAME and CRCNS_PASSWORD set" if recording.needs_login else ""
+        entry["to_get_it"] = f"deepstrf datasets {card.name} --download ({recording.size}{account})"
+    return entry
 
 
 def model_entries(file: str | None = None) -> list[dict[str, Any]]:

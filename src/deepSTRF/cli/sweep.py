@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepSTRF.checks import counted
-from deepSTRF.cli.options import echo_json, format_number, json_option, quiet_option
+from deepSTRF.cli.options import download_option, echo_json, format_number, json_option, quiet_option
 
 if TYPE_CHECKING:
     from deepSTRF.sweeps import Outcome, Sweep
@@ -25,10 +25,13 @@ __all__ = ["sweep"]
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("--out", metavar="FOLDER", help="Folder of all runs and results.  [default: the file's own out]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at the same time, one core each.  [default: all cores]")
+@download_option
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler, tcp://HOST:PORT.")
 @quiet_option
 @json_option
-def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quiet: bool, as_json: bool) -> None:
+def sweep(
+    config: str, out: str | None, jobs: int | None, download: bool, dask: str | None, quiet: bool, as_json: bool
+) -> None:
     """Fit every combination of data sets, models, options and seeds that CONFIG.toml asks for.
 
     Each run is a folder as `deepstrf fit` writes it. Complete runs are skipped and interrupted ones resumed, so the
@@ -68,6 +71,7 @@ def sweep(config: str, out: str | None, jobs: int | None, dask: str | None, quie
                 asked,
                 jobs=min(jobs or joblib.cpu_count(), len(asked.runs)),
                 scheduler=dask,
+                download=download,
                 on_start=on_start,
                 on_outcome=lambda outcome: say(counter(outcome)),
                 on_wait=say,

@@ -21,6 +21,7 @@ __all__ = [
     "PATHS_OF_PHY",
     "absolute_dataset",
     "absolute_values",
+    "can_be_downloaded",
     "check_dataset",
     "check_stimulus",
     "copy_of",
@@ -106,6 +107,12 @@ def check_dataset(dataset: str) -> None:
         raise FileNotFoundError(f"there is no {'file' if kind == 'nwb' else 'folder'} {dataset}")
 
 
+def can_be_downloaded(dataset: str | NeuralDataset) -> bool:
+    """Whether a data set is a public recording, whose class fetches its files."""
+    is_class = isinstance(dataset, str) and kind_of_data(dataset) == "class"
+    return is_class and "download" in inspect.signature(get_dataset(dataset)).parameters
+
+
 def place_of(options: FitOptions) -> dict[str, Any]:
     """Where the data of a run are, for ``config.json``: kind, and the absolute path where they have one."""
     kind = kind_of_data(options.dataset)
@@ -133,20 +140,30 @@ def options_to_look(dataset: str, **options: Any) -> FitOptions:
     return FitOptions(dataset, "icnet" if of_waveforms else "ridge", **options)  # ridge takes sounds and movies
 
 
-def load_dataset(options: FitOptions) -> NeuralDataset:
+def load_dataset(options: FitOptions, *, download: bool = False) -> NeuralDataset:
     """Load the data set that the options name, or copy the one that they hold.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Those of the run.
+    download : bool
+        Fetch the files of a public recording that are not on this disk. Where they come from is no option of a run.
 
     Raises
     ------
     RunError
-        If an option has no meaning for it, or it does not have the stimuli that the model takes. Reading it raises
-        other errors for files, names and numbers.
+        If an option has no meaning for it, or it does not have the stimuli that the model takes, or there is nothing
+        to download. Reading it raises other errors for files, names and numbers.
     """
     kind = kind_of_data(options.dataset)
     if kind != "object":
         check_dataset(options.dataset)
-    read = {"class": _from_class, "folder": _from_folder, "nwb": _from_nwb, "phy": _from_phy, "object": _from_object}
-    return read[kind](options)
+    if kind == "class":
+        return _from_class(options, download)
+    if download:
+        raise RunError(f"{name_of_dataset(options.dataset)!r} is on this disk already; leave `download` out")
+    return {"folder": _from_folder, "nwb": _from_nwb, "phy": _from_phy, "object": _from_object}[kind](options)
 
 
 def _from_object(options: FitOptions) -> NeuralDataset:
@@ -169,13 +186,19 @@ def copy_of(given: NeuralDataset) -> NeuralDataset:
     return given._taking(given._choose(()))
 
 
-def _from_class(options: FitOptions) -> NeuralDataset:
+def _from_class(options: FitOptions, download: bool) -> NeuralDataset:
     """The arguments of the class depend on what the model takes."""
     cls = get_dataset(options.dataset)
     known = inspect.signature(cls).parameters
     arguments = dict(options.read or {})
     if unknown := [name for name in arguments if name not in known]:
         raise RunError(f"{unknown_name(f'argument of {options.dataset}', unknown[0], known)} (`read`)")
+    if any(name in arguments for name in ("username", "password")):
+        raise RunError("`read` is kept in config.json; for CRCNS set CRCNS_USERNAME and CRCNS_PASSWORD instead")
+    if download:
+        if not can_be_downloaded(options.dataset):
+            raise RunError(f"the data set {options.dataset!r} has nothing to download; leave `download` out")
+        arguments["download"] = True
     if options.data is not None:
         if "path" not in known:
             raise RunError(f"the data set {options.dataset!r} needs no files; leave `data` out")

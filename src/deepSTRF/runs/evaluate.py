@@ -18,7 +18,7 @@ from deepSTRF.models import NeuralModel
 from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
-from deepSTRF.runs.data_source import kind_of_data
+from deepSTRF.runs.data_source import kind_of_data, load_dataset
 from deepSTRF.runs.notes import run_notes
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import Recording, load_recording
@@ -40,7 +40,7 @@ class Evaluation:
     folds: dict[str, Any] | None = None
 
 
-def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) -> Evaluation:
+def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None, download: bool = False) -> Evaluation:
     """Load the model and the data of a run, and score every part again.
 
     Parameters
@@ -49,6 +49,8 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
         The folder that ``deepstrf fit`` wrote.
     data : str or NeuralDataset, optional
         Where the recording lies now, if it moved; for a run that was fitted to a data set object, that object.
+    download : bool
+        Fetch the files of a public recording that are not on this disk.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def evaluate_run(run: str | Path, *, data: str | NeuralDataset | None = None) ->
     config, options, saved = _read(run, data)
     get_model_card(options.model)  # imports the file of a model that is no part of deepSTRF
     model = NeuralModel.from_pretrained(run / files.MODEL_FOLDER)
-    recording = load_saved_recording(run, config, options)
+    recording = load_saved_recording(run, config, options, load_dataset(options, download=True) if download else None)
     if recording.dataset.N_neurons != model.O:
         raise RunError(
             f"{run / files.MODEL_FOLDER} is a model of {counted(model.O, 'neuron')}, but the run has "

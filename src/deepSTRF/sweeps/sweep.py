@@ -22,6 +22,7 @@ from deepSTRF.files import lock, to_plain
 from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
+from deepSTRF.runs.data_source import can_be_downloaded, load_dataset
 from deepSTRF.runs.fit import fit_run
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.runs.recording import load_recording
@@ -51,6 +52,7 @@ def run_sweep(
     on_start: Callable[[Sequence[Outcome]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
+    download: bool = False,
 ) -> list[Outcome]:
     """Do every run of a sweep that is not complete, and write the table of all runs after each.
 
@@ -68,6 +70,8 @@ def run_sweep(
         ``(outcome)``, whenever a run ends.
     on_wait : callable, optional
         ``(line)``, when the cluster has no worker, so that the runs wait, and when workers come.
+    download : bool
+        Fetch the files of public recordings that are not on this disk, before anything runs.
 
     Returns
     -------
@@ -92,13 +96,15 @@ def run_sweep(
     ...     outcomes[0].status, (Path(folder) / "results.csv").exists()
     ('complete', True)
     """
+    if download and not any(can_be_downloaded(run.options.dataset) for run in sweep.runs):
+        raise RunError("no data set of the sweep has anything to download; leave `download` out")
     complete = [run for run in sweep.runs if _is_complete(run, sweep.out)]
     found = {run: read_outcome(run, sweep.out / run.name, "found") for run in complete}
     left = [run for run in sweep.runs if run not in found]
     with connect(scheduler) if scheduler is not None and left else contextlib.nullcontext() as client:
         with warnings.catch_warnings(action="ignore"):  # the runs themselves report them
             for run in left:
-                _data_sha256(run.options)  # an error in the data is raised now, not by every run
+                _data_sha256(run.options, download)  # an error in the data is raised now, not by every run
         try:
             (sweep.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -148,7 +154,7 @@ def _is_complete(run: Run, out: Path) -> bool:
     return files.is_complete(folder)
 
 
-def _data_sha256(options: FitOptions) -> str:
+def _data_sha256(options: FitOptions, download: bool = False) -> str:
     """The fingerprint of a recording, loaded once for all models that take the same kind of stimulus."""
     recording = (
         get_model_card(options.model).stimulus,
@@ -156,7 +162,8 @@ def _data_sha256(options: FitOptions) -> str:
         *(getattr(options, name) for name in DATASET_OPTIONS),
     )
     if recording not in _fingerprints:
-        _fingerprints[recording] = files.data_fingerprint(load_recording(options).dataset)
+        loaded = load_dataset(options, download=True) if download and can_be_downloaded(options.dataset) else None
+        _fingerprints[recording] = files.data_fingerprint(load_recording(options, loaded).dataset)
     return _fingerprints[recording]
 
 
