@@ -54,6 +54,7 @@ def test_datasets_says_what_is_here_and_fetches(server, tmp_path):
     described = run("datasets", "toy", "--download", exit_code=0).output
     assert "Toy (https://toy.org): Toy 2000\n  licence: CC0\n" in described  # on first use
     assert "neurons       4" in described
+    assert "1 of 2 files" in described  # as it is now
     assert f"path          {tmp_path / 'data' / 'Toy'}" in described
     run("datasets", "toy", "--download", "--data", "there", exit_code=0)
     assert (tmp_path / "there" / "seed").read_text() == "3"

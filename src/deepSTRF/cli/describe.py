@@ -31,14 +31,13 @@ def describe_dataset(dataset: str, *, download: bool = False, **options: Any) ->
     """
     asked = options_to_look(dataset, **options)
     kind = kind_of_data(dataset)
+    needs_files = kind == "class" and "path" in inspect.signature(get_dataset(dataset)).parameters
+    if needs_files and asked.data is None and asked.read is None and not download:
+        return _card(dataset)
+    data = load_dataset(asked, download=download)
     entry: dict[str, Any] = {"name": dataset, "summary": f"a recording in a {'file' if kind == 'nwb' else 'folder'}"}
     if kind == "class":
-        card = get_dataset_card(dataset)
-        entry = {key: value for key, value in card_entry(card).items() if value} | {"name": dataset}
-        needs_files = "path" in inspect.signature(get_dataset(dataset)).parameters
-        if needs_files and asked.data is None and asked.read is None and not download:
-            return entry
-    data = load_dataset(asked, download=download)
+        entry = _card(dataset)
     blocks = [block for block in data._packed().blocks() if block.n_bins]
     repeats = [int(number) for block in blocks for number in (block.repeats.min(), block.repeats.max())]
     seconds = sum(block.n_bins for block in blocks) * data.dt / 1000
@@ -55,6 +54,11 @@ def describe_dataset(dataset: str, *, download: bool = False, **options: Any) ->
         "of stimuli": _keys(data.stim_meta),
     }
     return {key: value for key, value in entry.items() if value not in (None, "")}
+
+
+def _card(dataset: str) -> dict[str, Any]:
+    """What is known without loading it."""
+    return {key: value for key, value in card_entry(get_dataset_card(dataset)).items() if value} | {"name": dataset}
 
 
 def _duration(seconds: float) -> str:
