@@ -32,6 +32,8 @@ class DatasetCard:
     ``"blocks:B"``; empty for one that depends on the number of stimuli."""
     recording: str = ""
     """Its key in :data:`deepSTRF.datasets.public_recordings.RECORDINGS`, for one that can be downloaded; else empty."""
+    window_ms: float | None = None
+    """Length of the receptive fields that suits it, where that is unlike the one of the recipes."""
 
 
 @dataclass(frozen=True)

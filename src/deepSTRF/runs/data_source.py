@@ -31,6 +31,7 @@ __all__ = [
     "named_split",
     "options_to_look",
     "place_of",
+    "window_of_card",
 ]
 
 
@@ -132,6 +133,13 @@ def named_split(dataset: str | NeuralDataset) -> str:
     if isinstance(dataset, str) and kind_of_data(dataset) == "class":
         return get_dataset_card(dataset).default_split
     return ""
+
+
+def window_of_card(dataset: str | NeuralDataset) -> float | None:
+    """The window in ms that suits a recording, if its class says so."""
+    if isinstance(dataset, str):
+        return get_dataset_card(dataset).window_ms if kind_of_data(dataset) == "class" else None
+    return getattr(getattr(dataset, "card", None), "window_ms", None)
 
 
 def options_to_look(dataset: str, **options: Any) -> FitOptions:

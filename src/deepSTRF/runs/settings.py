@@ -7,6 +7,7 @@ import inspect
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.registry import Settings, get_model, get_recipe
+from deepSTRF.runs.data_source import window_of_card
 from deepSTRF.runs.options import OPTIONS, FitOptions, RunError
 
 __all__ = ["arguments_of", "resolve_settings", "window_of"]
@@ -74,5 +75,5 @@ def arguments_of(model: str) -> list[str]:
 
 
 def window_of(options: FitOptions, settings: Settings | None) -> float:
-    """The window of a run in ms: the user's, or that of the recipe."""
-    return options.window_ms or (settings or Settings()).window_ms
+    """The window of a run in ms: the user's, that of the recording, or that of the recipe."""
+    return options.window_ms or window_of_card(options.dataset) or (settings or Settings()).window_ms
