@@ -59,10 +59,11 @@ class Spectrogram:
     window_ms : float, optional
         Length of the Hann window, or of that in which the RMS is taken; at least a bin. By default 5 periods of
         `low_hz`, and 10 ms at least.
-    compression : 'db' or float
-        Level in dB, or an exponent: the amplitude to that power.
+    compression : 'db', 'log1p' or float
+        Level in dB; log(1 + a), where the amplitude a is 1 at the level `range_db` below 0 dB; or an exponent: the
+        amplitude to that power.
     range_db : float
-        Levels that are lower than this far below 0 dB are raised to ``-range_db``.
+        Levels that are lower than this far below 0 dB are raised to ``-range_db``, or lie in the linear part of log1p.
     reference_db : float, optional
         Level that reads 0 dB (as an exponent: 1), in dB of the sounds' own unit. By default that of the loudest band
         and bin of all sounds, so that int16, pascals and [-1, 1] give the same spectrogram.
@@ -113,8 +114,8 @@ class Spectrogram:
             raise ValueError(f"low_hz must be below high_hz, got {self.low_hz:g} and {self.high_hz:g}")
         if self.reference_db is not None:
             object.__setattr__(self, "reference_db", float(check_number("reference_db", self.reference_db)))
-        if isinstance(self.compression, str) and self.compression != "db":
-            raise ValueError(f"compression must be 'db' or an exponent such as 0.3, got {self.compression!r}")
+        if isinstance(self.compression, str) and self.compression not in ("db", "log1p"):
+            raise ValueError(f"compression must be 'db', 'log1p' or an exponent such as 0.3, got {self.compression!r}")
         if not isinstance(self.compression, str):
             object.__setattr__(self, "compression", float(check_positive("compression", self.compression)))
 
@@ -291,6 +292,8 @@ class Spectrogram:
         relative = levels - np.float32(self.reference_db or 0.0)
         if isinstance(self.compression, float):
             relative = np.exp(relative * np.float32(self.compression * math.log(10) / 20))
+        elif self.compression == "log1p":
+            relative = np.log1p(np.exp((relative + np.float32(self.range_db)) * np.float32(math.log(10) / 20)))
         else:
             relative = np.maximum(relative, np.float32(-self.range_db))
         return torch.from_numpy(relative)[None]

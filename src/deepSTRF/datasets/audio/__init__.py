@@ -1,11 +1,17 @@
 """Recordings with sounds: the base class and one file per recording."""
 
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
+from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
 from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
 from deepSTRF.datasets.audio.ns1 import NS1Dataset
 
 __all__ = [
     "AudioNeuralDataset",
+    "CRCNSAA1Dataset",
+    "CRCNSAA2Dataset",
     "GrasshopperDataset",
     "NS1Dataset",
+    "download_aa1",
+    "download_aa2",
 ]

@@ -1,0 +1,158 @@
+"""CRCNS AA-1: cells of the zebra finch's midbrain and forebrain, songs and noise that ripples like them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell
+from deepSTRF.datasets.download import Login
+from deepSTRF.datasets.public_recordings import RECORDINGS
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.registry import DatasetCard, register_dataset
+
+__all__ = ["CRCNSAA1Dataset", "download_aa1"]
+
+_AREAS = ("Field_L", "MLd")
+_STIMULI = ("conspecific", "flatrip")
+
+
+def download_aa1(
+    dest: str | os.PathLike[str] | None = None, username: str | None = None, password: str | None = None
+) -> Path:
+    """Download CRCNS AA-1, what is not there yet, and return its folder.
+
+    Parameters
+    ----------
+    dest : str or path, optional
+        The folder, by default ``default_cache_dir("AA1")``.
+    username, password : str, optional
+        Of a CRCNS account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
+    """
+    return recording_folder("AA1", dest, download=True, login=Login(username, password))
+
+
+@register_dataset(
+    DatasetCard(
+        name="aa1",
+        summary="cells of auditory midbrain and forebrain that hear songs and song ripple, anaesthetised",
+        species="zebra finch",
+        area="Field L, MLd",
+        size="100 neurons, 30 stimuli, about 10 repeats",
+        paper=RECORDINGS["AA1"].citation,
+        licence=RECORDINGS["AA1"].licence,
+        default_split="holdout:4",
+        recording="AA1",
+    )
+)
+class CRCNSAA1Dataset(AudioNeuralDataset):
+    """CRCNS AA-1 [1]_: 50 cells of Field L and 50 of MLd of anaesthetised zebra finches, about 10 trials each.
+
+    Responses are spike counts per bin from sound onset to the last whole bin of the sound; times before the onset are
+    left out. A cell that heard none of the chosen stimuli is left out: pipu1018_2_A and pipu1018_2_B heard no song.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        Folder with ``all_stims``, ``Field_L_cells`` and ``MLd_cells``, or with the archive of CRCNS.
+        By default ``default_cache_dir("AA1")``.
+    areas : sequence of {'Field_L', 'MLd'}
+        Which cells.
+    stimuli : sequence of {'conspecific', 'flatrip'}
+        Songs, and noise with the modulations of song.
+    animals : 'all' or sequence of str
+        Which birds, such as ``'pipu1018'``.
+    dt_ms : float
+        Width of a bin in ms.
+    smooth : bool
+        Smooth the responses with the 21 ms Hann window.
+    n_mels, compression, window_ms
+        Of the causal mel spectrogram from 250 Hz to 8 kHz: number of bands; cube root (``'cubic'``) or ``'log1p'`` of
+        power, or power itself (``'none'``); length of its Hann window.
+    return_waveform : bool
+        Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs`.
+    audio_fs : int
+        Sampling rate of the waveforms in Hz.
+    download : bool
+        Fetch files that are not in the folder; a free CRCNS account is needed.
+    username, password : str, optional
+        Of that account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file in it is missing; the message says how to get it.
+    RecordingError
+        If a file can't be read; the message names it.
+    ValueError
+        If there is no such area, stimulus class, animal or compression.
+
+    References
+    ----------
+    .. [1] Theunissen et al. (2009), https://doi.org/10.6080/K0F769GP
+
+    Examples
+    --------
+    >>> ds = CRCNSAA1Dataset("recordings/aa1", areas=["MLd"], stimuli=["conspecific"])  # doctest: +SKIP
+    """
+
+    behavioral_state = "anesthetized"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        areas: str | Sequence[str] = _AREAS,
+        stimuli: str | Sequence[str] = _STIMULI,
+        animals: str | Sequence[str] = "all",
+        dt_ms: float = 1.0,
+        smooth: bool = True,
+        n_mels: int = 32,
+        compression: Literal["cubic", "log1p", "none"] = "cubic",
+        window_ms: float = 10.0,
+        return_waveform: bool = False,
+        audio_fs: int = 32000,
+        download: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        areas, stimuli = chosen("areas", areas, _AREAS), chosen("stimuli", stimuli, _STIMULI)
+        folder = recording_folder("AA1", path, download=download, login=Login(username, password))
+        super().__init__(path=str(folder), dt_ms=float(dt_ms))
+        sounds = {
+            file.name: HeardSound(file, kind)
+            for kind in stimuli
+            for file in sorted(find_in(folder, f"all_stims/{kind}", "AA1").glob("*.wav"))
+        }
+        cells = list(_cells(folder, areas, stimuli))
+        birds = chosen("animals", animals, sorted({cell.meta["animal_id"] for cell in cells}))
+        fill(
+            self,
+            [cell for cell in cells if cell.meta["animal_id"] in birds],
+            sounds,
+            n_mels=n_mels,
+            compression=compression,
+            window_ms=window_ms,
+            return_waveform=return_waveform,
+            audio_fs=audio_fs,
+            smooth=smooth,
+        )
+
+
+def _cells(folder: Path, areas: Sequence[str], stimuli: Sequence[str]) -> Iterator[Cell]:
+    for area in areas:
+        for place in sorted(find_in(folder, f"{area}_cells", "AA1").iterdir()):
+            if place.is_dir() and not place.name.startswith("."):
+                folders = [place / kind for kind in stimuli if (place / kind).is_dir()]
+                yield Cell({"cell_id": place.name, "area": area, **_parts_of(place)}, read_cell(folders))
+
+
+def _parts_of(place: Path) -> dict[str, Any]:
+    """Animal, number of the cell and rig, from a name such as ``pipu1018_2_A``."""
+    parts = place.name.split("_")
+    if len(parts) not in (2, 3) or not parts[1].isdigit():
+        raise RecordingError(f"{place}: expected the name of a cell, <animal>_<number> or <animal>_<number>_<rig>")
+    return {"animal_id": parts[0], "cell_seq": int(parts[1]), "rig": parts[2] if len(parts) == 3 else None}

@@ -1,0 +1,165 @@
+"""The text files of the Theunissen laboratory at CRCNS: for every cell a folder, one line of spike times per trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+import torch
+
+from deepSTRF.checks import check_choice
+from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.sounds import Sound, read_sounds
+from deepSTRF.datasets.sources.binning import count_in_repeats
+from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
+
+__all__ = ["Cell", "HeardSound", "chosen", "fill", "read_cell"]
+
+COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
+"""Of power: its cube root is the amplitude to the power of 2/3."""
+
+
+class HeardSound(NamedTuple):
+    """A sound file, and the class that the experimenters put it into."""
+
+    file: Path
+    type: str
+
+
+class Cell(NamedTuple):
+    """What is known about a cell, and its spike times in ms by the name of the sound, one array per trial."""
+
+    meta: dict[str, Any]
+    spikes_ms: dict[str, list[np.ndarray]]
+
+
+def chosen(name: str, values: str | Iterable[str], known: Iterable[str]) -> list[str]:
+    """A choice of some of the known names, given as one, as several, or as 'all'."""
+    known = list(known)
+    asked = [values] if isinstance(values, str) else list(values)
+    if asked == ["all"]:
+        return known
+    return [check_choice(name, value, known) for value in asked]
+
+
+def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
+    """Spike times of a cell in ms, from its ``stim<k>`` (the name of a sound) and ``spike<k>`` (a line per trial).
+
+    A stimulus without spike file was not recorded. A blank line is a trial without spikes.
+
+    Raises
+    ------
+    RecordingError
+        If a file names no sound, or holds something else than numbers.
+    """
+    spikes: dict[str, list[np.ndarray]] = {}
+    for folder in folders:
+        for stimulus in sorted(folder.glob("stim*"), key=lambda file: (len(file.name), file.name)):
+            times = folder / f"spike{stimulus.name.removeprefix('stim')}"
+            if not times.exists():
+                continue
+            sound = stimulus.read_text().strip()
+            if not sound or "\n" in sound:
+                raise RecordingError(f"{stimulus}: expected one line, the name of a sound file; got {sound[:80]!r}")
+            try:
+                trials = [np.array(line.split(), dtype=float) for line in times.read_text().splitlines()]
+            except (ValueError, UnicodeDecodeError) as error:
+                raise RecordingError(f"{times}: expected spike times in ms, one line per trial ({error})") from error
+            if not trials or any(not np.isfinite(trial).all() for trial in trials):
+                raise RecordingError(f"{times}: expected finite spike times in ms, one line per trial")
+            spikes.setdefault(sound, []).extend(trials)
+    return spikes
+
+
+def fill(
+    dataset: AudioNeuralDataset,
+    cells: Iterable[Cell],
+    sounds: Mapping[str, HeardSound],
+    *,
+    n_mels: int,
+    compression: str,
+    window_ms: float,
+    return_waveform: bool,
+    audio_fs: int,
+    smooth: bool,
+) -> None:
+    """Fill a data set with the cells that heard some of the sounds, and the sounds that some cell heard.
+
+    Parameters
+    ----------
+    dataset : AudioNeuralDataset
+        An empty one, with ``dt``.
+    cells : iterable of Cell
+        The population.
+    sounds : dict of str to HeardSound
+        Those to load, by the names that the cells use.
+    n_mels, compression, window_ms
+        Of the mel spectrogram, see :class:`~deepSTRF.datasets.spectrograms.Spectrogram`.
+    return_waveform, audio_fs
+        Whether to keep the sounds as waveforms, and at which rate in Hz.
+    smooth : bool
+        Whether to smooth the responses with the 21 ms Hann window.
+
+    Raises
+    ------
+    RecordingError
+        If a sound can't be read, or no cell heard any.
+    """
+    check_choice("compression", compression, tuple(COMPRESSIONS))
+    kept = [cell for cell in cells if cell.spikes_ms.keys() & sounds]
+    names = [name for name in sounds if any(name in cell.spikes_ms for cell in kept)]
+    if not names:
+        raise RecordingError(f"no chosen cell in {dataset.path} heard one of the chosen sounds")
+    loaded = [_read(name, sounds[name].file) for name in names]
+    spectrogram = (
+        Spectrogram("waveform", fs=audio_fs)
+        if return_waveform
+        else Spectrogram(
+            "mel", n_mels, low_hz=250.0, high_hz=8000.0, window_ms=window_ms, compression=COMPRESSIONS[compression]
+        )
+    )
+    dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
+    hop = dataset.spectrogram.hop if return_waveform else 1
+    for name, stim in zip(names, dataset.stims, strict=True):
+        n_bins = stim.shape[-1] // hop
+        dataset.responses.append(
+            [
+                torch.from_numpy(count_in_repeats([t / 1000 for t in trials], 0.0, n_bins, dataset.dt))
+                if (trials := cell.spikes_ms.get(name))
+                else torch.full((1, 1), torch.nan)
+                for cell in kept
+            ]
+        )
+    dataset.stim_meta = [_describe(name, sounds[name]) for name in names]
+    dataset.nrn_meta = [cell.meta for cell in kept]
+    dataset.N_neurons = len(kept)
+    dataset.return_waveform = return_waveform
+    dataset.audio_fs = audio_fs if return_waveform else None
+    dataset.F = n_mels
+    dataset.frequencies_hz = None if return_waveform else dataset.spectrogram.frequencies_hz
+    dataset.hearing_range_hz = (250.0, 8000.0)
+    if smooth:
+        dataset.smooth_responses()
+    dataset.validate()
+
+
+def _read(name: str, file: Path) -> Sound:
+    try:
+        return read_sounds({name: file})[0]
+    except (ValueError, FileNotFoundError) as error:
+        raise RecordingError(f"{file} can't be read ({error}); download the recording again") from error
+
+
+def _describe(name: str, sound: HeardSound) -> dict[str, Any]:
+    info = soundfile.info(str(sound.file))
+    return {
+        "name": name,
+        "type": sound.type,
+        "sample_rate": info.samplerate,
+        "n_samples": info.frames,
+        "duration_s": info.frames / info.samplerate,
+    }
