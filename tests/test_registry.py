@@ -68,6 +68,13 @@ def test_ridge_is_a_model_like_any_other():
     assert get_model("statenet").card == get_model_card("statenet") != get_model_card("statenet-lstm")
 
 
+def test_options_of_a_recipe_and_of_the_user():
+    sounds = AudioNeuralDataset.from_arrays([torch.rand(8, 50)], [torch.rand(2, 3, 50)], dt_ms=5.0)
+    build = get_recipe("nrf").build
+    models = build(sounds, sounds, 50.0), build(sounds, sounds, 50.0, n_hidden=3)
+    assert [tuple(model.core[0].STRF_weight().shape) for model in models] == [(50, 1, 8, 10), (3, 1, 8, 10)]
+
+
 def test_a_class_in_a_file(model_file):
     assert list(models_in_file("mymodel.py")) == ["mymodel.py:Plain", "mymodel.py:Carded", "mymodel.py:carded-again"]
     cls = get_model("mymodel.py:Plain")
@@ -123,6 +130,8 @@ def test_wrong_registrations_are_clear():
         register_dataset("name")
     with pytest.raises(TypeError, match="recipe must be a Recipe or None, got a Settings"):
         register_model(ModelCard("x", "", ""), Settings())
+    with pytest.raises(ValueError, match=r"either build, .* or options"):
+        Recipe(build=lambda *_: None, options=lambda *_: {})
     with pytest.raises(ValueError, match="'linear' is already registered for"):
         register_model(ModelCard("linear", "", ""), Recipe())(type("Other", (), {}))
     with pytest.raises(ValueError, match="'simulated' is already registered"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Build", "DatasetCard", "ModelCard", "Recipe", "Settings"]
+__all__ = ["Build", "DatasetCard", "ModelCard", "Options", "Recipe", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Settings:
 
 # From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.
 Build = Callable[[Any, Any, float], Any]
+# From the training part and the window in ms.
+Options = Callable[[Any, float], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,22 @@ class Recipe:
         Each neuron keeps its own best epoch.
     fast_nonlinearity : float
         Learning rate of gains, offsets and activations over that of the weights, for a start from known weights.
+    options : callable, optional
+        ``(train, window_ms) -> dict``: arguments of the constructor that depend on the recording, or differ from the
+        defaults of the class. Those that a user gives take precedence.
+
+    Raises
+    ------
+    ValueError
+        If there are both `build` and `options`.
     """
 
     settings: Settings | None = field(default_factory=Settings)
     build: Build = None  # type: ignore[assignment]  # get_recipe puts the default in its place
     per_cell_best: bool = False
     fast_nonlinearity: float = 1.0
+    options: Options | None = None
+
+    def __post_init__(self) -> None:
+        if self.build is not None and self.options is not None:
+            raise ValueError("give a Recipe either build, which makes the model, or options for its constructor")

@@ -329,4 +329,7 @@ def get_recipe(name: str) -> Recipe:
     recipe = entry.recipe or Recipe()
     if recipe.build is not None:
         return recipe
-    return replace(recipe, build=partial(importlib.import_module(_FROM_RECORDING).build_model, entry.cls))
+    how = importlib.import_module(_FROM_RECORDING)
+    if recipe.options is None:
+        return replace(recipe, build=partial(how.build_model, entry.cls))
+    return replace(recipe, build=partial(how.build_with_options, entry.cls, recipe.options), options=None)

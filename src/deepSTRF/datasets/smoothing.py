@@ -144,7 +144,7 @@ def smooth_where_known(
     Raises
     ------
     TypeError, ValueError
-        As :func:`hanning_smooth`.
+        As :func:`hanning_smooth` raises them.
 
     Examples
     --------

@@ -210,7 +210,7 @@ def rate_with_whole_bins(fs: float, dt_ms: float, *, whole: bool = False) -> flo
     Raises
     ------
     ValueError
-        If a bin is shorter than a sample.
+        If a bin of `dt_ms` is shorter than a sample at `fs`.
 
     Examples
     --------

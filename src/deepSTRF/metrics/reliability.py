@@ -228,7 +228,7 @@ def compute_TTRC(responses: Num[Tensor, "B R T"]) -> Float[Tensor, " B"]:
     Raises
     ------
     ValueError
-        As :func:`compute_CCmax`.
+        If ``responses`` is not (B, R, T).
 
     Examples
     --------

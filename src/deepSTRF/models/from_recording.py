@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deepSTRF.cards import Options
 from deepSTRF.registry import Settings
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "REGULARISED",
     "as_batches",
     "build_model",
+    "build_with_options",
     "is_signed",
     "place_neurons",
     "shaped_model",
@@ -50,6 +52,11 @@ def window_bins(window_ms: float, dt: float) -> int:
 def build_model(cls: type[M], train: Any, val: Any, window_ms: float, **arguments: Any) -> M:
     """Build the model of a class that has no recipe of its own, with the defaults of its constructor."""
     return shaped_model(cls, train, window_ms, **arguments)
+
+
+def build_with_options(cls: type[M], options: Options, train: Any, val: Any, window_ms: float, **arguments: Any) -> M:
+    """Build the model of a class whose recipe has options for its constructor."""
+    return shaped_model(cls, train, window_ms, **options(train, window_ms) | arguments)
 
 
 def shaped_model(

@@ -244,7 +244,7 @@ class NeuralModel(FreezableModel, SavableModel, ABC):
         Warns
         -----
         UserWarning
-            If responses are negative and the output activation can not be.
+            If responses are negative and the output activation cannot be.
 
         Examples
         --------

@@ -38,14 +38,6 @@ TOMLS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("toml", "message"), TOMLS.items(), ids=range(len(TOMLS)))
-def test_recording_toml(tmp_path, toml, message):
-    folder = write_folder(tmp_path / "mine", toml=toml)
-    with pytest.raises(ValueError, match=message) as error:
-        read_folder(folder)
-    assert str(folder) in str(error.value)
-
-
 SPIKES = {
     "neuron,stimulus,repeat\na,rain,1\n": "needs the columns neuron, stimulus, repeat, time: unknown column 'time'",
     "cell,stimulus,repeat,time\n" + LINES: "unknown column 'neuron'; available: cell, ",
@@ -68,12 +60,17 @@ SPIKES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("spikes", "message"), SPIKES.items(), ids=range(len(SPIKES)))
-def test_spikes(tmp_path, spikes, message):
-    folder = write_folder(tmp_path / "mine", spikes=spikes)
+TEXTS = {"toml": TOMLS, "spikes": SPIKES}
+
+
+@pytest.mark.parametrize(("file", "number"), [(file, n) for file, texts in TEXTS.items() for n in range(len(texts))])
+def test_recording_toml_and_spikes(tmp_path, file, number):
+    text, message = list(TEXTS[file].items())[number]
+    folder = write_folder(tmp_path / "mine", **{file: text})
     with pytest.raises(ValueError, match=message) as error:
         read_folder(folder)
-    assert "spikes.csv" in str(error.value) or "stimulus 'rain'" in str(error.value)
+    named = {"toml": (str(folder),), "spikes": ("spikes.csv", "stimulus 'rain'")}[file]
+    assert any(name in str(error.value) for name in named)
 
 
 def test_a_line_far_down_is_named(tmp_path):

@@ -24,7 +24,7 @@ class AudioNeuralDataset(WaveformRecording, NeuralDataset):
     Parameters
     ----------
     path, dt_ms
-        As for :class:`~deepSTRF.datasets.NeuralDataset`; a frame lasts as long as a bin.
+        As for :class:`~deepSTRF.datasets.NeuralDataset`.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ def format_cell(value: Any) -> str:
     Raises
     ------
     TypeError
-        If the value is nothing that JSON can hold.
+        If the value can't be written as JSON.
 
     Examples
     --------

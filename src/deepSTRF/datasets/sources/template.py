@@ -73,7 +73,7 @@ def write_template(path: AnyPath) -> Path:
     Raises
     ------
     FileExistsError
-        If there is something already.
+        If `path` is a file, or a folder that is not empty.
 
     Examples
     --------

@@ -96,7 +96,7 @@ def trial_table(
 
     Parameters
     ----------
-    trials : table
+    trials : data frame, dict, list, path or object of Neo, NWB or pynapple
         A pandas data frame, a dict of columns, a structured array, a list of dicts, a list of (onset, stimulus) tuples,
         an object with ``to_dataframe()`` or ``as_dataframe()`` (tables of NWB, pynapple), an Event or Epoch of Neo, or
         the path of a .csv or .tsv file. A trial whose stimulus is missing (None, NaN, an empty text) is an error.

@@ -13,7 +13,7 @@ from deepSTRF.checks import check_fraction, check_integer, check_pair
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State, with_past
-from deepSTRF.models.from_recording import REGULARISED, shaped_model, window_bins
+from deepSTRF.models.from_recording import REGULARISED, window_bins
 from deepSTRF.models.layers import CausalLayerNorm
 from deepSTRF.models.prefiltering import make_prefiltering
 from deepSTRF.models.readouts import LinearReadout
@@ -24,11 +24,10 @@ __all__ = ["ConvNet2D"]
 N_CONVOLUTIONS = 3
 
 
-def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet2D:
+def _options(train: Any, window_ms: float) -> dict[str, Any]:
     # The convolutions together see the window, and leave one band or more.
     K_f, K_t = ((size - 1) // N_CONVOLUTIONS + 1 for size in (train.F, window_bins(window_ms, train.dt)))
-    options = {"kernel_size": [min(3, K_f), K_t], "prefiltering": make_prefiltering("adaptrans", train.F, train.dt)}
-    return shaped_model(ConvNet2D, train, window_ms, **options | arguments)
+    return {"kernel_size": [min(3, K_f), K_t], "prefiltering": make_prefiltering("adaptrans", train.F, train.dt)}
 
 
 @register_model(
@@ -37,7 +36,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet2
         summary="Three convolutions over time and frequency, a hidden layer, all shared by the neurons",
         paper="Pennington & David (2023), https://doi.org/10.1371/journal.pcbi.1011110",
     ),
-    Recipe(replace(REGULARISED, window_ms=125.0), _build),
+    Recipe(replace(REGULARISED, window_ms=125.0), options=_options),
 )
 class ConvNet2D(AudioEncodingModel):
     """Three convolutions over time and frequency, and a small fully connected network that reads the neurons.

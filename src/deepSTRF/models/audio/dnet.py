@@ -9,7 +9,7 @@ from torch import nn
 from deepSTRF.checks import check_fraction, check_integer, check_positive
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.nrf import HiddenFields
-from deepSTRF.models.from_recording import REGULARISED, shaped_model
+from deepSTRF.models.from_recording import REGULARISED
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv, LearnableExponentialDecay
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, Recipe, register_model
@@ -17,9 +17,8 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["DNet"]
 
 
-def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> DNet:
-    options: dict[str, Any] = {"n_hidden": 50, "output_activation": ParametricSoftplus(train.N_neurons)}
-    return shaped_model(DNet, train, window_ms, **options | arguments)
+def _options(train: Any, window_ms: float) -> dict[str, Any]:
+    return {"n_hidden": 50, "output_activation": ParametricSoftplus(train.N_neurons)}
 
 
 @register_model(
@@ -28,7 +27,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> DNet:
         summary="A hidden layer of shared receptive fields, each with its own decaying memory",
         paper="Rahman et al. (2019), https://doi.org/10.1371/journal.pcbi.1006618",
     ),
-    Recipe(REGULARISED, _build),
+    Recipe(REGULARISED, options=_options),
 )
 class DNet(HiddenFields):
     """A network with one hidden layer whose units integrate over time, each with its own learnt time constant.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,16 +10,12 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_choice, check_fraction, check_integer
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
-from deepSTRF.models.from_recording import REGULARISED, shaped_model
+from deepSTRF.models.from_recording import REGULARISED
 from deepSTRF.models.layers import CausalLayerNorm, CausalSTRFConv
 from deepSTRF.models.readouts import LinearReadout
 from deepSTRF.registry import ModelCard, Recipe, register_model
 
 __all__ = ["NetworkReceptiveField"]
-
-
-def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> NetworkReceptiveField:
-    return shaped_model(NetworkReceptiveField, train, window_ms, **{"n_hidden": 50} | arguments)
 
 
 class HiddenFields(AudioEncodingModel):
@@ -62,7 +58,7 @@ class HiddenFields(AudioEncodingModel):
         summary="A hidden layer of receptive fields that all neurons share",
         paper="Harper et al. (2016), https://doi.org/10.1371/journal.pcbi.1005113",
     ),
-    Recipe(REGULARISED, _build),
+    Recipe(REGULARISED, options=lambda train, window_ms: {"n_hidden": 50}),
 )
 class NetworkReceptiveField(HiddenFields):
     """A feed-forward network with one hidden layer over the recent spectrogram.

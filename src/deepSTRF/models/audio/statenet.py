@@ -13,7 +13,6 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.from_recording import shaped_model
 from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.lmu import LMU
@@ -41,12 +40,10 @@ _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
 
 
 def _recipe(rnn_type: str, epochs: int = 60, patience: int = 20, lr: float = 3e-3) -> Recipe:
-    def build(train: Any, val: Any, window_ms: float, **arguments: Any) -> StateNet:
-        options: dict[str, Any] = {"temporal_window_size": 1, "rnn_type": rnn_type, "dropout": 0.1}
-        options |= _encoder_sizes(train.F)
-        return shaped_model(StateNet, train, window_ms, **options | arguments)
+    def options(train: Any, window_ms: float) -> dict[str, Any]:
+        return {"temporal_window_size": 1, "rnn_type": rnn_type, "dropout": 0.1} | _encoder_sizes(train.F)
 
-    return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), build)
+    return Recipe(Settings(epochs=epochs, patience=patience, lr=lr), options=options)
 
 
 def _encoder_sizes(n_bands: int) -> dict[str, int]:

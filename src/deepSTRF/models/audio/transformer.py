@@ -11,7 +11,7 @@ from deepSTRF.checks import check_fraction, check_integer
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.audio_model import AudioEncodingModel
 from deepSTRF.models.bin_by_bin import NotStreamableError, State, with_past
-from deepSTRF.models.from_recording import shaped_model, window_bins
+from deepSTRF.models.from_recording import window_bins
 from deepSTRF.models.layers.attention_parts import SinusoidalPositionalEncoding
 from deepSTRF.models.layers.causal_transformer import CausalTransformerEncoder
 from deepSTRF.models.readouts import LinearReadout
@@ -20,9 +20,9 @@ from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 __all__ = ["Transformer"]
 
 
-def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> Transformer:
+def _options(train: Any, window_ms: float) -> dict[str, Any]:
     window = window_bins(window_ms, train.dt)
-    options: dict[str, Any] = {
+    return {
         # Two thirds of the window: attention over single bins does not learn from a minute of sound.
         "time_patch_size": max(1, round(window * 2 / 3)),
         "context_window": window,
@@ -30,7 +30,6 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> Transfor
         "norm_first": True,
         "dropout": 0.2,
     }
-    return shaped_model(Transformer, train, window_ms, **options | arguments)
 
 
 @register_model(
@@ -39,7 +38,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> Transfor
         summary="Causal attention over the past of the spectrogram, shared by all neurons",
         paper="Vaswani et al. (2017), https://doi.org/10.48550/arXiv.1706.03762",
     ),
-    Recipe(Settings(epochs=120, patience=25, lr=5e-3, weight_decay=0.1), _build),
+    Recipe(Settings(epochs=120, patience=25, lr=5e-3, weight_decay=0.1), options=_options),
 )
 class Transformer(AudioEncodingModel):
     """A model that attends to its past: which earlier bins matter depends on the sound.

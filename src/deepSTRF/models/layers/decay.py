@@ -61,7 +61,7 @@ class LearnableExponentialDecay(nn.Module):
     Parameters
     ----------
     input_size : int
-        Number of channels C.
+        Number C of channels of the input.
     kernel_size : int
         Number of bins K that are summed over; the kernel is cut off there.
     init_tau : float
