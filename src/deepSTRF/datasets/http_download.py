@@ -27,6 +27,7 @@ __all__ = [
     "WrongContentError",
     "crcns_login",
     "file_of_figshare",
+    "files_of_figshare",
     "say",
     "status_of",
 ]
@@ -242,13 +243,18 @@ def _seconds_to_wait(error: requests.RequestException, failures: int) -> float:
     return min(float(asked) if asked.isdecimal() else _FIRST_WAIT_S * 2**failures, _LONGEST_WAIT_S)
 
 
-def file_of_figshare(url: str, name: str, known_hash: str | None) -> tuple[str, str | None]:
-    """Address and checksum of a file of an article on figshare: the one of that name, or the only one."""
+def files_of_figshare(url: str) -> Mapping[str, Mapping[str, Any]]:
+    """What figshare says of each file of an article, by its name."""
     import requests
 
     response = requests.get(url, timeout=(_CONNECT_S, _SILENCE_S))
     response.raise_for_status()
-    files: Mapping[str, Mapping[str, Any]] = {file["name"]: file for file in response.json()["files"]}
+    return {file["name"]: file for file in response.json()["files"]}
+
+
+def file_of_figshare(url: str, name: str, known_hash: str | None) -> tuple[str, str | None]:
+    """Address and checksum of a file of an article on figshare: the one of that name, or the only one."""
+    files = files_of_figshare(url)
     if name not in files and len(files) != 1:
         raise WrongContentError(f"the article has no file {name}, but: {', '.join(files) or 'none'}")
     found = files.get(name) or next(iter(files.values()))

@@ -45,8 +45,8 @@ _CRCNS_TERMS = (
 )
 
 
-def _none_stated(page: str) -> str:
-    return f"none stated; openly available at {page}"
+def _on_page(page: str) -> str:
+    return f"that which its page names, {page}; openly available"
 
 
 def _on_zenodo(record: str, name: str, part: str = "", gives: str = "") -> RemoteFile:
@@ -61,7 +61,7 @@ _ALL = (
     PublicRecording(
         name="NS1",
         page="https://osf.io/ayw2p",
-        licence=_none_stated("https://osf.io/ayw2p"),
+        licence="none stated; openly available at https://osf.io/ayw2p",
         citation="Harper et al. 2016, PLoS Comput Biol, doi:10.1371/journal.pcbi.1005113",
         size="155 MB",
         files=(
@@ -130,7 +130,7 @@ _ALL = (
         licence=_CRCNS_TERMS,
         citation="Asari, Wehr, Machens & Zador 2009, auditory cortex and thalamic neuronal responses to various "
         "natural and synthetic sounds, CRCNS.org, doi:10.6080/K0KW5CXR",
-        size="not stated",
+        size="4.1 GB unpacked, of which Wehr 1.1 GB",
         files=(
             _on_crcns("ac-1/crcns-ac1.zip", gives="crcns-ac1"),
             _on_crcns("ac-1/crcns-ac1-asari-results-1.zip", "asari", "asari-results-1"),
@@ -140,7 +140,7 @@ _ALL = (
     PublicRecording(
         name="Espejo",
         page="https://doi.org/10.5281/zenodo.3445557",
-        licence=_none_stated("https://doi.org/10.5281/zenodo.3445557"),
+        licence=_on_page("https://doi.org/10.5281/zenodo.3445557"),
         citation="Lopez Espejo, Schwartz & David 2019, PLoS Comput Biol, doi:10.1371/journal.pcbi.1007430",
         size="638 MB (nat), 25 MB (vmn)",
         files=(
@@ -151,7 +151,7 @@ _ALL = (
     PublicRecording(
         name="Alice_EEG",
         page="https://doi.org/10.13016/pulf-lndn",
-        licence=_none_stated("https://doi.org/10.13016/pulf-lndn"),
+        licence=_on_page("https://doi.org/10.13016/pulf-lndn"),
         citation="Bhattasali et al. 2020, Proc. LREC 12; Brodbeck et al. 2023, eLife, doi:10.7554/eLife.85012",
         size="2.5 GB",
         files=(
@@ -164,7 +164,7 @@ _ALL = (
     PublicRecording(
         name="Le_2025",
         page="https://doi.org/10.6084/m9.figshare.29203457",
-        licence=_none_stated("https://doi.org/10.6084/m9.figshare.29203457"),
+        licence=_on_page("https://doi.org/10.6084/m9.figshare.29203457"),
         citation="Le, Bjoring & Meliza 2025, Nat Commun, doi:10.1038/s41467-025-63182-y",
         size="105 MB",
         files=(
@@ -183,7 +183,7 @@ _ALL = (
     PublicRecording(
         name="Wingert2026",
         page="https://doi.org/10.5281/zenodo.18331549",
-        licence=_none_stated("https://doi.org/10.5281/zenodo.18331549"),
+        licence=_on_page("https://doi.org/10.5281/zenodo.18331549"),
         citation="Wingert et al. 2026, Nat Neurosci, doi:10.1038/s41593-026-02216-0",
         size="4.4 GB; 3.7 GB more for the sounds",
         files=(

@@ -110,8 +110,9 @@ def check_dataset(dataset: str) -> None:
 
 def can_be_downloaded(dataset: str | NeuralDataset) -> bool:
     """Whether a data set is a public recording, whose class fetches its files."""
-    is_class = isinstance(dataset, str) and kind_of_data(dataset) == "class"
-    return is_class and "download" in inspect.signature(get_dataset(dataset)).parameters
+    if not isinstance(dataset, str) or kind_of_data(dataset) != "class":
+        return False
+    return "download" in inspect.signature(get_dataset(dataset)).parameters
 
 
 def place_of(options: FitOptions) -> dict[str, Any]:
