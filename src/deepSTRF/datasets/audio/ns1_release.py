@@ -16,6 +16,8 @@ from torch import Tensor
 
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.mat_files import read_mat_variable
+from deepSTRF.datasets.public_recordings import RECORDINGS
+from deepSTRF.datasets.recording_folder import how_to_get
 from deepSTRF.datasets.sound_files import load_wav, resample_causally
 
 __all__ = [
@@ -31,10 +33,7 @@ __all__ = [
 _METADATA = "MetadataSHEnCneurons.mat"
 _SPIKES = "spikesandwav"
 _AUTHORS = "test_data_5ms.mat"
-_WHERE = (
-    "NS1Dataset(download=True) fetches the release, or download MetadataSHEnCneurons.mat and spikesandwav.zip from "
-    "https://osf.io/ayw2p into one folder and give it as path (deepstrf: --data)"
-)
+_WHERE = how_to_get(RECORDINGS["NS1"])
 
 SOUNDS = tuple(
     [f"SH.En.C/source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13)]
@@ -90,10 +89,6 @@ def _read_mat(file: Any, variable: str) -> Any:
 
 def read_metadata(folder: Path) -> list[dict[str, Any]]:
     """Return what is known about each unit: the keys of ``nrn_meta``, and its file's path."""
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; {_WHERE}")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder {folder} does not exist; {_WHERE}")
     file = folder / _METADATA
     table = _read_mat(file, "neuron")
     try:
@@ -182,7 +177,8 @@ def read_authors_cochleagram(folder: Path, n_bands: int, n_bins: int) -> list[Fl
     file = folder / _AUTHORS
     if not file.exists():
         raise FileNotFoundError(
-            f"{file} is missing; get it from https://github.com/monzilur/DNet, or use cochleagram='sounds'"
+            f"{file} is missing; download=True fetches it from https://github.com/monzilur/DNet, or use "
+            "cochleagram='sounds'"
         )
     levels = _read_mat(file, "X_nfht")
     expected = (len(SOUNDS), n_bands, 1, n_bins)
