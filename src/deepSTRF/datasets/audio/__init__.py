@@ -3,15 +3,19 @@
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
 from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
+from deepSTRF.datasets.audio.crcns_aa4 import AA4_ANIMAL_IDS, CRCNSAA4Dataset, download_aa4
 from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
 from deepSTRF.datasets.audio.ns1 import NS1Dataset
 
 __all__ = [
+    "AA4_ANIMAL_IDS",
     "AudioNeuralDataset",
     "CRCNSAA1Dataset",
     "CRCNSAA2Dataset",
+    "CRCNSAA4Dataset",
     "GrasshopperDataset",
     "NS1Dataset",
     "download_aa1",
     "download_aa2",
+    "download_aa4",
 ]

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import torch
+from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.sounds import Sound, read_sounds
 from deepSTRF.datasets.sources.binning import count_in_repeats
@@ -124,16 +126,18 @@ def fill(
     )
     dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
     hop = dataset.spectrogram.hop if return_waveform else 1
-    for name, stim in zip(names, dataset.stims, strict=True):
-        n_bins = stim.shape[-1] // hop
-        dataset.responses.append(
-            [
-                torch.from_numpy(count_in_repeats([t / 1000 for t in trials], 0.0, n_bins, dataset.dt))
-                if (trials := cell.spikes_ms.get(name))
-                else torch.full((1, 1), torch.nan)
-                for cell in kept
-            ]
-        )
+    missing = torch.full((1, 1), torch.nan)
+
+    def counts(name: str, n_bins: int) -> list[Tensor]:
+        return [
+            torch.from_numpy(count_in_repeats([t / 1000 for t in trials], 0.0, n_bins, dataset.dt))
+            if (trials := cell.spikes_ms.get(name))
+            else missing
+            for cell in kept
+        ]
+
+    rows = (counts(name, stim.shape[-1] // hop) for name, stim in zip(names, dataset.stims, strict=True))
+    dataset.responses = PackedResponses(rows, len(kept))  # one stimulus at a time, so that nothing is held twice
     dataset.stim_meta = [_describe(name, sounds[name]) for name in names]
     dataset.nrn_meta = [cell.meta for cell in kept]
     dataset.N_neurons = len(kept)
