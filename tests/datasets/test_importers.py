@@ -65,7 +65,7 @@ GOOD = [np.ones((2, 3, 10)), np.ones((2, 3, 6))]
     ("stims", "responses", "error", "message"),
     [
         ([], [], ValueError, "at least one stimulus"),
-        (STIMS, GOOD[:1], ValueError, "1 responses, 2 stimuli"),
+        (STIMS, GOOD[:1], ValueError, "1 response, 2 stimuli"),
         ([np.ones((1, 2, 3, 10))], GOOD[:1], ValueError, r"stims\[0\] must be a spectrogram .* got \(1, 2, 3, 10\)"),
         ([np.ones((2, 4, 10))], GOOD[:1], ValueError, r"stims\[0\] must be a spectrogram"),
         ([["a"]], GOOD[:1], TypeError, r"stims\[0\] must be an array of numbers"),

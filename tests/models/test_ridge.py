@@ -365,3 +365,11 @@ def test_ridge_uses_one_thread_unless_more_are_asked_for(monkeypatch):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_many_weights_are_announced(monkeypatch):
+    monkeypatch.setattr("deepSTRF.models.audio.ridge._MANY_FEATURES", 20)
+    x = torch.randn(4, 1, 8, 100, generator=torch.Generator().manual_seed(0))
+    data = Recording([{"stims": one, "responses": [one[:, 3]]} for one in x])
+    with pytest.warns(UserWarning, match=r"8 bands or pixels in a window of 4 bins are 32 weights .* ridge minutes"):
+        fit_ridge(data, window_ms=20, alphas=0.01)

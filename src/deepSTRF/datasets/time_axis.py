@@ -115,6 +115,8 @@ def _said(
     if len(dimensions) != 1:
         return None
     n_axes = dimensions.pop()
+    if n_axes == 3 and all(shapes[s][0] == 1 for s, _ in known):  # (1, F, T), as spectrograms of sounds are made
+        return None
     for axis in range(n_axes - 1):
         if all(fits(shapes[s][axis], own) for s, own in known) and is_likely(axis):
             s, own = known[0]

@@ -168,10 +168,8 @@ def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
         )
     mixed = sum(as_dict(meta).get("channels", 1) != 1 for meta in dataset.stim_meta)
     if mixed and getattr(dataset, "spectrogram", None) is not None:
-        have = "has" if mixed == 1 else "have"
-        yield (
-            f"{mixed} of {counted(len(dataset.stim_meta), 'sound')} {have} several channels: the mean of them was used"
-        )
+        which = "the sounds" if mixed == len(dataset.stim_meta) else f"{mixed} of {len(dataset.stim_meta)} sounds"
+        yield f"{which} have several channels: the mean of them was used"
     window, lengths = getattr(model, "T", 1), _lengths(recording)
     shorter = [length for length in lengths if length < window]
     if shorter:

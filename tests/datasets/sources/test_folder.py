@@ -276,3 +276,11 @@ def test_saved_responses_with_time_before_the_stimulus(tmp_path):
     (folder / "recording.toml").write_text("dt_ms = 10.0\nafter_ms = 25\n")
     with pytest.raises(ValueError, match="after_ms must be a whole number of bins of 10 ms, got 25; next to it"):
         read_folder(folder, cache=False)
+
+
+def test_stereo_sounds_are_noted(tmp_path):
+    import soundfile
+
+    folder = write_folder(tmp_path / "mine")
+    soundfile.write(folder / "stimuli" / "rain.wav", np.random.default_rng(0).normal(0, 0.1, (8000, 2)), 16000)
+    assert read_folder(folder).stim_meta == [{"name": "birds"}, {"channels": 2, "name": "rain"}]

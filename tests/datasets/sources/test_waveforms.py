@@ -108,8 +108,8 @@ def test_files_of_other_rates_and_channels(tmp_path):
 def test_bad_inputs_say_what_to_do():
     rain, counts = [SOUNDS["rain"]], [COUNTS["rain"]]
     for arguments, options, message in [
-        ((rain, FS), {}, "give either responses in bins, or spikes (spike times), got neither"),
-        ((rain, FS, counts, 5.0), {"spikes": [], "unit": "s"}, "got both"),
+        ((rain, FS), {}, "give either responses in bins, or spikes (spike times), or signals"),
+        ((rain, FS, counts, 5.0), {"spikes": [], "unit": "s"}, "got responses and spikes"),
         ((rain, FS, counts), {}, "dt_ms is missing"),
         ((rain, FS, counts, 10.0), {}, "have 200 bins (2 s), the sound has 100 (1 s), 2 times as many: is dt_ms=10"),
         ((rain, 2 * FS, counts, 5.0), {}, "2 times as many: is dt_ms=5 right, and the rate of the sound?"),
@@ -147,3 +147,32 @@ def test_spectrograms_of_files_come_from_the_cache(tmp_path, monkeypatch):
     AudioNeuralDataset.from_waveforms(tmp_path, spectrogram="waveform", **options)
     AudioNeuralDataset.from_waveforms(SOUNDS, FS, **options)
     assert len(cache_entries()) == 3
+
+
+def test_sounds_with_continuous_signals():
+    eeg = RNG.normal(size=(2, 6000))
+    trials = {"onset": [0.5, 2.0, 4.0], "stimulus": ["rain", "birds", "rain"]}
+    options = {"dt_ms": 5.0, "trials": trials, "unit": "s", "before_ms": 20, "after_ms": 50}
+    made = AudioNeuralDataset.from_waveforms(SOUNDS, FS, signals=eeg, rate_hz=512.0, **options)
+    stims, _, names = sound_stimuli(SOUNDS, FS, 5.0)
+    expected = AudioNeuralDataset.from_signals(dict(zip(names, stims, strict=True)), eeg, 512.0, **options)
+    assert made.spectrogram is not None
+    assert made.stims[0].shape == expected.stims[0].shape == (1, 34, 214)
+    for s in range(2):
+        assert torch.equal(made.responses[s].block.values, expected.responses[s].block.values)
+    for bad, words in (
+        ({"signals": eeg}, "signals and rate_hz belong together"),
+        ({"signals": eeg, "rate_hz": 512.0, "spikes": {}}, "got spikes and signals"),
+        ({}, "or signals with their rate_hz, got neither"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            AudioNeuralDataset.from_waveforms(SOUNDS, FS, dt_ms=5.0, **bad)
+    with pytest.raises(TypeError, match="sound files go to AudioNeuralDataset"):
+        AudioNeuralDataset.from_signals("sounds/", eeg, 512.0, dt_ms=5.0)
+
+
+def test_spikes_after_a_short_sound_are_no_transposed_spectrogram():
+    """As many bins of spikes as there are bands say nothing: the spectrogram was made here."""
+    sounds = {name: sound[: FS // 10] for name, sound in SOUNDS.items()}  # 20 bins of 34 bands
+    spikes = {name: {"a": [np.sort(RNG.uniform(0, 0.17, 40))]} for name in sounds}
+    assert AudioNeuralDataset.from_waveforms(sounds, FS, spikes=spikes, unit="s", dt_ms=5.0).stims[0].shape[-1] == 20

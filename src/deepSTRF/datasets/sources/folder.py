@@ -166,6 +166,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
         )
     if return_waveform and kind not in ("sounds", "waveforms"):
         raise ValueError(f"{contents.path / STIMULI} holds {kind}, of which no waveforms can be made")
+    channels: list[int] = []
     stims: list[Any]
     shapes: list[tuple[int, ...]] = []
     spectrogram, audio_fs = None, None
@@ -174,6 +175,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
         if kind == "sounds":
             made_with = "waveform" if return_waveform else settings.spectrogram or "log"
             loaded = read_sounds(dict(contents.files))
+            channels = [sound.channels for sound in loaded]
             stims, spectrogram = spectrograms_of(loaded, settings.dt_ms, made_with, *settings.around)
             if spectrogram.kind == "waveform":
                 audio_fs = round(spectrogram.fs or 0)
@@ -194,7 +196,7 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
     responses = contents.responses([stim.shape[-1] // hop for stim in stims], notes, shapes)
     n_neurons = len(responses[0])
     metadata = {
-        "stim_meta": contents.stimuli.entries,
+        "stim_meta": _with_channels(contents.stimuli.entries, channels),
         "nrn_meta": [{} for _ in range(n_neurons)] if contents.neurons is None else contents.neurons.entries,
     }
     if audio_fs is None:
@@ -212,6 +214,13 @@ def dataset_of(cls: Any, contents: FolderContents, *, notes: Notes | None = None
         dataset = _of_waveforms(cls, contents, stims, responses, audio_fs, metadata)
     _describe(dataset, contents, spectrogram, frequencies)
     return dataset
+
+
+def _with_channels(entries: list[dict[str, Any]], channels: Sequence[int]) -> list[dict[str, Any]]:
+    """Metadata of sounds, with their number of channels where there are several."""
+    if max(channels, default=1) == 1:
+        return entries
+    return [{"channels": n, **entry} if n > 1 else entry for n, entry in zip(channels, entries, strict=True)]
 
 
 def _padded(stims: Sequence[Any], around: Sequence[int], value: float) -> list[Any]:

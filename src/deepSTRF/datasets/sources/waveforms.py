@@ -13,6 +13,7 @@ from deepSTRF.datasets.cache import cached
 from deepSTRF.datasets.importers import bins_of_responses
 from deepSTRF.datasets.naming import by_stimulus, described
 from deepSTRF.datasets.sounds import are_named, read_sounds, sound_items
+from deepSTRF.datasets.sources.signals import SignalRecording
 from deepSTRF.datasets.sources.spike_times import SpikeTimeRecording
 from deepSTRF.datasets.sources.windows import whole_bins
 from deepSTRF.datasets.spectrograms import Spectrogram, as_spectrogram, spectrograms_of
@@ -23,7 +24,7 @@ __all__ = ["WaveformRecording"]
 _MAY_LACK = 0.05  # of the bins of a sound
 
 
-class WaveformRecording(SpikeTimeRecording):
+class WaveformRecording(SpikeTimeRecording, SignalRecording):
     """A recording that can be made from sounds; it keeps how their spectrograms were made."""
 
     spectrogram: Spectrogram | None = None
@@ -40,6 +41,8 @@ class WaveformRecording(SpikeTimeRecording):
         dt_ms: float | None = None,
         *,
         spikes: Any = None,
+        signals: Any = None,
+        rate_hz: float | None = None,
         spectrogram: Any = "log",
         before_ms: float = 0.0,
         after_ms: float = 0.0,
@@ -48,7 +51,7 @@ class WaveformRecording(SpikeTimeRecording):
         cache: bool = True,
         **options: Any,
     ) -> Self:
-        """Make a data set from sounds, and responses in bins or spike times.
+        """Make a data set from sounds, and responses in bins, spike times, or continuous signals.
 
         Parameters
         ----------
@@ -66,6 +69,8 @@ class WaveformRecording(SpikeTimeRecording):
             Width of a bin in ms; any, since sounds are resampled where it is no whole number of samples.
         spikes : optional
             Instead of `responses`: spike times as for :meth:`from_spike_times`, with its options `unit`, `trials`, ...
+        signals, rate_hz : optional
+            Or else continuous signals, such as EEG, and their rate, as for :meth:`from_signals`, with its options.
         spectrogram : str, dict or Spectrogram
             ``"log"`` (the causal cochleagram of NS1), ``"mel"``, ``"erb"``, ``"gammatone"``, ``"envelope"``, or
             ``"waveform"`` for models that take waveforms; a dict of settings, or a
@@ -80,7 +85,7 @@ class WaveformRecording(SpikeTimeRecording):
             Keep the spectrograms of files in the cache (:mod:`deepSTRF.datasets.cache`), and take them from there as
             long as no file has changed. Not where a sound is an array.
         **options
-            More of :meth:`from_arrays`, or with `spikes` of :meth:`from_spike_times`, such as `nrn_meta`.
+            More of :meth:`from_arrays`, or of :meth:`from_spike_times` and :meth:`from_signals`, such as `nrn_meta`.
 
         Returns
         -------
@@ -112,9 +117,15 @@ class WaveformRecording(SpikeTimeRecording):
         >>> ds.responses[0][0].sum()
         tensor(2.)
         """
-        if (responses is None) == (spikes is None):
-            given = "neither" if spikes is None else "both"
-            raise ValueError(f"give either responses in bins, or spikes (spike times), got {given}")
+        every = {"responses": responses, "spikes": spikes, "signals": signals}
+        given = [name for name, value in every.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give either responses in bins, or spikes (spike times), or signals with their rate_hz, got "
+                f"{' and '.join(given) or 'neither'}"
+            )
+        if (signals is None) != (rate_hz is None):
+            raise ValueError("signals and rate_hz belong together: continuous signals, and their sampling rate in Hz")
         if dt_ms is None:
             raise ValueError("dt_ms is missing: the width of a bin in ms")
         before, after = (whole_bins(*edge, dt_ms) for edge in (("before_ms", before_ms), ("after_ms", after_ms)))
@@ -142,12 +153,15 @@ class WaveformRecording(SpikeTimeRecording):
         }
         # Responses are checked against bins: a waveform stands in as one band, and takes its place afterwards.
         bands = [stim[..., ::hop] for stim in stims]
-        if spikes is None:
+        inside: Any = [band[..., before : band.shape[-1] - after] for band in bands]
+        inside = inside if names is None else dict(zip(names, inside, strict=True))
+        window = {"before_ms": before_ms, "after_ms": after_ms}
+        if responses is not None:
             dataset = cls.from_arrays(bands, responses, dt_ms, **options)
+        elif spikes is not None:
+            dataset = cls.from_spike_times(inside, spikes, dt_ms, **window, **options)
         else:
-            inside: Any = [band[..., before : band.shape[-1] - after] for band in bands]
-            inside = inside if names is None else dict(zip(names, inside, strict=True))
-            dataset = cls.from_spike_times(inside, spikes, dt_ms, before_ms=before_ms, after_ms=after_ms, **options)
+            dataset = cls.from_signals(inside, signals, rate_hz, dt_ms, **window, **options)
         dataset.stims = [stim.clone() for stim in stims]
         dataset.spectrogram = made_with
         if made_with.kind == "waveform":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -67,6 +68,11 @@ def stimulus_windows(
     """
     check_positive("dt_ms", dt_ms)
     check_bin_width(dt_ms)
+    if isinstance(stims, str | os.PathLike):
+        raise TypeError(
+            f"stims must be arrays, one per stimulus, time last, got the path {stims}: sound files go to "
+            "AudioNeuralDataset.from_waveforms, with spikes= or signals="
+        )
     arrays, names = named_stimuli(stims)
     before = whole_bins("before_ms", before_ms, dt_ms)
     after = whole_bins("after_ms", after_ms, dt_ms)

@@ -22,6 +22,7 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["Ridge", "fit_ridge"]
 
 _MOST_FEATURES = 8000  # a decomposition of more takes many minutes and gigabytes
+_MANY_FEATURES = 4000  # one decomposition for each fold, of about a minute
 _NAMED = 5  # neurons that a warning lists
 
 
@@ -153,6 +154,12 @@ def fit_ridge(
         raise ValueError(
             f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron; "
             f"ridge solves at most {_MOST_FEATURES}. Choose a shorter window, or fewer bands or pixels"
+        )
+    if n_features > _MANY_FEATURES:
+        warnings.warn(
+            f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron, "
+            "which takes ridge minutes; a shorter window_ms, fewer bands, or wider bins take less",
+            stacklevel=2,
         )
     with cpu_threads(threads):
         fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife)
