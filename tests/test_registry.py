@@ -79,7 +79,9 @@ def test_a_class_in_a_file(model_file):
     assert list(models_in_file("mymodel.py")) == ["mymodel.py:Plain", "mymodel.py:Carded", "mymodel.py:carded-again"]
     cls = get_model("mymodel.py:Plain")
     assert cls is get_model(f"{model_file}:Plain")
-    assert get_model_card("mymodel.py:Plain") == ModelCard("mymodel.py:Plain", "A model without a card.", "")
+    assert get_model_card("mymodel.py:Plain") == ModelCard(
+        "mymodel.py:Plain", "A model without a card.", "", "spectrogram"
+    )
     check_model(lambda: cls(n_frequency_bands=6, out_neurons=2))
     sounds = AudioNeuralDataset.from_arrays([torch.rand(8, 50)], [torch.rand(2, 3, 50)], dt_ms=5.0)
     recipe = get_recipe("mymodel.py:Plain")
@@ -91,7 +93,7 @@ def test_a_class_in_a_file_with_cards_and_recipes_of_its_own(model_file):
     assert get_model("mymodel.py:Carded") is get_model("mymodel.py:carded-again")
     learning_rates = [get_recipe(f"mymodel.py:{name}").settings.lr for name in ("Carded", "carded-again")]
     assert learning_rates == [0.5, 0.25]
-    assert model_cards()["carded"].summary == "with a card"
+    assert (model_cards()["carded"].summary, model_cards()["carded"].stimulus) == ("with a card", "spectrogram")
     model_file.write_text(MODEL_FILE.replace("lr=0.5", "lr=0.75"))
     os.utime(model_file, ns=(0, 0))
     assert get_recipe("mymodel.py:Carded").settings.lr == 0.75

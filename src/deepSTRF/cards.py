@@ -46,8 +46,8 @@ class ModelCard:
     """One line on what it is."""
     paper: str
     """Short citation with its DOI."""
-    stimulus: str = "spectrogram"
-    """What it takes: "spectrogram", "waveform", "movie" or "spectrogram or movie"."""
+    stimulus: str | None = None
+    """What it takes: "spectrogram", "waveform", "movie" or "spectrogram or movie"; seen from the class by default."""
 
 
 @dataclass(frozen=True)

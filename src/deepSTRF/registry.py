@@ -98,9 +98,12 @@ class _Registry:
             known = self.entries.get(card.name)
             if known is not None and known.cls.__qualname__ != cls.__qualname__:
                 raise ValueError(f"the name {card.name!r} is already registered for {known.cls}")
-            self.entries[card.name] = _Entry(card, cls, recipe)
+            own = card
+            if isinstance(card, ModelCard) and card.stimulus is None:
+                own = replace(card, stimulus=importlib.import_module(_FROM_RECORDING).stimulus_of(cls))
+            self.entries[card.name] = _Entry(own, cls, recipe)
             if "card" not in vars(cls) or cls.card.name == card.name:  # the first one of several names
-                cls.card = card
+                cls.card = own
             return cls
 
         return decorate

@@ -14,10 +14,11 @@ import tiny_data
 from damaged_runs import damaged, edited, option, score, without
 from shell import error_line, run, tree
 
-CONFIG = """
+HEAD = """
 out = "first"
 seeds = [0, 1]
-[[model]]
+"""
+CONFIG = f"""{HEAD}[[model]]
 name = "ridge"
 [[dataset]]
 name = "tiny"
@@ -185,10 +186,7 @@ def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, cont
 # ---------------------------------------------------------------- real processes
 
 
-LONG = f"""
-out = "first"
-seeds = [0, 1]
-[[dataset]]
+LONG = f"""{HEAD}[[dataset]]
 name = "{tiny_data.__file__}:Tiny"
 [[model]]
 name = "linear"

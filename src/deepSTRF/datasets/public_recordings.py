@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from deepSTRF.cards import DatasetCard
 from deepSTRF.datasets.download import RemoteFile
 from deepSTRF.datasets.hosts import CRCNS, crcns, drum, figshare, github, osf, zenodo
 
@@ -36,6 +37,27 @@ class PublicRecording:
     def needs_login(self) -> bool:
         """Whether an account is needed to download its files."""
         return any(url.startswith(CRCNS) for file in self.files for url in file.urls)
+
+    def card(self, summary: str, species: str, area: str, size: str, default_split: str) -> DatasetCard:
+        """Card of the data set that reads it, see :class:`~deepSTRF.registry.DatasetCard`; what is known is filled in.
+
+        Examples
+        --------
+        >>> card = RECORDINGS["NS1"].card("units listening to sounds", "ferret", "A1", "119 neurons", "checkpoint")
+        >>> card.name, card.recording, card.licence == RECORDINGS["NS1"].licence
+        ('ns1', 'NS1', True)
+        """
+        return DatasetCard(
+            name=self.name.lower(),
+            summary=summary,
+            species=species,
+            area=area,
+            size=size,
+            paper=self.citation,
+            licence=self.licence,
+            default_split=default_split,
+            recording=self.name,
+        )
 
 
 _AA4_ANIMALS = ("BlaBro09xxF", "GreBlu9508M", "LblBlu2028M", "WhiBlu5396M", "WhiWhi4522M", "YelBlu6903F")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell
+from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA1Dataset", "download_aa1"]
 
@@ -37,16 +37,12 @@ def download_aa1(
 
 
 @register_dataset(
-    DatasetCard(
-        name="aa1",
+    RECORDINGS["AA1"].card(
         summary="cells of auditory midbrain and forebrain that hear songs and song ripple, anaesthetised",
         species="zebra finch",
         area="Field L, MLd",
         size="100 neurons, 30 stimuli, about 10 repeats",
-        paper=RECORDINGS["AA1"].citation,
-        licence=RECORDINGS["AA1"].licence,
         default_split="holdout:4",
-        recording="AA1",
     )
 )
 class CRCNSAA1Dataset(AudioNeuralDataset):
@@ -120,6 +116,7 @@ class CRCNSAA1Dataset(AudioNeuralDataset):
         password: str | None = None,
     ) -> None:
         areas, stimuli = chosen("areas", areas, _AREAS), chosen("stimuli", stimuli, _STIMULI)
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
         folder = recording_folder("AA1", path, download=download, login=Login(username, password))
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         sounds = {
@@ -129,17 +126,7 @@ class CRCNSAA1Dataset(AudioNeuralDataset):
         }
         cells = list(_cells(folder, areas, stimuli))
         birds = chosen("animals", animals, sorted({cell.meta["animal_id"] for cell in cells}))
-        fill(
-            self,
-            [cell for cell in cells if cell.meta["animal_id"] in birds],
-            sounds,
-            n_mels=n_mels,
-            compression=compression,
-            window_ms=window_ms,
-            return_waveform=return_waveform,
-            audio_fs=audio_fs,
-            smooth=smooth,
-        )
+        fill(self, [cell for cell in cells if cell.meta["animal_id"] in birds], sounds, made_with, smooth)
 
 
 def _cells(folder: Path, areas: Sequence[str], stimuli: Sequence[str]) -> Iterator[Cell]:

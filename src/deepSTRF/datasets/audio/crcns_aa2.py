@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell
+from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA2Dataset", "download_aa2"]
 
@@ -26,29 +26,17 @@ _STIMULI = ("conspecific", "flatrip", "songrip")
 def download_aa2(
     dest: str | os.PathLike[str] | None = None, username: str | None = None, password: str | None = None
 ) -> Path:
-    """Download CRCNS AA-2, what is not there yet, and return its folder.
-
-    Parameters
-    ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("AA2")``.
-    username, password : str, optional
-        Of a CRCNS account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
-    """
+    """Download CRCNS AA-2, what is not there yet, and return its folder; as :func:`download_aa1`."""
     return recording_folder("AA2", dest, download=True, login=Login(username, password))
 
 
 @register_dataset(
-    DatasetCard(
-        name="aa2",
+    RECORDINGS["AA2"].card(
         summary="cells of four auditory areas that hear songs and noise that ripples like them, anaesthetised",
         species="zebra finch",
         area="MLd, OV, Field L, CM",
         size="494 neurons, 117 stimuli, 10 to 20 repeats",
-        paper=RECORDINGS["AA2"].citation,
-        licence=RECORDINGS["AA2"].licence,
         default_split="holdout:15",
-        recording="AA2",
     )
 )
 class CRCNSAA2Dataset(AudioNeuralDataset):
@@ -108,22 +96,13 @@ class CRCNSAA2Dataset(AudioNeuralDataset):
         asked = chosen("areas", areas, ("Field_L", *_AREAS))
         wanted = {area for name in asked for area in (_FIELD_L if name in ("Field_L", "L") else (name,))}
         stimuli = chosen("stimuli", stimuli, _STIMULI)
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
         folder = recording_folder("AA2", path, download=download, login=Login(username, password))
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         regions = dict(_rows(folder, "cell_regions.csv", 2, lambda row: row[1] in _AREAS))
         birds = chosen("animals", animals, sorted({_animal(name) for name in regions}))
         of_cell = {name: area for name, area in regions.items() if area in wanted and _animal(name) in birds}
-        fill(
-            self,
-            _cells(folder, of_cell, stimuli),
-            _sounds(folder, stimuli),
-            n_mels=n_mels,
-            compression=compression,
-            window_ms=window_ms,
-            return_waveform=return_waveform,
-            audio_fs=audio_fs,
-            smooth=smooth,
-        )
+        fill(self, _cells(folder, of_cell, stimuli), _sounds(folder, stimuli), made_with, smooth)
 
 
 def _animal(cell: str) -> str:

@@ -24,7 +24,7 @@ from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_folder import recording_folder
 from deepSTRF.datasets.spectrograms import Spectrogram
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["NS1_TEST", "NS1_TRAINVAL", "NS1Dataset", "download_ns1"]
 
@@ -55,16 +55,12 @@ def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
 
 
 @register_dataset(
-    DatasetCard(
-        name="ns1",
+    RECORDINGS["NS1"].card(
         summary="single and multi units listening to 20 natural sounds of 5 s, anaesthetised",
         species="ferret",
         area="A1 (auditory cortex)",
         size="119 neurons, 20 stimuli, 20 repeats",
-        paper=RECORDINGS["NS1"].citation,
-        licence=RECORDINGS["NS1"].licence,
         default_split="checkpoint",
-        recording="NS1",
     )
 )
 class NS1Dataset(AudioNeuralDataset):

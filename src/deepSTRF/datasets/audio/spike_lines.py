@@ -19,7 +19,7 @@ from deepSTRF.datasets.sounds import Sound, read_sounds
 from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
 
-__all__ = ["Cell", "HeardSound", "chosen", "fill", "read_cell"]
+__all__ = ["Cell", "HeardSound", "chosen", "fill", "read_cell", "waveforms_or_mel"]
 
 COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
 """Of power: its cube root is the amplitude to the power of 2/3."""
@@ -77,16 +77,27 @@ def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
     return spikes
 
 
+def waveforms_or_mel(
+    return_waveform: bool, audio_fs: int, n_mels: int, compression: str, window_ms: float
+) -> Spectrogram:
+    """What becomes of the sounds: waveforms at `audio_fs`, or a mel spectrogram from 250 Hz to 8 kHz.
+
+    Raises
+    ------
+    ValueError
+        If there is no such compression, or a number is out of range.
+    """
+    power = COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
+    if return_waveform:
+        return Spectrogram("waveform", n_mels, fs=audio_fs)
+    return Spectrogram("mel", n_mels, low_hz=250.0, high_hz=8000.0, window_ms=window_ms, compression=power)
+
+
 def fill(
     dataset: AudioNeuralDataset,
     cells: Iterable[Cell],
     sounds: Mapping[str, HeardSound],
-    *,
-    n_mels: int,
-    compression: str,
-    window_ms: float,
-    return_waveform: bool,
-    audio_fs: int,
+    spectrogram: Spectrogram,
     smooth: bool,
 ) -> None:
     """Fill a data set with the cells that heard some of the sounds, and the sounds that some cell heard.
@@ -99,10 +110,8 @@ def fill(
         The population.
     sounds : dict of str to HeardSound
         Those to load, by the names that the cells use.
-    n_mels, compression, window_ms
-        Of the mel spectrogram, see :class:`~deepSTRF.datasets.spectrograms.Spectrogram`.
-    return_waveform, audio_fs
-        Whether to keep the sounds as waveforms, and at which rate in Hz.
+    spectrogram : Spectrogram
+        What becomes of them, of :func:`waveforms_or_mel`.
     smooth : bool
         Whether to smooth the responses with the 21 ms Hann window.
 
@@ -111,20 +120,13 @@ def fill(
     RecordingError
         If a sound can't be read, or no cell heard any.
     """
-    check_choice("compression", compression, tuple(COMPRESSIONS))
     kept = [cell for cell in cells if cell.spikes_ms.keys() & sounds]
     names = [name for name in sounds if any(name in cell.spikes_ms for cell in kept)]
     if not names:
         raise RecordingError(f"no chosen cell in {dataset.path} heard one of the chosen sounds")
     loaded = [_read(name, sounds[name].file) for name in names]
-    spectrogram = (
-        Spectrogram("waveform", fs=audio_fs)
-        if return_waveform
-        else Spectrogram(
-            "mel", n_mels, low_hz=250.0, high_hz=8000.0, window_ms=window_ms, compression=COMPRESSIONS[compression]
-        )
-    )
     dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
+    return_waveform = spectrogram.kind == "waveform"
     hop = dataset.spectrogram.hop if return_waveform else 1
     missing = torch.full((1, 1), torch.nan)
 
@@ -142,8 +144,8 @@ def fill(
     dataset.nrn_meta = [cell.meta for cell in kept]
     dataset.N_neurons = len(kept)
     dataset.return_waveform = return_waveform
-    dataset.audio_fs = audio_fs if return_waveform else None
-    dataset.F = n_mels
+    dataset.audio_fs = round(spectrogram.fs or 0) if return_waveform else None
+    dataset.F = spectrogram.n_bands
     dataset.frequencies_hz = None if return_waveform else dataset.spectrogram.frequencies_hz
     dataset.hearing_range_hz = (250.0, 8000.0)
     if smooth:

@@ -56,7 +56,6 @@ def _strides_of_factors(samples: int) -> list[int]:
         name="icnet",
         summary="Deep convolutional encoder of the waveform, shared by all neurons",
         paper="Drakopoulos et al. (2025), https://doi.org/10.1038/s42256-025-01104-9",
-        stimulus="waveform",
     ),
     Recipe(Settings(epochs=30, patience=10, lr=1e-3, loss="poisson"), _build),
 )

@@ -34,7 +34,6 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvGRUN
         name="convgru",
         summary="Convolutional encoder, convolutional GRU, and a readout that learns where each neuron looks",
         paper="Sinz et al. (2018), https://doi.org/10.1101/452672",
-        stimulus="movie",
     ),
     # Two movies per step: a recurrent layer is slow for its bins, not for its movies.
     Recipe(replace(MOVIES, batch_size=2, lr=2e-2, epochs=25), _build),

@@ -32,7 +32,6 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet3
         name="convnet3d",
         summary="Causal convolutions over space and time, and a readout that learns where each neuron looks",
         paper="Höfling et al. (2024), https://doi.org/10.7554/eLife.86860",
-        stimulus="movie",
     ),
     Recipe(MOVIES, _build),
 )

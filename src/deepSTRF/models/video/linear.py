@@ -33,7 +33,6 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> VideoLin
         name="video-ln",
         summary="One spatio-temporal receptive field per neuron (full, or a sum of space × time) and a soft rectifier",
         paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
-        stimulus="movie",
     ),
     Recipe(MOVIES, _build),
 )
