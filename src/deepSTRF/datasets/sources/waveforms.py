@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from deepSTRF.checks import check_list
+from deepSTRF.checks import check_list, check_positive
 from deepSTRF.datasets.cache import cached
 from deepSTRF.datasets.importers import bins_of_responses
 from deepSTRF.datasets.naming import by_stimulus, described
@@ -155,13 +155,14 @@ class WaveformRecording(SpikeTimeRecording, SignalRecording):
         bands = [stim[..., ::hop] for stim in stims]
         inside: Any = [band[..., before : band.shape[-1] - after] for band in bands]
         inside = inside if names is None else dict(zip(names, inside, strict=True))
-        window = {"before_ms": before_ms, "after_ms": after_ms}
+        window: dict[str, Any] = {"before_ms": before_ms, "after_ms": after_ms}
         if responses is not None:
             dataset = cls.from_arrays(bands, responses, dt_ms, **options)
         elif spikes is not None:
             dataset = cls.from_spike_times(inside, spikes, dt_ms, **window, **options)
         else:
-            dataset = cls.from_signals(inside, signals, rate_hz, dt_ms, **window, **options)
+            signal_rate = float(check_positive("rate_hz", rate_hz))
+            dataset = cls.from_signals(inside, signals, signal_rate, dt_ms, **window, **options)
         dataset.stims = [stim.clone() for stim in stims]
         dataset.spectrogram = made_with
         if made_with.kind == "waveform":
