@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import traceback
 
 import numpy as np
@@ -48,6 +49,18 @@ def test_the_checksum_is_known_or_that_of_the_first_download(server, tmp_path, c
         with pytest.raises(RecordingError, match=f"a.mat is not the file that was.*{SHA256}"):
             fetch(server, tmp_path, sha256=sha256)
     assert (tmp_path / "a.mat").read_bytes() == b"changed"  # reported, not overwritten
+
+
+def test_a_large_file_is_read_again_only_if_it_changed(server, tmp_path, monkeypatch):
+    server.pages["/a.mat"] = Page(BODY)
+    file, record = fetch(server, tmp_path), tmp_path / "a.mat.sha256"
+    monkeypatch.setattr(download, "_LARGE", 1000)
+    file.write_bytes(b"x" * 1001)
+    os.utime(file, (1, 1))
+    fetch(server, tmp_path)
+    os.utime(file, (record.stat().st_mtime + 1,) * 2)
+    with pytest.raises(RecordingError, match=r"a\.mat is not the file"):
+        fetch(server, tmp_path)
 
 
 def test_a_file_of_the_user_without_known_checksum_is_taken_as_it_is(server, tmp_path):

@@ -1,6 +1,7 @@
 """The folder of a public recording: what is fetched, unpacked, found and said."""
 
 import contextlib
+import dataclasses
 import io
 import multiprocessing
 import tarfile
@@ -86,6 +87,13 @@ def test_it_is_fetched_unpacked_and_found(server, tmp_path):
         (folder / archive).unlink()
     open_folder("Toy", download=True, parts=["wav"], progress=False)
     assert len(server.requests) == 3
+
+
+def test_an_archive_alone(server, tmp_path, monkeypatch):
+    alone = dataclasses.replace(server.toy, files=server.toy.files[1:2])
+    monkeypatch.setattr(recording_folder, "RECORDINGS", {"Toy": alone})
+    folder = open_folder("Toy", tmp_path / "new" / "folder", download=True, progress=False)
+    assert find_in(folder, "cells/1.txt", "Toy").read_bytes() == b"0.5"
 
 
 def test_what_the_user_put_there_is_taken(server, tmp_path):
@@ -198,7 +206,7 @@ def test_two_processes_take_turns(server, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("recording", RECORDINGS.values(), ids=RECORDINGS)
-def test_every_recording_says_where_it_is_from(recording):
+def test_every_recording_says_where_it_is_from(recording, tmp_path):
     assert recording.page.startswith("https://")
     assert recording.licence
     assert recording.citation
@@ -207,6 +215,7 @@ def test_every_recording_says_where_it_is_from(recording):
     for file in recording.files:
         assert file.name == file.name.strip("/.")
         assert all(url.startswith("https://") for url in file.urls)
+    assert not any(files_here(recording, tmp_path / "nowhere").values())
     assert recording.needs_login == (recording.name in ("AA1", "AA2", "AA4", "CRCNS_AC1"))
     assert ("CRCNS_PASSWORD" in how_to_get(recording)) == recording.needs_login
 

@@ -37,6 +37,8 @@ __all__ = [
     "locked_folder",
 ]
 
+_LARGE = 2**30  # bytes; to read it takes longer than a user waits who left download=True in a script
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -125,6 +127,8 @@ def locked_folder(folder: Path) -> Iterator[None]:
 def fetch_file(remote: RemoteFile, folder: Path, *, login: Login | None = None, progress: bool = True) -> Path:
     """Fetch a file that is not in the folder yet; check one that is.
 
+    A file of more than 1 GB is read again for its checksum only if it changed after the checksum was written down.
+
     Parameters
     ----------
     remote : RemoteFile
@@ -177,8 +181,12 @@ def _check_present(remote: RemoteFile, target: Path) -> None:
 
     expected = remote.sha256
     try:
-        if expected is None and _record_of(target).exists():
-            expected = (_record_of(target).read_text(encoding="utf-8", errors="replace").split() or [""])[0]
+        record = _record_of(target)
+        if expected is None and record.exists():
+            is_large, unchanged = target.stat().st_size > _LARGE, target.stat().st_mtime <= record.stat().st_mtime
+            if is_large and unchanged:
+                return
+            expected = (record.read_text(encoding="utf-8", errors="replace").split() or [""])[0]
         if expected is None:  # put there by the user: nothing to compare with
             return
         found = pooch.file_hash(str(target))

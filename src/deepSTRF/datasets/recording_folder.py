@@ -171,7 +171,7 @@ def _unpack(archive: Path) -> None:
 
 def _places(folder: Path, name: str) -> list[Path]:
     """Where `name` lies, of the places nearest to `folder`."""
-    level = [folder]
+    level = [folder] if folder.is_dir() else []
     for _ in range(_DEEPEST):
         if found := [path / name for path in level if (path / name).exists()]:
             return found
