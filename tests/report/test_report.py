@@ -11,7 +11,7 @@ from big_run import write_big_run
 from pages import payload_of, unpack
 from tiny_data import Tiny
 
-from deepSTRF.analysis import bootstrap_interval, paired_comparison, receptive_fields
+from deepSTRF.analysis import bootstrap_interval, paired_comparison, receptive_fields, tuning
 from deepSTRF.models import NeuralModel
 from deepSTRF.report import write_report
 from deepSTRF.runs import FitOptions, RunError, fit_run
@@ -27,6 +27,7 @@ def test_neurons_hold_responses_predictions_and_fields(page, two_runs):
     config = json.loads((two_runs[0] / "config.json").read_text())
     arrays = [np.load(run / "predictions.npz") for run in two_runs]
     kernels = receptive_fields(NeuralModel.from_pretrained(two_runs[1] / "model"), 30)
+    numbers = tuning(kernels, dataset.dt, dataset.frequencies_hz)
     assert payload["stimuli"] == [dataset.stim_meta[s]["name"] for s in config["split"]["test"]]
     for n in range(4):
         segments, fields = unpack(payload, n, 2)
@@ -41,8 +42,11 @@ def test_neurons_hold_responses_predictions_and_fields(page, two_runs):
         np.testing.assert_allclose(fields[1], kernel, atol=np.abs(kernel).max() / 250)
         peak = payload["neurons"][n]["fields"][1]["peak"]
         band, lag = np.unravel_index(kernel.argmax(), kernel.shape)
-        assert (peak["band"], peak["latency_ms"]) == (band, (29 - lag) * 5.0)
-        assert peak["frequency_hz"] == pytest.approx(float(dataset.frequencies_hz[band]), abs=0.1)
+        assert (peak["band"], peak["lag_ms"]) == (band, (29 - lag) * 5.0)
+        tuned = payload["neurons"][n]["fields"][1]["tuning"]
+        for name in ("best_frequency_hz", "bandwidth_octaves", "latency_ms", "separability"):
+            expected = float(getattr(numbers, name)[n])
+            assert tuned[name] is None if np.isnan(expected) else tuned[name] == pytest.approx(expected, rel=1e-3)
 
 
 def test_table_has_scores_and_metadata_of_every_neuron(page):
@@ -77,11 +81,12 @@ def test_names_from_files_are_text_and_not_html(two_runs, tmp_path):
     table = (run / "neurons.csv").read_text().replace("sim000", "</script><script>alert(1)</script>")
     (run / "neurons.csv").write_text(table)
     summary = json.loads((run / "scores.json").read_text())
-    summary["notes"] = ["<b onclick=alert(1)>"]
+    summary["notes"] = ["<b onclick=alert(1)>", "left out: \u202eunit"]
     (run / "scores.json").write_text(json.dumps(summary))
     path = write_report(run, tmp_path / "report.html")
     assert "alert(1)</script>" not in path.read_text()
     assert "<b onclick" not in path.read_text()
+    assert "<li>left out: unit</li>" in path.read_text(), "a name does not turn the sentence around it"
     assert payload_of(path)["rows"][0][0] == "</script><script>alert(1)</script>"
 
 

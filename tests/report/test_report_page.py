@@ -1,5 +1,6 @@
 """The page in a browser: headless Chromium, by playwright; skipped where one of them is missing."""
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -89,6 +90,9 @@ def test_the_best_neuron_is_shown_first(page_file, open_page):
     assert page.locator("#neuron h3").inner_text() == f"Neuron {names(page)[0]}"
     assert page.locator("#neuron .plot canvas").count() == 6  # raster, traces, and two fields with their tuning
     assert page.locator("#curve-charts canvas").count() == 2
+    tuned = page.locator("#neuron .tuning")
+    assert tuned.count() == 2
+    assert {"best frequency", "latency", "separability"} <= set(tuned.first.locator("dt").all_inner_texts())
 
 
 def test_table_sorts_by_mouse_and_keyboard(page_file, open_page):
@@ -176,6 +180,16 @@ def test_no_serious_violation_and_no_sideways_scrolling(page_file, open_page, ax
     violations = page.evaluate("axe.run()")["violations"]
     assert [(v["impact"], v["id"]) for v in violations if v["impact"] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_long_names_without_spaces_do_not_scroll_sideways(two_runs, tmp_path, open_page):
+    run = shutil.copytree(two_runs[0], tmp_path / ("run" * 40))
+    summary = json.loads((run / "scores.json").read_text())
+    (run / "scores.json").write_text(json.dumps(summary | {"notes": ["left out: " + 200 * "x"]}))
+    (run / "neurons.csv").write_text((run / "neurons.csv").read_text().replace("sim000", 120 * "x"))
+    page = open_page(write_report(run, tmp_path / "report.html"), 390)
+    page.wait_for_selector("#neuron h3")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_unfinished_and_prints(two_runs, tmp_path, open_page):

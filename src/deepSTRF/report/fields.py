@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepSTRF.analysis import receptive_fields
+from deepSTRF.analysis import Tuning, receptive_fields, tuning
 from deepSTRF.models import NeuralModel
 from deepSTRF.plotting.movies import strongest_pixel
 from deepSTRF.registry import Settings, get_model_card
@@ -20,6 +21,15 @@ from deepSTRF.runs.recording import Recording
 __all__ = ["Fields", "fields_of"]
 
 LARGEST = 127
+TUNING = (
+    "best_frequency_hz",
+    "bandwidth_octaves",
+    "bandwidth_bands",
+    "latency_ms",
+    "excitation_inhibition",
+    "separability",
+    "best_rate_hz",
+)
 
 
 @dataclass
@@ -49,6 +59,21 @@ class Fields:
             "frequencies_hz": self.frequencies_hz,
         }
 
+    @cached_property
+    def _tuning(self) -> Tuning | None:
+        """That of fields over frequency and time."""
+        if self.values.ndim != 3:
+            return None
+        hertz = self.frequencies_hz or [0.0]
+        in_hertz = hertz[0] > 0 and bool((np.diff(hertz) > 0).all())  # octaves need it; a spectrum may begin at 0 Hz
+        return tuning(self.values, self.dt_ms, hertz if in_hertz else None)
+
+    def _tuned_to(self, n: int) -> dict[str, float | None]:
+        """Numbers of :func:`deepSTRF.analysis.tuning` with four digits, those that are undefined as None."""
+        numbers = {name: getattr(self._tuning, name) for name in TUNING}
+        single = {name: float(values[n]) for name, values in numbers.items() if values is not None}
+        return {name: float(f"{value:.4g}") if math.isfinite(value) else None for name, value in single.items()}
+
     def pack(self, n: int) -> tuple[dict[str, Any] | None, bytes]:
         """The field of one neuron as whole numbers from -127 to 127, and the largest weight; None if undefined.
 
@@ -61,12 +86,9 @@ class Fields:
         whole = (field / largest * LARGEST).round().astype(np.int8)
         if field.ndim == 2:
             band, peak_lag = divmod(int(field.argmax()), field.shape[1])
-            peak = {
-                "band": band,
-                "latency_ms": (field.shape[1] - 1 - peak_lag) * self.dt_ms,
-                "frequency_hz": None if self.frequencies_hz is None else self.frequencies_hz[band],
-            }
-            return {"largest": largest, "peak": peak if field.max() > 0 else None}, whole.tobytes()
+            peak = {"band": band, "lag_ms": (field.shape[1] - 1 - peak_lag) * self.dt_ms}
+            described = {"largest": largest, "peak": peak if field.max() > 0 else None, "tuning": self._tuned_to(n)}
+            return described, whole.tobytes()
         row, column, lag = strongest_pixel(field)
         described = {
             "largest": largest,

@@ -184,7 +184,7 @@ def _neuron_table(runs: Sequence[ReadRun]) -> dict[str, Any]:
         numeric = all(isinstance(value, float) or value is None for value in own)
         columns.append({"label": "repeats" if key == "n_repeats" else key, "kind": "number" if numeric else "text"})
         values.append(own if numeric else [row[key] for row in runs[0].neurons])
-    metadata = [{key: row[key] for key in keys if row[key]} for row in runs[0].neurons]
+    metadata = [{key: row[key] for key in keys if row[key].lower() not in ("", "nan")} for row in runs[0].neurons]
     return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "metadata": metadata}
 
 

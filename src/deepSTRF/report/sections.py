@@ -19,6 +19,8 @@ __all__ = ["comparison_section", "how_section", "notes_section", "scores_section
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 OF_FOLDS = {"train": "everything", "val": "validation", "test": "folds"}
 SCORE_NAMES = {"cc": "cc", "cc_norm": "cc_norm", "ceiling": "noise ceiling"}
+# Marks that turn the direction of what follows: a name with one of them would turn the sentence around it.
+TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 RESAMPLES = 2000  # quick also for thousands of neurons
 INTERVALS = "In brackets: 95 % intervals of the mean, by bootstrap over neurons."
 
@@ -212,4 +214,4 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *,
 
 
 def _text(value: Any) -> str:
-    return html.escape(str(value))
+    return html.escape(str(value).translate(TURNS))

@@ -49,8 +49,8 @@ async function showNeuron(n, table, choose) {
   }
   const known = Object.entries(payload.metadata[n]).filter(([key]) => key !== "cell_id");
   if (known.length) {
-    const short = known.map(([key, value]) => [key, Number.isFinite(Number(value)) ? String(Number(Number(value).toPrecision(4))) : value]);
-    panel.append(element("h4", {}, "Metadata"), definitions(short));
+    const rounded = known.map(([key, value]) => [key, Number.isFinite(Number(value)) ? String(Number(Number(value).toPrecision(4))) : value]);
+    panel.append(element("h4", {}, "Metadata"), definitions(rounded));
   }
 }
 
@@ -140,7 +140,7 @@ function drawSegment(holder, segment, counts, readout) {
     195,
     {
       ...sharedOptions,
-      scales: { x: { time: false, range } },
+      scales: { x: { time: false, range }, y: { range: (u, low, high) => (low < high ? uPlot.rangeNum(low, high, 0.1, true) : [low - 0.5, low + 0.5]) } },
       axes: [axis("time (s)"), axis("response per bin", { size: AXIS_WIDTH })],
       series: [
         {},
@@ -197,6 +197,11 @@ function drawRaster(u, segment, counts, seconds) {
   ctx.restore();
 }
 
+/** A number with three digits. */
+function short(value) {
+  return String(Number(value.toPrecision(3))).replace("-", "−");
+}
+
 function formatFrequency(hertz) {
   return hertz >= 1000 ? `${Number((hertz / 1000).toPrecision(3))} kHz` : `${Math.round(hertz)} Hz`;
 }
@@ -250,21 +255,21 @@ function showField(grid, field, name) {
   const lag = (c) => (c - nLags) * field.dt_ms;
   const bandName = (band) => (hertz && hertz[Math.floor(band)] ? formatFrequency(hertz[Math.floor(band)]) : String(Math.round(band)));
   const peak = field.peak;
-  const where = peak === null
-    ? "no excitation"
-    : `strongest excitation at ${peak.frequency_hz === null ? `band ${peak.band}` : formatFrequency(peak.frequency_hz)}, ${peak.latency_ms} ms before the response`;
+  const tuned = field.tuning;
+  const best = tuned.best_frequency_hz ? formatFrequency(tuned.best_frequency_hz) : peak && `band ${peak.band}`;
+  const where = peak === null ? "no excitation" : `best ${best}, ${short(tuned.latency_ms ?? peak.lag_ms)} ms before the response`;
   const figure = element("figure", {}, element("figcaption", {}, `${of}${where}`));
   grid.append(figure);
   const side = axis(hertz ? null : "band", { size: hertz ? 66 : AXIS_WIDTH, space: 24, values: (u, ticks) => ticks.map(bandName) });
   panelCharts.push(cellChart(figure, `Receptive field, ${of}${where}`, field.weights, field.shape, lag, [axis("time before the response (ms)"), side]));
   if (peak === null) return;
-  const column = nLags - 1 - Math.round(peak.latency_ms / field.dt_ms);
-  const tuning = Array.from({ length: nBands }, (_, band) => field.weights[band * nLags + column] * field.largest);
-  const second = element("figure", {}, element("figcaption", {}, `${of}tuning, the weights at ${peak.latency_ms} ms`));
+  const column = nLags - 1 - Math.round(peak.lag_ms / field.dt_ms);
+  const weights = Array.from({ length: nBands }, (_, band) => field.weights[band * nLags + column] * field.largest);
+  const second = element("figure", {}, element("figcaption", {}, `${of}weights at ${short(peak.lag_ms)} ms`));
   grid.append(second);
   panelCharts.push(makeChart(
     second,
-    `Weights over frequency at ${peak.latency_ms} ms`,
+    `${of}Weights over ${hertz ? "frequency" : "bands"} at ${short(peak.lag_ms)} ms`,
     175,
     {
       cursor: { show: false },
@@ -272,13 +277,30 @@ function showField(grid, field, name) {
       axes: [axis(hertz ? "frequency" : "band", { space: 62, values: (u, ticks) => ticks.map(bandName) }), axis("weight", { size: AXIS_WIDTH })],
       series: [{}, { stroke: () => colour("--text"), width: 1.8, points: { show: false } }],
     },
-    [tuning.map((_, band) => band), tuning],
+    [weights.map((_, band) => band), weights],
   ));
+  grid.append(tuningNumbers(tuned));
+}
+
+/** What the field is tuned to, by deepSTRF.analysis.tuning; only what is defined. */
+function tuningNumbers(tuned) {
+  const octaves = tuned.bandwidth_octaves !== undefined;
+  const entries = [
+    ["best frequency", tuned.best_frequency_hz, formatFrequency],
+    ["bandwidth", octaves ? tuned.bandwidth_octaves : tuned.bandwidth_bands, (value) => `${short(value)} ${octaves ? "octaves" : "bands"}`],
+    ["latency", tuned.latency_ms, (value) => `${short(value)} ms`],
+    ["(E − I) / (E + I)", tuned.excitation_inhibition, (value) => value.toFixed(2).replace("-", "−")],
+    ["separability", tuned.separability, (value) => value.toFixed(2)],
+    ["best rate", tuned.best_rate_hz, (value) => `${short(value)} Hz`],
+  ].filter(([, value]) => value !== null && value !== undefined);
+  const list = definitions(entries.map(([name, value, format]) => [name, format(value)]));
+  list.classList.add("tuning");
+  return list;
 }
 
 function showMovieField(grid, field, of) {
   const [height, width, nLags] = field.shape;
-  const map = element("figure", {}, element("figcaption", {}, `${of}map, ${field.lag_ms} ms before the response`));
+  const map = element("figure", {}, element("figcaption", {}, `${of}map, ${short(field.lag_ms)} ms before the response`));
   const course = element("figure", {}, element("figcaption", {}, `${of}time course of the pixel in row ${field.pixel[0]}, column ${field.pixel[1]}`));
   grid.append(map, course);
   panelCharts.push(cellChart(map, `Receptive field, ${of}map`, field.weights, [height, width], (c) => c, [axis("column", WHOLE), axis("row", { size: AXIS_WIDTH, ...WHOLE })], -1));
