@@ -36,7 +36,7 @@ exclude_patterns = ["_build"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores")],
+    "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores", "fields")],
     "filename_pattern": r"\.py$",  # run them all
     "ignore_pattern": "torchrun_loop",
     "image_scrapers": ("_gallery.save_figures",),
