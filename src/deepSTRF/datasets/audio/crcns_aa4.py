@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill
+from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["AA4_ANIMAL_IDS", "CRCNSAA4Dataset", "download_aa4"]
 
@@ -58,16 +58,12 @@ def download_aa4(
 
 
 @register_dataset(
-    DatasetCard(
-        name="aa4",
+    RECORDINGS["AA4"].card(
         summary="single and multi units that hear songs, calls and noise, anaesthetised",
         species="zebra finch",
         area="auditory pallium",
         size="1401 units, 170 stimuli, about 10 repeats",
-        paper=RECORDINGS["AA4"].citation,
-        licence=RECORDINGS["AA4"].licence,
         default_split="holdout:20",
-        recording="AA4",
     )
 )
 class CRCNSAA4Dataset(AudioNeuralDataset):
@@ -128,6 +124,7 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         password: str | None = None,
     ) -> None:
         birds, stimuli = chosen("animals", animals, AA4_ANIMAL_IDS), chosen("stimuli", stimuli, _STIMULI)
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
         login = Login(username, password)
         folder = recording_folder("AA4", path, download=download, parts=birds if download else (), login=login)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
@@ -135,17 +132,7 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
             birds = [bird for bird in birds if (folder / bird).is_dir()] or birds
         sounds: dict[str, HeardSound] = {}
         cells = [cell for bird in birds for cell in _cells(find_in(folder, bird, "AA4"), bird, stimuli, sounds)]
-        fill(
-            self,
-            cells,
-            sounds,
-            n_mels=n_mels,
-            compression=compression,
-            window_ms=window_ms,
-            return_waveform=return_waveform,
-            audio_fs=audio_fs,
-            smooth=smooth,
-        )
+        fill(self, cells, sounds, made_with, smooth)
 
 
 def _cells(folder: Path, bird: str, stimuli: Sequence[str], sounds: dict[str, HeardSound]) -> Iterator[Cell]:
