@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF.checks import check_integer
-from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.datasets.collate import fill_missing_data, neural_collate
 from deepSTRF.datasets.neural_dataset import NeuralDataset
 
 __all__ = ["ChunkLoader"]
@@ -21,7 +21,8 @@ class ChunkLoader:
     Give it to the Fitter in place of a DataLoader for training. Stimuli run side by side in groups of `batch_size`,
     from their onset to their end, and every batch has a key ``onset`` that says whether it is the first of its group.
     The Fitter then carries the state of the model from chunk to chunk, and cuts the gradient between them (truncated
-    backpropagation through time).
+    backpropagation through time). The key ``in_stimulus``, bool (B, bins), says what is no padding: of a chunk that
+    cannot be told from zeros at its end.
 
     Validate and test on whole stimuli: scores such as the signal power are defined per stimulus, and evaluation keeps
     no graph.
@@ -93,22 +94,27 @@ class ChunkLoader:
             samples = {_samples_per_bin(item) for item in items}
             if len(samples) > 1:
                 raise ValueError(f"all stimuli must have the same number of samples per bin, got {sorted(samples)}")
-            yield from self._chunks(neural_collate(items), samples.pop())
+            yield from self._chunks(items, samples.pop())
 
-    def _chunks(self, batch: dict[str, Any], samples_per_bin: int) -> Iterator[dict[str, Any]]:
+    def _chunks(self, items: list[dict[str, Any]], samples_per_bin: int) -> Iterator[dict[str, Any]]:
+        # Movies are large: a chunk of them is copied when its turn comes, never a whole one.
+        whole = neural_collate([{**item, "stims": item["stims"][..., :1]} for item in items])
+        lengths = torch.tensor([item["stims"].shape[-1] // samples_per_bin for item in items])
         onset = True
-        for start in range(0, batch["responses"].shape[-1], self.chunk_bins):
+        for start in range(0, whole["responses"].shape[-1], self.chunk_bins):
             stop = start + self.chunk_bins
-            valid = batch["valid_mask"][..., start:stop]
+            valid = whole["valid_mask"][..., start:stop]
             if not valid.any():
                 onset = True
                 continue
+            samples = slice(start * samples_per_bin, stop * samples_per_bin)
             yield {
-                **batch,
-                **{name: [value[..., start:stop] for value in batch[name]] for name in self.dataset.covariates},
-                "stims": batch["stims"][..., start * samples_per_bin : stop * samples_per_bin],
-                "responses": batch["responses"][..., start:stop],
+                **whole,
+                **{name: [value[..., start:stop] for value in whole[name]] for name in self.dataset.covariates},
+                "stims": fill_missing_data([item["stims"][..., samples] for item in items], dims=-1),
+                "responses": whole["responses"][..., start:stop],
                 "valid_mask": valid,
+                "in_stimulus": torch.arange(start, start + valid.shape[-1]) < lengths[:, None],
                 "onset": onset,
             }
             onset = False

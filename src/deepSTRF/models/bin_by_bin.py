@@ -22,9 +22,22 @@ from deepSTRF.checks import check_integer, describe_type
 if TYPE_CHECKING:
     from deepSTRF.models.neural_model import NeuralModel
 
-__all__ = ["NotStreamableError", "State", "Stream", "map_state", "step", "with_held_past", "with_past"]
+__all__ = [
+    "NotStreamableError",
+    "State",
+    "Stream",
+    "map_state",
+    "predict_in_pieces",
+    "step",
+    "with_held_past",
+    "with_past",
+]
 
 State = Any  # None, a Tensor, or a tuple of states
+
+# Values of movies that a model sees at once where no gradient is asked for: 1300 frames of 10 x 10 pixels, 32 of
+# 64 x 64. A model of 16 feature maps then needs some 100 MB.
+_VALUES_AT_ONCE = 2**17
 
 # Of torch.nn: what treats every element by itself. Layers that mix along the last axis, which is time, are not here.
 _ELEMENTWISE = (
@@ -146,6 +159,48 @@ def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
     if isinstance(state, Tensor):
         return function(state)
     return tuple(map_state(function, part) for part in state)
+
+
+def predict_in_pieces(
+    model: nn.Module, stims: Float[Tensor, "B ..."], values_at_once: int | None = None
+) -> Float[Tensor, "B N 1 T"]:
+    """Predict long movies in memory that does not grow with their length; the prediction is that of ``model(stims)``.
+
+    They go through the model piece by piece, with its state carried on. Everything else is predicted as a whole: short
+    movies, spectrograms and waveforms, whose frames are small, and what a model sees that cannot run bin by bin.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In eval mode.
+    stims : Tensor
+        As ``model`` takes them, on its device.
+    values_at_once : int, optional
+        Values of the stimulus in a piece, which is at least as long as the window of the model, if it has one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepSTRF.models.video import ConvNet3D
+    >>> model, movie = ConvNet3D((9, 8), out_neurons=2).eval(), torch.randn(1, 1, 9, 8, 50)
+    >>> torch.allclose(predict_in_pieces(model, movie, values_at_once=1500), model(movie), atol=1e-5)
+    True
+    """
+    forward_step: Callable[..., tuple[Tensor, State]] | None = getattr(model, "step", None)
+    if stims.ndim != 5 or forward_step is None:
+        return model(stims)
+    values_at_once = _VALUES_AT_ONCE if values_at_once is None else values_at_once
+    n_bins = max(getattr(model, "T", 1), values_at_once // max(1, stims[..., 0].numel()))
+    if n_bins >= stims.shape[-1]:
+        return model(stims)
+    predictions, state = [], None
+    for piece in stims.split(n_bins, -1):
+        try:
+            prediction, state = forward_step(piece, state)
+        except NotStreamableError:
+            return model(stims)
+        predictions.append(prediction)
+    return torch.cat(predictions, -1)
 
 
 class Stream:

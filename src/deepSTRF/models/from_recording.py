@@ -35,6 +35,8 @@ M = TypeVar("M", bound=nn.Module)
 # Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
 REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
 
+_BINS_AT_ONCE = 512
+
 MOVIES = Settings(epochs=20, patience=5, lr=1e-2, loss="poisson", window_ms=200.0)
 
 
@@ -150,9 +152,13 @@ def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
     for i in range(len(averaged)):
         movie, responses = averaged[i]["stims"], _psths(averaged[i])
         deviations = (responses - responses.nanmean(1, keepdim=True)).nan_to_num(0.0)
-        seen = functional.pad(movie, (n_lags - 1, 0))
         for lag in range(n_lags):
-            average[..., lag] += torch.einsum("nt,chwt->nchw", deviations, seen[..., lag : lag + movie.shape[-1]])
+            behind = n_lags - 1 - lag
+            # a part of a long movie at a time, because a product copies it
+            later = deviations[:, behind:].split(_BINS_AT_ONCE, 1)
+            seen = movie[..., : max(0, movie.shape[-1] - behind)].split(_BINS_AT_ONCE, -1)
+            for part, frames in zip(later, seen, strict=True):
+                average[..., lag] += torch.einsum("nt,chwt->nchw", part, frames)
     strongest = average.square().sum((1, 4)).flatten(1).argmax(1)
     return torch.stack([strongest // train.W, strongest % train.W], 1)
 

@@ -31,6 +31,7 @@ _MOST_WEIGHT = 3.0
 # Sparse spikes deviate by many times their mean, which is noise: their rate varies about as much as its mean.
 _MOST_MEANS = 1.4
 _MOST_BINS = 2048  # enough to know a mean prediction
+_MOST_VALUES, _LEAST_BINS = 2**18, 64  # of movies, whose frames are large
 _BISECTIONS = 50
 
 
@@ -149,6 +150,8 @@ def _first_bins(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     n_bins = responses.shape[-1]
     per_bin = max(1, stims.shape[-1] // max(1, n_bins))  # samples of a waveform
     kept = min(n_bins, _MOST_BINS)
+    if stims.ndim == 5:
+        kept = min(kept, max(_LEAST_BINS, _MOST_VALUES // max(1, stims[..., 0].numel())))
     return stims[..., : kept * per_bin], responses[..., :kept]
 
 

@@ -13,6 +13,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.blocks import uncut_ceiling
 from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
+from deepSTRF.models.bin_by_bin import predict_in_pieces
 from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
 
@@ -43,7 +44,7 @@ def predict_stimuli(model: nn.Module, stims: Sequence[Tensor], device: str | tor
     """As :func:`predict`, for stimuli that are standardised as those of the data set are."""
     model.to(device)
     with evaluating(model), torch.no_grad():
-        return [model(stim[None].to(device))[0, :, 0].cpu() for stim in stims]
+        return [predict_in_pieces(model, stim[None].to(device))[0, :, 0].cpu() for stim in stims]
 
 
 def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
     """Move a batch to the device; return the predictions and the responses.
 
     A batch with a key ``onset`` holds chunks of long recordings: the model goes on from its state, unless they begin.
+    In eval mode and without gradients, long movies are predicted in pieces.
 
     Raises
     ------
@@ -30,9 +31,15 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
     stims, responses = (tensor.to(device, non_blocking=True) for tensor in check_batch(batch))
     forward_chunk: Any = getattr(model, "forward_chunk", None)
     if "onset" not in batch:
-        pred = model(stims)
+        pred = _predict_whole(model, stims)
     elif forward_chunk is not None:
-        pred = forward_chunk(stims, onset=batch["onset"])
+        from deepSTRF.models.layers.normalization import (
+            padding_known,
+        )  # here, as importing the Fitter should cost little
+
+        valid = batch.get("in_stimulus") if model.training else None
+        with padding_known(model, None if valid is None else valid.to(device)):
+            pred = forward_chunk(stims, onset=batch["onset"])
     else:
         raise TypeError(
             f"the batches are chunks of long recordings, but {type(model).__name__} has no method "
@@ -40,6 +47,14 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
         )
     check_prediction(pred, responses)
     return pred, responses
+
+
+def _predict_whole(model: nn.Module, stims: Tensor) -> Tensor:
+    if model.training or torch.is_grad_enabled() or stims.ndim < 5:
+        return model(stims)
+    from deepSTRF.models.bin_by_bin import predict_in_pieces  # here, as importing the Fitter should cost little
+
+    return predict_in_pieces(model, stims)
 
 
 def check_front_end(model: nn.Module, batch: Any) -> None:

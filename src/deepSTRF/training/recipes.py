@@ -108,7 +108,7 @@ def fit_recipe(
         scores = {} if val is None else fitter.evaluate(loader)
         return RecipeFit(model.eval(), fitter, [{"epoch": 0, **{f"val_{name}": v for name, v in scores.items()}}])
     # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
-    train_loader = make_loader(train.averaged(), settings.batch_size, shuffle=True)
+    train_loader = _training_loader(model, train.averaged(), settings)
     if getattr(model, "response_scale", model) is None:
         model.calibrate(batches_in_order(train_loader) or [])
     kwargs: dict[str, Any] = {
@@ -128,7 +128,7 @@ def fit_recipe(
         kwargs |= {"monitor": "train_loss", "mode": "min", "track_per_cell_best": False, "restore_best": False}
         fitter = _WithoutValidation(model, train_loader, train_loader, **kwargs)
     else:
-        fitter = RecipeFitter(model, train_loader, make_loader(val, settings.batch_size), **kwargs)
+        fitter = RecipeFitter(model, train_loader, make_loader(val, train_loader.batch_size), **kwargs)
     fitter.on_epoch, fitter.noise = on_epoch, settings.noise
     return RecipeFit(model, fitter, fitter.fit())
 
@@ -201,6 +201,17 @@ def make_loader(dataset: NeuralDataset, batch_size: int, *, shuffle: bool = Fals
     from deepSTRF.datasets.collate import neural_collate
 
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
+
+
+def _training_loader(model: nn.Module, averaged: NeuralDataset, settings: Settings) -> Any:
+    """Whole stimuli in a drawn order, or chunks of them where the recipe says so or they would not fit in memory."""
+    from deepSTRF.datasets.chunks import ChunkLoader
+    from deepSTRF.training.memory import chunks_in_memory
+
+    chunks = chunks_in_memory(model, averaged, settings.batch_size, settings.chunk_bins)
+    if chunks is None:
+        return make_loader(averaged, settings.batch_size, shuffle=True)
+    return ChunkLoader(averaged, chunks.bins, chunks.batch_size, shuffle=True)
 
 
 def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:

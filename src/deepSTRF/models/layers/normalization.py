@@ -110,8 +110,12 @@ def not_padding(x: Float[Tensor, "B *frame T"], n_bins: int | None = None) -> Bo
 
 @contextlib.contextmanager
 def padding_known(module: nn.Module, valid: Bool[Tensor, "B T"] | None) -> Iterator[None]:
-    """Tell the normalisations in a module, for one pass, which bins are no padding; None tells them nothing."""
-    norms = [] if valid is None else [part for part in module.modules() if isinstance(part, PaddedBatchNorm1d)]
+    """Tell the normalisations in a module, for one pass, which bins are no padding; None tells them nothing.
+
+    Those that know it already, from whoever made the batch, are left alone.
+    """
+    parts = () if valid is None else module.modules()
+    norms = [part for part in parts if isinstance(part, PaddedBatchNorm1d) and part.known is None]
     for norm in norms:
         norm.known = valid
     try:
