@@ -1,0 +1,203 @@
+"""The archives of the Laboratory of Brain, Hearing and Behavior: for every site a .tgz of signals and their epochs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import tarfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.sources.binning import count_in_repeats
+
+__all__ = ["Epoch", "SiteArchive", "find_archives", "parts_of_cell_id", "scale_to_unit"]
+
+_CELL_ID = re.compile(r"([A-Za-z]{3})\w*?-(\w+)-(\w+)")
+
+
+class Epoch(NamedTuple):
+    """A named interval of a recording, in s."""
+
+    name: str
+    start: float
+    end: float
+
+
+class SiteArchive:
+    """One ``.tgz`` as published, or the folder that it was unpacked to.
+
+    Parameters
+    ----------
+    path : Path
+        The file or the folder.
+
+    Raises
+    ------
+    RecordingError
+        By every method, if something is missing or can't be read; the message names the archive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _members(self) -> dict[str, bytes]:
+        """Contents by the last two parts of their names, such as ``resp.h5``."""
+        found: dict[str, bytes] = {}
+        try:
+            if self.path.is_dir():
+                for file in self.path.rglob("*"):
+                    if file.is_file():
+                        found[_kind(file.name)] = file.read_bytes()
+                return found
+            with tarfile.open(self.path) as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.isfile() else None
+                    if content is not None:
+                        found[_kind(Path(member.name).name)] = content.read()
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise self._error(f"can't be read ({error})") from error
+        return found
+
+    def has(self, kind: str) -> bool:
+        """Whether there is such a file, ``resp.h5``."""
+        return kind in self._members
+
+    def read(self, kind: str) -> bytes:
+        """Content of a file, ``resp.h5``."""
+        if kind not in self._members:
+            raise self._error(f"has no file *.{kind}; it has {', '.join(sorted(self._members)) or 'none'}")
+        return self._members[kind]
+
+    @cached_property
+    def epochs(self) -> list[Epoch]:
+        """All epochs, in the order of the file."""
+        rows = list(csv.reader(io.StringIO(self.read("resp.epoch.csv").decode())))
+        header = [entry.strip().lower() for entry in rows[0]] if rows else []
+        columns = [header.index(name) for name in ("name", "start", "end")] if "name" in header else [0, 1, 2]
+        try:
+            return [
+                Epoch(row[columns[0]], float(row[columns[1]]), float(row[columns[2]]))
+                for row in rows["name" in header :]
+                if row
+            ]
+        except (IndexError, ValueError) as error:
+            raise self._error(f"has epochs without name, start and end ({error})") from error
+
+    @cached_property
+    def presentations(self) -> dict[str, list[Epoch]]:
+        """Epochs of every stimulus by its name, ``STIM_...``, in the order in which they were presented first."""
+        found: dict[str, list[Epoch]] = {}
+        for epoch in self.epochs:
+            if epoch.name.startswith("STIM_"):
+                found.setdefault(epoch.name, []).append(epoch)
+        return found
+
+    @cached_property
+    def cell_ids(self) -> list[str]:
+        """Names of the cells, as the description of the responses lists them."""
+        try:
+            return [str(name) for name in json.loads(self.read("resp.json"))["chans"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._error(f"has no list of cells ({error!r})") from error
+
+    @cached_property
+    def spikes_s(self) -> dict[str, np.ndarray]:
+        """Spike times of every cell in s."""
+        return {name: np.sort(times.ravel().astype(np.float64)) for name, times in self._arrays("resp.h5").items()}
+
+    def stimuli(self) -> dict[str, np.ndarray]:
+        """Spectrograms (F, T) by the names of their epochs."""
+        return self._arrays("stim.h5")
+
+    def table(self, kind: str) -> Float[np.ndarray, "T columns"]:
+        """Numbers of a file without header, ``stim.csv``; empty entries are NaN."""
+        try:
+            table = np.genfromtxt(io.BytesIO(self.read(kind)), delimiter=",", dtype=np.float32, ndmin=2)
+        except ValueError as error:
+            raise self._error(f"has no table in *.{kind} ({error})") from error
+        return table
+
+    def counts(self, cell: str, epochs: Sequence[Epoch], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
+        """Spike counts of a cell from the beginning of each of some epochs."""
+        times = self.spikes_s[cell]
+        repeats = []
+        for epoch in epochs:
+            first, last = np.searchsorted(
+                times, (epoch.start - dt_ms / 1000, epoch.start + (n_bins + 1) * dt_ms / 1000)
+            )
+            repeats.append(times[first:last] - epoch.start)
+        return torch.from_numpy(count_in_repeats(repeats, 0.0, n_bins, dt_ms))
+
+    def _arrays(self, kind: str) -> dict[str, np.ndarray]:
+        try:
+            import h5py
+        except ImportError as error:
+            raise ImportError("this recording is read by h5py: pip install 'deepSTRF[recordings]'") from error
+        content = self.read(kind)
+        try:
+            with h5py.File(io.BytesIO(content)) as file:
+                return {name: np.asarray(data) for name, data in file.items()}
+        except (OSError, TypeError, ValueError, KeyError) as error:
+            raise self._error(f"has a *.{kind} that can't be read ({error})") from error
+
+    def _error(self, what: str) -> RecordingError:
+        return RecordingError(f"{self.path} {what}; download it again")
+
+
+def _kind(name: str) -> str:
+    """``resp.epoch.csv`` of ``chn002h.resp.epoch.csv``."""
+    match = re.search(r"(?:^|\.)((?:resp|stim|mask_est|meta)\b.*)$", name)
+    return match[1] if match else name
+
+
+def find_archives(folder: Path) -> list[SiteArchive]:
+    """The archives of a folder, packed or unpacked, by name; one that is both is read from its folder."""
+    names = {path.name.removesuffix(".tgz"): path for path in sorted(folder.glob("*.tgz"))}
+    names |= {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
+    if not names:
+        raise FileNotFoundError(f"there is no archive (*.tgz) in {folder}; download the recording again")
+    return [SiteArchive(names[name]) for name in sorted(names)]
+
+
+def parts_of_cell_id(cell_id: str) -> dict[str, Any]:
+    """Animal, electrode and unit, from an id such as ``AMT003c-11-1``; None where it has another form."""
+    match = _CELL_ID.fullmatch(cell_id)
+    animal, electrode, unit = match.groups() if match else (None, None, None)
+    return {
+        "site": cell_id.split("-")[0],
+        "animal": animal,
+        "electrode": int(electrode) if electrode and electrode.isdigit() else electrode,
+        "unit_in_electrode": int(unit) if unit and unit.isdigit() else unit,
+    }
+
+
+def scale_to_unit(
+    stims: Mapping[str, np.ndarray], of: Sequence[str], *, per_band: bool = False
+) -> dict[str, Float[np.ndarray, "F T"]]:
+    """Scale spectrograms so that some of them, those for estimation, lie between 0 and 1.
+
+    Parameters
+    ----------
+    stims : dict of str to array, (F, T)
+        All spectrograms.
+    of : sequence of str
+        Whose least and greatest value become 0 and 1.
+    per_band : bool
+        Scale every band by itself.
+    """
+    axis = 1 if per_band else None
+    low = np.min([stims[name].min(axis, keepdims=True) for name in of], 0)
+    high = np.max([stims[name].max(axis, keepdims=True) for name in of], 0)
+    width = np.where(high > low, high - low, 1)
+    return {name: ((stim - low) / width).astype(np.float32) for name, stim in stims.items()}
