@@ -27,7 +27,10 @@ class RegistryTable(Directive):
         kind = self.arguments[0]
         if kind == "datasets":
             rows = [asdict(card) for card in dataset_cards().values()]
-            rows = [{name: cell for name, cell in row.items() if name != "recording"} for row in rows]
+            rows = [
+                {name: "" if cell is None else cell for name, cell in row.items() if name != "recording"}
+                for row in rows
+            ]
         elif kind == "models":
             recordings = {"spectrogram": _sounds(), "waveform": _waveforms(), "movie": SimulatedMovieDataset()}
             rows = [

@@ -211,7 +211,7 @@ def listing(entries: Sequence[Mapping[str, Any]]) -> str:
     for entry in entries:
         lines = [f"{entry['name']}: {entry['summary']}"]
         for key, value in entry.items():
-            if key not in ("name", "summary"):
+            if key not in ("name", "summary") and value is not None:
                 if isinstance(value, Mapping):
                     value = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in value.items())
                 lines.append(f"    {key.replace('_', ' '):14}{value}")

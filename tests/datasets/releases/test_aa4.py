@@ -1,5 +1,7 @@
 """CRCNS AA-4: every spike in its bin, sounds of several birds once, trials without spikes kept."""
 
+import tarfile
+
 import pytest
 from aa4_files import write_release
 from test_aa1_aa2 import check_spikes
@@ -43,3 +45,13 @@ def test_bad_files(tmp_path):
     (tmp_path / "BlaBro09xxF" / "wavfiles" / "stim01.wav").unlink()
     with pytest.raises(FileNotFoundError, match="MD5"):
         CRCNSAA4Dataset(tmp_path)
+
+
+def test_an_archive_that_was_fetched_by_hand(tmp_path):
+    truth = write_release(tmp_path / "files")
+    (tmp_path / "mine").mkdir()
+    with tarfile.open(tmp_path / "mine" / "BlaBro09xxF.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "files" / "BlaBro09xxF", "BlaBro09xxF")
+    ds = CRCNSAA4Dataset(tmp_path / "mine", smooth=False)
+    assert {meta["animal_id"] for meta in ds.nrn_meta} == {"BlaBro09xxF"}
+    assert {meta["cell_id"] for meta in ds.nrn_meta} < set(truth)

@@ -126,7 +126,7 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         birds, stimuli = chosen("animals", animals, AA4_ANIMAL_IDS), chosen("stimuli", stimuli, _STIMULI)
         made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
         login = Login(username, password)
-        folder = recording_folder("AA4", path, download=download, parts=birds if download else (), login=login)
+        folder = recording_folder("AA4", path, download=download, parts=birds, login=login)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         if animals == "all":
             birds = [bird for bird in birds if (folder / bird).is_dir()] or birds
