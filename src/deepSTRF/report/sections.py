@@ -157,7 +157,9 @@ def _seconds(run: ReadRun) -> str:
     if run.summary is None or not isinstance(run.summary.get("fit_seconds"), int | float):
         return ""
     epochs = run.summary.get("epochs")
-    return f"{run.summary['fit_seconds']:.1f} s" + (f", {epochs} epochs" if epochs else "")
+    return f"{run.summary['fit_seconds']:.1f} s" + (
+        f", {epochs} {'epoch' if epochs == 1 else 'epochs'}" if epochs else ""
+    )
 
 
 def _shared(columns: Sequence[np.ndarray]) -> np.ndarray:
