@@ -5,6 +5,7 @@ from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
 from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
 from deepSTRF.datasets.audio.crcns_aa4 import AA4_ANIMAL_IDS, CRCNSAA4Dataset, download_aa4
 from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
+from deepSTRF.datasets.audio.le2025 import Le2025Dataset
 from deepSTRF.datasets.audio.nat4 import NAT4Dataset, download_nat4
 from deepSTRF.datasets.audio.ns1 import NS1Dataset
 
@@ -15,6 +16,7 @@ __all__ = [
     "CRCNSAA2Dataset",
     "CRCNSAA4Dataset",
     "GrasshopperDataset",
+    "Le2025Dataset",
     "NAT4Dataset",
     "NS1Dataset",
     "download_aa1",

@@ -21,7 +21,7 @@ from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
 from deepSTRF.datasets.sound_files import load_resampled_mono_wav
-from deepSTRF.registry import DatasetCard, register_dataset
+from deepSTRF.registry import register_dataset
 
 __all__ = ["NAT4Dataset", "download_nat4"]
 
@@ -50,16 +50,12 @@ def download_nat4(area: str, dest: str | os.PathLike[str] | None = None, wav: bo
 
 
 @register_dataset(
-    DatasetCard(
-        name="nat4",
+    RECORDINGS["NAT4"].card(
         summary="units of two auditory areas that hear 593 natural sounds of 1 s, awake",
         species="ferret",
         area="A1, PEG (auditory cortex)",
         size="849 (A1) or 398 (PEG) neurons, 593 stimuli, 1 repeat (18 of them: 20)",
-        paper=RECORDINGS["NAT4"].citation,
-        licence=RECORDINGS["NAT4"].licence,
         default_split="published",
-        recording="NAT4",
     )
 )
 class NAT4Dataset(AudioNeuralDataset):

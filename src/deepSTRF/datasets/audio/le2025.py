@@ -1,0 +1,257 @@
+"""Le 2025: units of the zebra finch's auditory pallium and song motifs with gaps, noise, or noise over gaps."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deepSTRF.checks import check_choice
+from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, fill
+from deepSTRF.datasets.public_recordings import RECORDINGS
+from deepSTRF.datasets.quality import measured
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.spectrograms import Spectrogram
+from deepSTRF.metrics.reliability import NOISE_POWER, SIGNAL_POWER, SNR
+from deepSTRF.registry import register_dataset
+
+__all__ = ["Le2025Dataset"]
+
+_FOLDERS = {"nat8a": ("nat8a-alpha", "nat8a-beta"), "nat8b": ("nat8b",), "synth8b": ("synth8b",)}
+_VARIANTS = {"continuous": "C", "gap": "G", "noise": "N", "gapnoise": "GB", "continuousnoise": "CB"}
+_OLD_NAME = re.compile(r"(?P<motif>.+)_(?P<variant>continuousnoise|gapnoise|continuous|gap|noise)(?P<ci>[12]?)")
+_NAME = re.compile(r"ep_(?P<motif>.+?)_(?P<variant>GB|CB|GM|CM|C|G|N)(?:_g(?P<ci>\d+))?(?:_snr(?P<snr>-?[\d.]+))?")
+
+
+@register_dataset(
+    RECORDINGS["Le_2025"].card(
+        summary="units that hear song motifs, whole, with gaps, or with noise over the gaps, anaesthetised",
+        species="zebra finch",
+        area="auditory pallium",
+        size="794 (nat8a), 445 (nat8b) or 476 (synth8b) neurons, 8 motifs in up to 12 variants, 4 to 10 repeats",
+        default_split="motifs",
+    )
+)
+class Le2025Dataset(AudioNeuralDataset):
+    """Auditory restoration [1]_: units of the zebra finch's pallium, song motifs and variants with gaps and noise.
+
+    The variants are C, the continuous motif; G, with a gap; N, noise alone; GB and CB, noise in the place of the gap or
+    over it; GM and CM, noise over the whole motif with or without gap (not in nat8a). Each motif has two critical
+    intervals, 1 and 2, in which gap or noise lie. Responses are spike counts per bin from sound onset to the last whole
+    bin of the sound.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        Folder with the published archive or what it unpacks to. By default ``default_cache_dir("Le_2025")``.
+    experiment : {'nat8b', 'nat8a', 'synth8b'}
+        Which of the three; nat8a is both of its cohorts.
+    dt_ms : float
+        Width of a bin in ms.
+    n_bands, fmin, fmax, window_ms
+        Of the causal gammatone spectrogram, log(1 + amplitude): number of bands, centres of the first and the last in
+        Hz, and length of the window in ms, a bin at least.
+    smooth : bool
+        Smooth the responses with the 21 ms Hann window.
+    keep_areas : sequence of str, optional
+        Only units of these areas, by default all.
+    compute_reliability : bool
+        Add signal_power, noise_power and snr to ``nrn_meta``.
+    download : bool
+        Fetch the archive if it is not in the folder.
+    return_waveform : bool
+        Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs`.
+    audio_fs : int
+        Sampling rate of the waveforms in Hz.
+
+    Attributes
+    ----------
+    critical_intervals_ms : dict
+        ``{(motif, 1): (start, stop), ...}``, as far as the archive lists them.
+    protocols : dict
+        ``'motifs'``, ours: the last two motifs test, the one before validates, as variants of a motif sound alike.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file in it is missing; the message says how to get it.
+    RecordingError
+        If a file can't be read; the message names it.
+    ValueError
+        If there is no such experiment or area.
+
+    References
+    ----------
+    .. [1] Le, Bjoring & Meliza (2025), https://doi.org/10.1038/s41467-025-63182-y
+
+    Examples
+    --------
+    >>> ds = Le2025Dataset("recordings/le_2025", experiment="nat8b")  # doctest: +SKIP
+    >>> _ = ds.select_restoration_quartet("5ia1qk", 1)  # doctest: +SKIP
+    """
+
+    behavioral_state = "anesthetized"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        experiment: Literal["nat8b", "nat8a", "synth8b"] = "nat8b",
+        dt_ms: float = 5.0,
+        n_bands: int = 50,
+        fmin: float = 1000.0,
+        fmax: float = 8000.0,
+        window_ms: float = 2.5,
+        smooth: bool = True,
+        keep_areas: Sequence[str] | None = None,
+        compute_reliability: bool = True,
+        download: bool = False,
+        return_waveform: bool = False,
+        audio_fs: int = 48000,
+    ) -> None:
+        check_choice("experiment", experiment, tuple(_FOLDERS))
+        spectrogram = (
+            Spectrogram("waveform", n_bands, fs=audio_fs)
+            if return_waveform
+            else Spectrogram(
+                "gammatone", n_bands, low_hz=fmin, high_hz=fmax, window_ms=window_ms, compression="log1p", range_db=60.0
+            )
+        )
+        root = recording_folder("Le_2025", path, download=download)
+        super().__init__(path=str(root), dt_ms=float(dt_ms))
+        sites = _table(find_in(root, "metadata/recordings.csv", "Le_2025"))
+        folders = [find_in(root, f"{name}-responses", "Le_2025") for name in _FOLDERS[experiment]]
+        cells = [cell for folder in folders for cell in _cells(folder, sites)]
+        if keep_areas is not None:
+            areas = sorted({str(cell.meta["area"]) for cell in cells})
+            wanted = [check_choice("keep_areas", area, areas) for area in keep_areas]
+            cells = [cell for cell in cells if cell.meta["area"] in wanted]
+        files = sorted(find_in(root, f"{experiment}-stimuli", "Le_2025").glob("*.wav"))
+        names = {file.stem: _parts_of_name(file.stem) for file in files}
+        fill(self, cells, {f.stem: HeardSound(f, names[f.stem]["variant"]) for f in files}, spectrogram, smooth=False)
+        self.stim_meta = [{**meta, **names[meta["name"]]} for meta in self.stim_meta]
+        motifs = sorted({meta["motif"] for meta in self.stim_meta})
+        birds = find_in(root, "metadata/song-birds.csv", "Le_2025")
+        self.critical_intervals_ms = _critical_intervals(birds, set(motifs))
+        of_part = {"train": motifs[:-3], "val": motifs[-3:-2], "test": motifs[-2:]}
+        self.protocols = {
+            "motifs": {
+                part: tuple(s for s, meta in enumerate(self.stim_meta) if meta["motif"] in names)
+                for part, names in of_part.items()
+            }
+        }
+        if compute_reliability:
+            self._add_reliability()
+        if smooth:
+            self.smooth_responses()
+
+    def _add_reliability(self) -> None:
+        values = measured(self._packed().blocks(), self.N_neurons, SIGNAL_POWER, NOISE_POWER, SNR)
+        for name, column in zip(("signal_power", "noise_power", "snr"), values, strict=True):
+            for meta, value in zip(self.nrn_meta, column.tolist(), strict=True):
+                meta[name] = value
+
+    def select_variant(self, variant: str) -> list[int]:
+        """Select the stimuli of one variant: C, G, N, GB, CB, GM or CM."""
+        return self.select_stims_by_attr("variant", variant)
+
+    def select_motif(self, motif: str) -> list[int]:
+        """Select the stimuli made of one motif."""
+        return self.select_stims_by_attr("motif", motif)
+
+    def select_critical_interval(self, ci: int) -> list[int]:
+        """Select the stimuli with a gap or noise in one critical interval, 1 or 2."""
+        return self.select_stims_by_attr("critical_interval", ci)
+
+    def select_restoration_quartet(
+        self, motif: str, ci: int, variants: Sequence[str] = ("C", "CB", "GB", "GM")
+    ) -> list[int]:
+        """Select variants of one motif for one critical interval; those with neither, such as C, belong to both."""
+        return self.select_stims_by_predicate(
+            lambda meta: (
+                meta["motif"] == motif and meta["variant"] in variants and meta["critical_interval"] in (ci, None)
+            )
+        )
+
+
+def _parts_of_name(name: str) -> dict[str, Any]:
+    """Motif, variant, critical interval and signal-to-noise ratio, from the name of a sound."""
+    if match := _NAME.fullmatch(name):
+        parts = match.groupdict()
+    elif match := _OLD_NAME.fullmatch(name):
+        parts = match.groupdict() | {"variant": _VARIANTS[match["variant"]], "snr": None}
+    else:
+        return {"motif": name, "variant": "other", "critical_interval": None, "snr_db": None}
+    return {
+        "motif": parts["motif"],
+        "variant": parts["variant"],
+        "critical_interval": int(parts["ci"]) if parts["ci"] else None,
+        "snr_db": float(parts["snr"]) if parts["snr"] else None,
+    }
+
+
+def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
+    files = sorted(folder.glob("*.pprox"))
+    if not files:
+        raise FileNotFoundError(f"there is no unit (*.pprox) in {folder}; download the recording again")
+    cohort = folder.name.removesuffix("-responses")
+    for file in files:
+        try:
+            unit = json.loads(file.read_text())
+            is_old = str(unit.get("$schema", "")).rstrip("#").endswith("pprox.json")
+            spikes: dict[str, list[np.ndarray]] = {}
+            for trial in unit["pprox"]:
+                name, times = _old_trial(trial) if is_old else _trial(trial)
+                spikes.setdefault(name, []).append(times)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise RecordingError(f"{file} is no unit of this recording ({error!r}); download it again") from error
+        yield Cell({"cell_id": file.stem, "cohort": cohort, **_about(unit, file.stem, sites)}, spikes)
+
+
+def _old_trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
+    """Name of the sound, and spike times in ms from its onset."""
+    name = "_".join(str(trial[key]) for key in ("stimulus", "condition") if trial.get(key))
+    return name, np.asarray(trial["event"], dtype=float) - float(trial["stim_on"])
+
+
+def _trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
+    return str(trial["stimulus"]["name"]), 1000 * np.asarray(trial["events"], dtype=float)
+
+
+def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """What is known about a unit: from its file, or from the table of sites by ``<bird>_<penetration>_<site>``."""
+    site = name.rsplit("_c", 1)[0]
+    row = next((row for row in sites if site in row.values()), {})
+    return {
+        "bird": unit.get("bird") or site.split("_")[0],
+        "site": site,
+        "area": unit.get("location") or row.get("area") or row.get("location"),
+        "hemisphere": unit.get("hemisphere") or row.get("hemisphere"),
+        "sex": unit.get("bird-sex") or row.get("sex"),
+        "familiar": unit.get("familiar"),
+    }
+
+
+def _critical_intervals(file: Path, motifs: set[str]) -> dict[tuple[str, int], tuple[float, float]]:
+    found: dict[tuple[str, int], tuple[float, float]] = {}
+    for row in _table(file):
+        motif = next((value for value in row.values() if value in motifs), None)
+        if motif is not None and row.get("gap_start") and row.get("gap_stop"):
+            number = 1 + sum(known == motif for known, _ in found)
+            found[motif, number] = (float(row["gap_start"]), float(row["gap_stop"]))
+    return found
+
+
+def _table(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(newline="") as lines:
+            return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(lines)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordingError(f"{file} is no table ({error}); download the recording again") from error
