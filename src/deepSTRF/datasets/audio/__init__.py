@@ -8,6 +8,7 @@ from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
 from deepSTRF.datasets.audio.le2025 import Le2025Dataset
 from deepSTRF.datasets.audio.nat4 import NAT4Dataset, download_nat4
 from deepSTRF.datasets.audio.ns1 import NS1Dataset
+from deepSTRF.datasets.audio.wingert2026 import Wingert2026Dataset, download_wingert2026
 
 __all__ = [
     "AA4_ANIMAL_IDS",
@@ -19,8 +20,10 @@ __all__ = [
     "Le2025Dataset",
     "NAT4Dataset",
     "NS1Dataset",
+    "Wingert2026Dataset",
     "download_aa1",
     "download_aa2",
     "download_aa4",
     "download_nat4",
+    "download_wingert2026",
 ]

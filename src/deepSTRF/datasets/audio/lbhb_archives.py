@@ -7,7 +7,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.response_block import ResponseBlock
+from deepSTRF.datasets.sound_files import load_resampled_mono_wav
 from deepSTRF.datasets.sources.binning import count_in_repeats
 
-__all__ = ["Epoch", "SiteArchive", "find_archives", "parts_of_cell_id", "scale_to_unit"]
+__all__ = [
+    "Epoch",
+    "SiteArchive",
+    "SoundsOfEpochs",
+    "find_archives",
+    "parts_of_cell_id",
+    "scale_to_unit",
+]
 
-_CELL_ID = re.compile(r"([A-Za-z]{3})\w*?-(\w+)-(\w+)")
+_CELL_ID = re.compile(r"([A-Za-z]{3})\w*?(?:-[A-Z])?-(\w+)-(\w+)")  # -A, -B: one of two probes
 
 
 class Epoch(NamedTuple):
@@ -49,6 +58,11 @@ class SiteArchive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def session(self) -> str:
+        """Name of the recording: that of the file up to the hash."""
+        return self.path.name.removesuffix(".tgz").rsplit("_", 1)[0]
 
     @cached_property
     def _members(self) -> dict[str, bytes]:
@@ -116,9 +130,16 @@ class SiteArchive:
         """Spike times of every cell in s."""
         return {name: np.sort(times.ravel().astype(np.float64)) for name, times in self._arrays("resp.h5").items()}
 
-    def stimuli(self) -> dict[str, np.ndarray]:
-        """Spectrograms (F, T) by the names of their epochs."""
-        return self._arrays("stim.h5")
+    def stimuli(self, n_bands: int) -> dict[str, Float[np.ndarray, "F T"]]:
+        """Spectrograms of all stimuli that were presented, by the names of their epochs, in that order."""
+        arrays = self._arrays("stim.h5")
+        for name in self.presentations:
+            stim = arrays.get(name)
+            if stim is None:
+                raise self._error(f"has no spectrogram of {name}")
+            if stim.ndim != 2 or stim.shape[0] != n_bands or not stim.size or not np.isfinite(stim).all():
+                raise self._error(f"has a spectrogram of {name} that is not {n_bands} bands of numbers: {stim.shape}")
+        return {name: arrays[name].astype(np.float32) for name in self.presentations}
 
     def table(self, kind: str) -> Float[np.ndarray, "T columns"]:
         """Numbers of a file without header, ``stim.csv``; empty entries are NaN."""
@@ -130,6 +151,8 @@ class SiteArchive:
 
     def counts(self, cell: str, epochs: Sequence[Epoch], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
         """Spike counts of a cell from the beginning of each of some epochs."""
+        if cell not in self.spikes_s:
+            raise self._error(f"has no spike times of {cell}")
         times = self.spikes_s[cell]
         repeats = []
         for epoch in epochs:
@@ -138,6 +161,13 @@ class SiteArchive:
             )
             repeats.append(times[first:last] - epoch.start)
         return torch.from_numpy(count_in_repeats(repeats, 0.0, n_bins, dt_ms))
+
+    def block(
+        self, cells: Sequence[str], epochs: Sequence[Epoch], n_bins: int, dt_ms: float, first: int = 0
+    ) -> ResponseBlock:
+        """Spike counts of several cells, which are neurons `first`, `first` + 1, ... of the population."""
+        values = torch.stack([self.counts(cell, epochs, n_bins, dt_ms) for cell in cells])
+        return ResponseBlock(values, first + np.arange(len(cells)), np.full(len(cells), len(epochs)))
 
     def _arrays(self, kind: str) -> dict[str, np.ndarray]:
         try:
@@ -161,13 +191,16 @@ def _kind(name: str) -> str:
     return match[1] if match else name
 
 
-def find_archives(folder: Path) -> list[SiteArchive]:
-    """The archives of a folder, packed or unpacked, by name; one that is both is read from its folder."""
+def find_archives(folder: Path) -> Iterator[SiteArchive]:
+    """The archives of a folder, packed or unpacked, by name; one that is both is read from its folder.
+
+    An iterator, since an archive keeps what it read for as long as it is referred to.
+    """
     names = {path.name.removesuffix(".tgz"): path for path in sorted(folder.glob("*.tgz"))}
     names |= {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
     if not names:
         raise FileNotFoundError(f"there is no archive (*.tgz) in {folder}; download the recording again")
-    return [SiteArchive(names[name]) for name in sorted(names)]
+    return (SiteArchive(names[name]) for name in sorted(names))
 
 
 def parts_of_cell_id(cell_id: str) -> dict[str, Any]:
@@ -182,9 +215,7 @@ def parts_of_cell_id(cell_id: str) -> dict[str, Any]:
     }
 
 
-def scale_to_unit(
-    stims: Mapping[str, np.ndarray], of: Sequence[str], *, per_band: bool = False
-) -> dict[str, Float[np.ndarray, "F T"]]:
+def scale_to_unit(stims: Mapping[str, np.ndarray], of: Sequence[str]) -> dict[str, Float[np.ndarray, "F T"]]:
     """Scale spectrograms so that some of them, those for estimation, lie between 0 and 1.
 
     Parameters
@@ -193,11 +224,61 @@ def scale_to_unit(
         All spectrograms.
     of : sequence of str
         Whose least and greatest value become 0 and 1.
-    per_band : bool
-        Scale every band by itself.
     """
-    axis = 1 if per_band else None
-    low = np.min([stims[name].min(axis, keepdims=True) for name in of], 0)
-    high = np.max([stims[name].max(axis, keepdims=True) for name in of], 0)
-    width = np.where(high > low, high - low, 1)
+    low = np.min([stims[name].min() for name in of])
+    high = np.max([stims[name].max() for name in of])
+    width = high - low if high > low else 1
     return {name: ((stim - low) / width).astype(np.float32) for name, stim in stims.items()}
+
+
+class SoundsOfEpochs:
+    """The sound files of a folder as waveforms, with the silence that the epochs begin and end with.
+
+    Parameters
+    ----------
+    folder : Path
+        WAV files, named as the epochs without ``STIM_``; case doesn't matter.
+    fs : int
+        Sampling rate of the waveforms in Hz.
+    lead_ms : float
+        Silence before the sound in ms.
+    """
+
+    def __init__(self, folder: Path, fs: int, lead_ms: float) -> None:
+        self.folder, self.fs, self.lead = folder, fs, round(lead_ms / 1000 * fs)
+        self.files = {file.name.lower(): file for file in folder.rglob("*") if file.suffix.lower() == ".wav"}
+        self._read: dict[tuple[str, int], Tensor] = {}
+
+    def waveform(self, name: str, n_samples: int, longest: int | None = None) -> Float[Tensor, "1 n_samples"]:
+        """The sound of an epoch; sessions that presented the same share it.
+
+        Parameters
+        ----------
+        name : str
+            Name of the epoch.
+        n_samples : int
+            Length with its silences.
+        longest : int, optional
+            Length of the sound, where the file goes on longer than it was presented.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such sound.
+        RecordingError
+            If its file can't be read.
+        """
+        if (name, n_samples) not in self._read:
+            wanted = name.removeprefix("STIM_").lower()
+            file = self.files.get(wanted) or self.files.get(f"{wanted}.wav")
+            if file is None:
+                raise FileNotFoundError(f"the sound of {name} is not in {self.folder}; download the recording again")
+            room = max(n_samples - self.lead, 0)
+            try:
+                sound = load_resampled_mono_wav(file, self.fs)[:, : room if longest is None else min(room, longest)]
+            except ValueError as error:
+                raise RecordingError(f"{file} can't be read ({error}); download the recording again") from error
+            lead = n_samples - room
+            padded = torch.nn.functional.pad(sound, (lead, room - sound.shape[1]))
+            self._read[name, n_samples] = padded
+        return self._read[name, n_samples]

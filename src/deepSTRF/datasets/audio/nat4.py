@@ -15,12 +15,18 @@ from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.lbhb_archives import Epoch, SiteArchive, find_archives, parts_of_cell_id, scale_to_unit
+from deepSTRF.datasets.audio.lbhb_archives import (
+    Epoch,
+    SiteArchive,
+    SoundsOfEpochs,
+    find_archives,
+    parts_of_cell_id,
+    scale_to_unit,
+)
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
-from deepSTRF.datasets.sound_files import load_resampled_mono_wav
 from deepSTRF.registry import register_dataset
 
 __all__ = ["NAT4Dataset", "download_nat4"]
@@ -29,7 +35,7 @@ _AREAS = ("A1", "PEG")
 _SUBSETS = ("all", "est", "val")
 _DT_MS = 10.0
 _N_BINS = 150
-_LEAD_S = 0.25
+_LEAD_MS = 250.0
 _FOR_VALIDATION = 10  # every so many-th sound of the estimation set stops the training
 
 
@@ -143,8 +149,9 @@ class NAT4Dataset(AudioNeuralDataset):
         if not names:
             raise RecordingError(f"{population.path} has no stimulus for {subset!r}; download it again")
         if return_waveform:
-            sounds = {file.name.lower(): file for file in find_in(folder, "wav", "NAT4").rglob("*.wav")}
-            self.stims = [_waveform(sounds, name, audio_fs) for name in names]
+            sounds = SoundsOfEpochs(find_in(folder, "wav", "NAT4"), audio_fs, _LEAD_MS)
+            n_samples = round(_N_BINS * _DT_MS / 1000 * audio_fs)
+            self.stims = [sounds.waveform(name, n_samples, longest=audio_fs) for name in names]
         else:
             spectrograms = _spectrograms(population, every)
             self.stims = [torch.from_numpy(spectrograms[name])[None] for name in names]
@@ -255,14 +262,3 @@ def _auditory(file: Path) -> dict[str, bool]:
     if rows and not {"cellid", "sig_auditory"} <= set(rows[0]):
         raise RecordingError(f"{file}: expected the columns cellid and sig_auditory, got {list(rows[0])}")
     return {row["cellid"]: row["sig_auditory"].strip().lower() in ("true", "1", "1.0") for row in rows}
-
-
-def _waveform(sounds: dict[str, Path], name: str, fs: int) -> Float[Tensor, "1 T_audio"]:
-    """The sound of a stimulus, between its silences."""
-    wanted = name.removeprefix("STIM_").lower()
-    file = sounds.get(wanted) or sounds.get(f"{wanted}.wav")
-    if file is None:
-        raise FileNotFoundError(f"the sound of {name} is not in the folder wav; download the recording again")
-    lead, total = round(_LEAD_S * fs), round(_N_BINS * _DT_MS / 1000 * fs)
-    sound = load_resampled_mono_wav(file, fs, target_length=min(fs, total - lead))
-    return torch.nn.functional.pad(sound, (lead, total - lead - sound.shape[1]))

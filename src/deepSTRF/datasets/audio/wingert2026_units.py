@@ -1,0 +1,99 @@
+"""The units of Wingert 2026: which session holds which, and what the list of cells says about them."""
+
+from __future__ import annotations
+
+import csv
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deepSTRF.checks import unknown_name
+from deepSTRF.datasets.audio.lbhb_archives import parts_of_cell_id
+from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.sources.tables import parse_cell
+
+__all__ = ["Units", "read_cell_list"]
+
+_TEXTS = ("area", "layer", "celltype")
+_VALUES = ("depth", "narrow", "sw", "goodpred")
+
+
+class Units:
+    """Which units of the archives are wanted, and what is known about them."""
+
+    def __init__(
+        self, listed: dict[str, dict[str, Any]], area: str | None, site: str | None, include_unlabeled: bool
+    ) -> None:
+        self.listed, self.area, self.site, self.include_unlabeled = listed, area, site, include_unlabeled
+        self.sites: set[str] = set()
+        self.session_of: dict[str, str] = {}
+        self.twice: dict[str, str] = {}
+        """Sessions with units of another one, and that one."""
+        self.penetrations = {_penetration(cell) for cell, meta in listed.items() if area in (None, meta["area"])}
+
+    def may_be_in(self, session: str) -> bool:
+        """Whether the file of a session needs to be opened: it may hold units of another session of its penetration."""
+        self.sites.add(session)
+        penetration = _penetration(session)
+        if self.site is not None and penetration != _penetration(self.site):
+            return False
+        return self.include_unlabeled or penetration in self.penetrations
+
+    def of_session(self, session: str, cells: Sequence[str]) -> list[dict[str, Any]]:
+        """Metadata of the wanted units of a session, in the order of its file."""
+        return [meta for cell in cells if (meta := self._meta(cell, session)) is not None]
+
+    def _meta(self, cell: str, session: str) -> dict[str, Any] | None:
+        known, parts = self.listed.get(cell), parts_of_cell_id(cell)
+        site = parts["site"] if known is None else known["site"]
+        self.sites.add(site)
+        if self.site not in (None, site, session):
+            return None
+        if not self.include_unlabeled if known is None else self.area not in (None, known["area"]):
+            return None
+        if self.session_of.setdefault(cell, session) != session:
+            self.twice[session] = self.session_of[cell]
+            return None
+        values = dict.fromkeys((*_TEXTS, *_VALUES)) if known is None else known
+        return {**parts, **values, "cell_id": cell, "site": site, "session": session}
+
+    def warn_of_duplicates(self) -> None:
+        """Say which files hold units that were read from another one."""
+        if self.twice:
+            pairs = ", ".join(f"{session} ({first})" for session, first in self.twice.items())
+            warnings.warn(
+                f"the files of these sessions hold units of another session, which are read from that: {pairs}",
+                stacklevel=3,
+            )
+
+    def __str__(self) -> str:
+        if self.site is not None and self.site not in self.sites:
+            return unknown_name("site", self.site, sorted(self.sites))
+        unlabelled = "" if self.include_unlabeled else " that the list of cells has (see include_unlabeled)"
+        return f"units of area {self.area or 'any'}, site {self.site or 'any'}{unlabelled}"
+
+
+def _penetration(name: str) -> str:
+    """``PRN015`` of ``PRN015b``, and of ``PRN015a-07-1``."""
+    match = re.match(r"[A-Za-z]+\d+", name)
+    return match[0] if match else name
+
+
+def read_cell_list(file: Path) -> dict[str, dict[str, Any]]:
+    """What the authors know about every cell that they gave an area."""
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    columns = {"cellid", "siteid", *_TEXTS, *_VALUES}
+    if not rows or not columns <= set(rows[0]):
+        raise RecordingError(
+            f"{file}: expected the columns {sorted(columns)}, got {list(rows[0]) if rows else 'no row'}"
+        )
+    cells: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["area"]:
+            texts = {name: row[name] or None for name in _TEXTS}
+            values = {name: parse_cell(row[name]) if row[name] else None for name in _VALUES}
+            cells.setdefault(row["cellid"], {"site": row["siteid"], **texts, **values})
+    return cells
