@@ -188,3 +188,25 @@ def test_without_xarray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "xarray", None)
     with pytest.raises(ImportError, match="pip install xarray"):
         dynamic_strf(Rectified(), torch.zeros(F, 5)).to_xarray()
+
+
+def test_summary_of_several_stimuli_has_standard_errors_by_leaving_out_each():
+    torch.manual_seed(0)
+    model = StateNet(F, out_neurons=2, kernel_size=3).double()
+    dynamics = [dynamic_strf(model, torch.randn(F, n).double(), n_lags=6, dt_ms=5.0) for n in (30, 40, 25, 20)]
+    together = dynamic_summary(dynamics)
+    assert together.gain.shape == (2, 115)
+    assert torch.allclose(together.gain_change, together.gain.std(1) / together.gain.mean(1), rtol=1e-4)
+    without = torch.stack([dynamic_summary(dynamics[:s] + dynamics[s + 1 :]).complexity for s in range(4)])
+    expected = (3 / 4 * (without - without.mean(0)).square().sum(0)).sqrt()
+    torch.testing.assert_close(together.standard_errors["complexity"], expected, rtol=1e-3, atol=1e-6)
+    assert set(together.standard_errors) == {
+        "gain_change", "temporal_hold_ms", "shape_change", "complexity", "effective_rank",
+    }  # fmt: skip
+    single = dynamic_summary(dynamics[:1])
+    assert single.standard_errors is None
+    assert torch.equal(single.complexity, dynamic_summary(dynamics[0]).complexity)
+    with pytest.raises(ValueError, match="same neurons"):
+        dynamic_summary([dynamics[0], dynamic_strf(model, torch.randn(F, 20).double(), n_lags=7, dt_ms=5.0)])
+    with pytest.raises(TypeError, match="DynamicSTRF"):
+        dynamic_summary([])

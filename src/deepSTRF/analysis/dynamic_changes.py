@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.analysis.dynamic import DynamicSTRF
-from deepSTRF.analysis.results import Result, array
+from deepSTRF.analysis.results import Result, array, jackknife_errors
 from deepSTRF.checks import check_integer, describe_type
 
 __all__ = ["DynamicSummary", "dynamic_summary"]
@@ -45,6 +47,8 @@ class DynamicSummary(Result):
         Exponential of the entropy of the normalised singular values [1]_: 1 for a linear or LN model.
     singular_values : Tensor, (N, K)
         Of the matrix of fields (bins × bands and lags), falling, the largest set to 1.
+    standard_errors : dict of Tensor, (N,), or None
+        Of the numbers per neuron, by the jackknife over stimuli; None for one stimulus.
 
     References
     ----------
@@ -60,13 +64,21 @@ class DynamicSummary(Result):
     effective_rank: Float[Tensor, " N"] = array(("neuron",), "1")
     singular_values: Float[Tensor, "N K"] = array(("neuron", "component"), "1")
     dt_ms: float | None = None
+    standard_errors: dict[str, Tensor] | None = None
+
+    def to_xarray(self) -> Any:
+        """Return an ``xarray.Dataset``; standard errors are variables with ``_se`` behind the name."""
+        dataset = super().to_xarray()
+        for name, errors in (self.standard_errors or {}).items():
+            dataset[f"{name}_se"] = ("neuron", errors.numpy(), dataset[name].attrs)
+        return dataset
 
     def _units(self, name: str, units: str) -> str:
         return "bins" if name == "temporal_hold_ms" and self.dt_ms is None else units
 
 
-def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> DynamicSummary:
-    """Summarise how a dynamic receptive field changes along its stimulus.
+def dynamic_summary(dynamic: DynamicSTRF | Sequence[DynamicSTRF], max_hold: int | None = None) -> DynamicSummary:
+    """Summarise how a dynamic receptive field changes along one stimulus or several.
 
     The three kinds of change and the complexity follow Keshishian et al. [1]_; the gain change is relative to the mean
     gain, so that neurons of different rates compare. Bins at which the field is zero (a silent rectifier) count for
@@ -74,17 +86,19 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
 
     Parameters
     ----------
-    dynamic : DynamicSTRF
-        Of :func:`~deepSTRF.analysis.dynamic_strf`, at consecutive bins.
+    dynamic : DynamicSTRF or sequence of DynamicSTRF
+        Of :func:`~deepSTRF.analysis.dynamic_strf`, at consecutive bins. Those of several stimuli are summarised
+        together, with standard errors that say how much it depends on which stimuli these were.
     max_hold : int, optional
         Longest hold in bins that is looked for; default half of the lags.
 
     Raises
     ------
     TypeError
-        If `dynamic` is not a DynamicSTRF.
+        If `dynamic` is not a DynamicSTRF, or a sequence of them.
     ValueError
-        If its bins are not consecutive, or there is only one: then nothing can be said of changes in time.
+        If its bins are not consecutive, or there is only one: then nothing can be said of changes in time. If several
+        are not of the same neurons, bands, lags and width of bins.
 
     References
     ----------
@@ -100,44 +114,70 @@ def dynamic_summary(dynamic: DynamicSTRF, max_hold: int | None = None) -> Dynami
     >>> summary.complexity, summary.gain_change.abs().max() < 1e-5
     (tensor([1., 1.]), tensor(True))
     """
-    if not isinstance(dynamic, DynamicSTRF):
-        raise TypeError(f"dynamic must be a DynamicSTRF, as dynamic_strf returns it, got {describe_type(dynamic)}")
-    if any(after != before + 1 for before, after in pairwise(dynamic.bins)):
-        raise ValueError("the fields must be at consecutive bins, so that changes in time can be seen")
-    if len(dynamic.bins) < 2:
-        raise ValueError("there is one field only: changes in time need the fields of two bins or more")
+    several = [dynamic] if isinstance(dynamic, DynamicSTRF) else dynamic
+    if not isinstance(several, Sequence) or not several or not all(isinstance(one, DynamicSTRF) for one in several):
+        raise TypeError(
+            f"dynamic must be a DynamicSTRF, as dynamic_strf returns it, or several, got {describe_type(dynamic)}"
+        )
+    for one in several:
+        if any(after != before + 1 for before, after in pairwise(one.bins)):
+            raise ValueError("the fields must be at consecutive bins, so that changes in time can be seen")
+        if len(one.bins) < 2:
+            raise ValueError("there is one field only: changes in time need the fields of two bins or more")
+        if (one.neurons, one.fields.shape[2:], one.dt_ms) != (
+            several[0].neurons,
+            several[0].fields.shape[2:],
+            several[0].dt_ms,
+        ):
+            raise ValueError("the fields of several stimuli must be of the same neurons, bands, lags and dt_ms")
     max_hold = None if max_hold is None else check_integer("max_hold", max_hold, least=0)
-    fields = dynamic.fields.double()
-    n_lags = fields.shape[-1]
-    longest = min(n_lags // 2 if max_hold is None else max_hold, fields.shape[1] - 2, n_lags - 1)
-    step = 1.0 if dynamic.dt_ms is None else dynamic.dt_ms
-    gain = fields.flatten(2).norm(dim=2)
-    holds, shapes, complexities, ranks, spectra = [], [], [], [], []
-    for field, size in zip(fields, gain, strict=True):
-        spectrum = _spectrum(field.flatten(1))
+    dt_ms = several[0].dt_ms
+    fields = [one.fields.double() for one in several]
+    numbers, spectra = _summarise(fields, max_hold, dt_ms)
+    errors = None
+    if len(fields) > 1:
+        left_out = [_summarise(fields[:s] + fields[s + 1 :], max_hold, dt_ms)[0] for s in range(len(fields))]
+        errors = {name: jackknife_errors(torch.stack([one[name] for one in left_out])).float() for name in numbers}
+    return DynamicSummary(
+        gain=torch.cat([one.flatten(2).norm(dim=2) for one in fields], 1).float(),
+        **{name: values.float() for name, values in numbers.items()},
+        singular_values=spectra.float(),
+        dt_ms=dt_ms,
+        standard_errors=errors,
+    )
+
+
+def _summarise(
+    fields: Sequence[Float[Tensor, "N T *frame L"]], max_hold: int | None, dt_ms: float | None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The numbers per neuron over all bins of all stimuli, and the singular values."""
+    n_lags = fields[0].shape[-1]
+    longest = min(n_lags // 2 if max_hold is None else max_hold, max(one.shape[1] for one in fields) - 2, n_lags - 1)
+    names = ("gain_change", "temporal_hold_ms", "shape_change", "complexity", "effective_rank")
+    rows, spectra = [], []
+    for of_stimuli in zip(*fields, strict=True):
+        every = torch.cat(of_stimuli)
+        size = every.flatten(1).norm(dim=1)
+        spectrum = _spectrum(every.flatten(1))
         share = spectrum / spectrum.sum()
         active = size > ROUNDING * size.max()
-        hold = _hold(field, active, longest)
-        unit = field[active] / size[active].reshape(-1, *[1] * (field.ndim - 1))
-        holds.append(hold * step)
-        shapes.append(
-            float(_spectrum(_aligned(unit, 0 if math.isnan(hold) else int(hold)).flatten(1)).sum())
-            if len(unit)
-            else math.nan
+        hold = _hold(of_stimuli, active.split([len(one) for one in of_stimuli]), longest)
+        unit = every[active] / size[active].reshape(-1, *[1] * (every.ndim - 1))
+        shape = (
+            _spectrum(_aligned(unit, 0 if math.isnan(hold) else int(hold)).flatten(1)).sum() if len(unit) else math.nan
         )
-        complexities.append(float(spectrum.sum()))
-        ranks.append(float(torch.special.entr(share).sum().exp()))
+        rows.append(
+            (
+                float(size.std() / size.mean()),
+                hold * (1.0 if dt_ms is None else dt_ms),
+                float(shape),
+                float(spectrum.sum()),
+                float(torch.special.entr(share).sum().exp()),
+            )
+        )
         spectra.append(spectrum)
-    return DynamicSummary(
-        gain=gain.float(),
-        gain_change=(gain.std(1) / gain.mean(1)).float(),
-        temporal_hold_ms=torch.tensor(holds),
-        shape_change=torch.tensor(shapes),
-        complexity=torch.tensor(complexities),
-        effective_rank=torch.tensor(ranks),
-        singular_values=torch.stack(spectra).float(),
-        dt_ms=dynamic.dt_ms,
-    )
+    columns = torch.tensor(rows, dtype=torch.float64).reshape(-1, len(names)).unbind(1)
+    return dict(zip(names, columns, strict=True)), torch.stack(spectra)
 
 
 def _spectrum(matrix: Float[Tensor, "T d"]) -> Float[Tensor, " K"]:
@@ -155,18 +195,21 @@ def _later(field: Float[Tensor, "T *frame L"], n_bins: int) -> Float[Tensor, "T 
     return torch.nn.functional.pad(field[..., :n_bins], (min(-n_bins, n_lags), 0))
 
 
-def _hold(field: Float[Tensor, "T *frame L"], active: Tensor, longest: int) -> float:
+def _hold(fields: Sequence[Float[Tensor, "T *frame L"]], active: Sequence[Tensor], longest: int) -> float:
     """Longest hold in bins; every shorter one must hold as well."""
     from scipy.stats import wilcoxon
 
-    if int(active.sum()) < 2:
+    if int(sum(one.sum() for one in active)) < 2:
         return math.nan
     held = 0
     for n_bins in range(1, longest + 1):
-        both = active[:-n_bins] & active[n_bins:]
-        before, after = field[:-n_bins][both].flatten(1), field[n_bins:][both].flatten(1)
-        moved = _later(field[:-n_bins], n_bins)[both].flatten(1)
-        gain = torch.cosine_similarity(moved, after) - torch.cosine_similarity(before, after)
+        gains = []
+        for field, some in zip(fields, active, strict=True):
+            both = some[:-n_bins] & some[n_bins:]
+            before, after = field[:-n_bins][both].flatten(1), field[n_bins:][both].flatten(1)
+            moved = _later(field[:-n_bins], n_bins)[both].flatten(1)
+            gains.append(torch.cosine_similarity(moved, after) - torch.cosine_similarity(before, after))
+        gain = torch.cat(gains)
         gain = gain[gain.abs() > ROUNDING]
         if len(gain) < 5 or wilcoxon(gain.numpy(), alternative="greater").pvalue > SIGNIFICANCE:  # 5: least for p < .05
             break

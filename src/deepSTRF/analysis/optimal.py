@@ -78,6 +78,7 @@ def optimal_stimulus(
     or each of its values at most `amplitude` in magnitude. Every step goes along the steepest direction under that
     bound, back onto the bound, and is taken only if the response rises. For a linear kernel w the results are
     :math:`x = w \sqrt{P n} / \lVert w \rVert` for n values of power P, and :math:`x = A\, \mathrm{sign}(w)`.
+    No recording goes in, so that there is no standard error; models of other seeds or folds show how sure it is.
 
     Parameters
     ----------
