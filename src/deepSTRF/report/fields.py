@@ -90,12 +90,12 @@ class Fields:
             described = {"largest": largest, "peak": peak if field.max() > 0 else None, "tuning": self._tuned_to(n)}
             return described, whole.tobytes()
         row, column, lag = strongest_pixel(field)
-        described = {
+        of_movie = {
             "largest": largest,
             "lag_ms": (field.shape[-1] - 1 - lag) * self.dt_ms,
             "pixel": [int(row), int(column)],
         }
-        return described, whole[:, :, lag].tobytes() + whole[row, column].tobytes()
+        return of_movie, whole[:, :, lag].tobytes() + whole[row, column].tobytes()
 
 
 def fields_of(run: ReadRun, recording: Recording | None) -> Fields | None:
