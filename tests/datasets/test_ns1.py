@@ -45,7 +45,7 @@ def spikes(unit, sound, repeat):
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory):
-    """Yield the folder of an unpacked release: 3 units, 20 sounds and 2 chords, 2 repeats."""
+    """Yield the folder of an unpacked release: 3 units, 20 sounds with 2 repeats and 12 chords with 5."""
     folder = tmp_path_factory.mktemp("ns1")
     (folder / "MetadataSHEnCneurons.mat").write_bytes(
         metadata_file(
@@ -58,7 +58,7 @@ def release(tmp_path_factory):
         trials = [[spikes(unit, sound, repeat) for repeat in range(2)] for sound in range(20)]
         trials[0][1] = []
         name = path if unit != 2 else path.removesuffix(".mat") + "_1.mat"
-        files[name] = spike_file(trials + [[[1.0]]] * 2)
+        files[name] = spike_file(trials + [[[1.0, 10.0 * chord]] * 5 for chord in range(12)])
     for name, content in files.items():
         target = folder / "spikesandwav" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -217,6 +217,27 @@ def test_the_resampled_tone_keeps_its_frequency_to_the_end(linked):
     wave = NS1Dataset(linked, return_waveform=True, smooth=False).stims[0][0].double().numpy()
     delayed = (np.arange(len(wave)) - 10) / 48000
     np.testing.assert_allclose(wave[2000:], np.sin(2 * np.pi * 1000 * delayed)[2000:], atol=2e-3)
+
+
+@pytest.mark.parametrize("are_there", [False, True])
+def test_chords(linked, are_there):
+    if are_there:
+        for token in range(3):
+            for width in (10, 20, 30, 40):
+                sound = linked / f"spikesandwav/SH.En.C/source.9.sound.0.snr.0.token.{token}.fw.{width}.frozen.0"
+                sound.write_bytes(release_sound(np.full(N_SAMPLES, 0.1 * (token + 1), "f4")))
+        ds = NS1Dataset(linked, smooth=False, stimuli="drc", return_waveform=True)
+    else:
+        with pytest.warns(UserWarning, match="sounds of 12 of 12 chords are not in the release"):
+            ds = NS1Dataset(linked, smooth=False, stimuli="drc", return_waveform=True)
+    assert [meta["name"] for meta in ds.stim_meta] == [f"drc{s:02d}" for s in range(1, 13)]
+    assert all(stim.any() == are_there for stim in ds.stims)
+    for s in range(12):
+        expected = torch.zeros(5, 999)
+        expected[:, 0] += 1
+        expected[:, 2 * s] += 1
+        assert torch.equal(ds.responses[s][1], expected)
+    assert ds.default_split not in ("checkpoint", "rahman2020")
 
 
 def test_the_authors_cochleagram(linked):
@@ -382,6 +403,16 @@ def test_facts_of_the_release(ns1):
     assert len(valid) == 73
     assert all(meta["noise_ratio"] < 40 for meta in ns1.nrn_meta)
     assert len({meta["cell_id"] for meta in ns1.nrn_meta}) == 119
+
+
+@pytest.mark.recordings
+@pytest.mark.filterwarnings("ignore:the sounds of 12 of 12 chords")  # the cut in shared/data has none
+def test_chords_of_the_release(shared_data, ns1):
+    ds = NS1Dataset(shared_data / "ns1", smooth=False, stimuli="drc", return_waveform=True)
+    assert ds.get_S() == 12
+    assert all(response.shape == (5, 999) for row in ds.responses for response in row)
+    sounds, chords = (sum(float(row[0].mean()) for row in part.responses) / len(part.stims) for part in (ns1, ds))
+    assert chords == pytest.approx(sounds, rel=1.0)  # the same unit is about as active
 
 
 @pytest.mark.recordings

@@ -74,7 +74,7 @@ NS1_FOLDERS = [
     ("bomb", with_unit(bytes(2**26 + 1)), ["one.mat", "larger than"]),
     ("other-compression", with_unit(b"x", method=zipfile.ZIP_LZMA), ["spikesandwav.zip", "compressed in another way"]),
     ("no-repeats", with_unit(spike_file([[]] * 20)), ["one.mat", "without repeats"]),
-    ("few-sounds", with_unit(spike_file([[[1.0]]] * 19)), ["one.mat", "structure", "set(1..20)"]),
+    ("few-sounds", with_unit(spike_file([[[1.0]]] * 19)), ["one.mat", "structure", "set(1..32)"]),
     ("spikes-nan", with_unit(spike_file([[[np.nan]]] * 20)), ["one.mat", "not finite"]),
     ("spikes-complex", with_unit(spike_file([[[1j]]] * 20)), ["one.mat", "complex"]),
     ("spikes-text", with_unit(spike_file([[["noon"]]] * 20)), ["one.mat", "structure"]),

@@ -126,7 +126,8 @@ def default_split_of(dataset: NeuralDataset, options: FitOptions) -> str:
     """The split where none is named: that of the card, or what fits the number of stimuli."""
     if options.stimuli is not None:  # what the card names may be no part of it any more
         return dataset.default_split
-    return named_split(options.dataset) or dataset.default_split
+    named = named_split(options.dataset)
+    return named if named in dataset.protocols or ":" in named else dataset.default_split
 
 
 def named_split(dataset: str | NeuralDataset) -> str:

@@ -219,10 +219,11 @@ def _sites(folder: Path) -> dict[str, SiteArchive]:
 
 def _validation(sites: dict[str, SiteArchive], cells: Sequence[str], name: str) -> list[Tensor]:
     missing = torch.full((1, 1), torch.nan)
-    found = [(sites[cell], sites[cell].presentations.get(name)) if cell in sites else (None, None) for cell in cells]
     return [
-        site.counts(cell, epochs, _N_BINS, _DT_MS) if site is not None and epochs else missing
-        for cell, (site, epochs) in zip(cells, found, strict=True)
+        sites[cell].counts(cell, epochs, _N_BINS, _DT_MS)
+        if cell in sites and (epochs := sites[cell].presentations.get(name))
+        else missing
+        for cell in cells
     ]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_integer
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.ns1_release import (
+    CHORDS,
     RECORDED_MS,
     SOUNDS,
     open_release,
@@ -68,7 +72,7 @@ class NS1Dataset(AudioNeuralDataset):
 
     Reads the public release [1]_ [2]_ as it is downloaded. Responses are spike counts per bin: a spike at time t after
     sound onset counts in bin ``floor(t / dt_ms)``; spikes before the onset or after the last whole bin of the 4995
-    recorded ms don't count. The dynamic random chords of the release are not loaded.
+    recorded ms don't count.
 
     Parameters
     ----------
@@ -91,6 +95,9 @@ class NS1Dataset(AudioNeuralDataset):
         ``'sounds'`` computes it with :func:`~deepSTRF.datasets.cochleagram.causal_cochleagram`, in dB.
         ``'authors'`` reads their precomputed ``test_data_5ms.mat`` (github.com/monzilur/DNet), which must lie in
         the folder; for ``dt_ms=5`` only. Its frames may see a few ms of the future.
+    stimuli : {'natural', 'drc'}
+        The 20 natural sounds, or the 12 dynamic random chords with 5 repeats. Where the sounds of the chords are not in
+        the release, a warning says so, and the stimuli are zero: the responses can be looked at, not fitted.
 
     Attributes
     ----------
@@ -159,8 +166,14 @@ class NS1Dataset(AudioNeuralDataset):
         audio_fs: int = _COCHLEAGRAM_FS,
         *,
         cochleagram: Literal["sounds", "authors"] = "sounds",
+        stimuli: Literal["natural", "drc"] = "natural",
     ) -> None:
         check_choice("cochleagram", cochleagram, ("sounds", "authors"))
+        check_choice("stimuli", stimuli, ("natural", "drc"))
+        if stimuli == "drc":
+            self.protocols = {}
+            if cochleagram == "authors":
+                raise ValueError("the authors' cochleagram is of the natural sounds only; use cochleagram='sounds'")
         if cochleagram == "authors" and (dt_ms != 5 or return_waveform):
             raise ValueError(
                 f"the authors' cochleagram has bins of 5 ms and no waveform; got dt_ms={dt_ms}, "
@@ -186,16 +199,40 @@ class NS1Dataset(AudioNeuralDataset):
                 self.stims = read_authors_cochleagram(folder, self.F, n_bins)
             else:
                 fs = audio_fs if return_waveform else _COCHLEAGRAM_FS
-                sounds = [read_sound(release / name, fs, n_bins * hop) for name in SOUNDS]
+                read = _chords if stimuli == "drc" else _sounds
+                sounds = read(release, fs, n_bins * hop)
                 self.stims = sounds if return_waveform else [causal_cochleagram(sound, fs, hop) for sound in sounds]
-            counts = [read_unit(release, unit["path"], n_bins, dt_ms) for unit in units]
-        self.responses = [[unit[s] for unit in counts] for s in range(len(SOUNDS))]
-        self.stim_meta = [{"name": f"nat{s + 1:02d}", "type": _TYPES.get(s, "unknown")} for s in range(len(SOUNDS))]
+            sets = range(len(SOUNDS)) if stimuli == "natural" else range(len(SOUNDS), len(SOUNDS) + len(CHORDS))
+            counts = [read_unit(release, unit["path"], n_bins, dt_ms, sets) for unit in units]
+        self.responses = [[unit[s] for unit in counts] for s in range(len(sets))]
+        self.stim_meta = [
+            {"name": f"nat{s + 1:02d}", "type": _TYPES.get(s, "unknown")}
+            if stimuli == "natural"
+            else {"name": f"drc{s + 1:02d}", "type": "dynamic_random_chords"}
+            for s in range(len(sets))
+        ]
         self.nrn_meta = [{key: value for key, value in unit.items() if key != "path"} for unit in units]
         self.N_neurons = len(units)
         if smooth:
             self.smooth_responses()
         self.validate()
+
+
+def _sounds(release: Any, fs: int, n_samples: int) -> list[Tensor]:
+    return [read_sound(release / name, fs, n_samples) for name in SOUNDS]
+
+
+def _chords(release: Any, fs: int, n_samples: int) -> list[Tensor]:
+    missing = [name for name in CHORDS if not (release / name).exists()]
+    if missing:
+        warnings.warn(
+            f"the sounds of {len(missing)} of {len(CHORDS)} chords are not in the release ({missing[0]}, ...): these "
+            "stimuli are zero, so that the responses can be looked at, not fitted",
+            stacklevel=3,
+        )
+    return [
+        torch.zeros(1, n_samples) if name in missing else read_sound(release / name, fs, n_samples) for name in CHORDS
+    ]
 
 
 def _spectrogram(dt_ms: float) -> Spectrogram:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from deepSTRF.datasets.recording_folder import how_to_get
 from deepSTRF.datasets.sound_files import load_wav, resample_causally
 
 __all__ = [
+    "CHORDS",
     "RECORDED_MS",
     "SOUNDS",
     "open_release",
@@ -38,6 +39,11 @@ _WHERE = how_to_get(RECORDINGS["NS1"])
 SOUNDS = tuple(
     [f"SH.En.C/source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13)]
     + [f"SH.En.C/source.2.sound.0.snr.0.token.0.fw.1.frozen.{k}" for k in range(1, 9)]
+)
+CHORDS = tuple(
+    f"SH.En.C/source.9.sound.0.snr.0.token.{token}.fw.{width}.frozen.0"
+    for token in range(3)
+    for width in (10, 20, 30, 40)
 )
 _WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
 RECORDED_MS = 4995
@@ -136,20 +142,20 @@ def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]
     return resample_causally(waveform.mean(0, keepdim=True), _TRUE_FS, fs)[:, :n_samples]
 
 
-def read_unit(release: Any, path: str, n_bins: int, dt_ms: float) -> list[Float[Tensor, "R T"]]:
-    """Return the spike counts of one unit, per natural sound."""
+def read_unit(release: Any, path: str, n_bins: int, dt_ms: float, sets: Sequence[int]) -> list[Float[Tensor, "R T"]]:
+    """Return the spike counts of one unit, for each of some sets: 0 to 19 are sounds, 20 to 31 chords."""
     file = release / path
     if not file.exists():  # a few files of the release go by another name
         renamed = release / (path.removesuffix(".mat") + "_1.mat")
         file = renamed if renamed.exists() else file
     data = _read_mat(file, "data")
     try:
-        sets = data[0, 0]["set"]
-        trials = [[trial["t"].ravel() for trial in sets[0, s]["repeats"].ravel()] for s in range(len(SOUNDS))]
+        every = data[0, 0]["set"]
+        trials = [[trial["t"].ravel() for trial in every[0, s]["repeats"].ravel()] for s in sets]
         return [_bin_spikes(times, n_bins, dt_ms) for times in trials]
     except _WRONG_STRUCTURE as error:
         raise RecordingError(
-            f"{file} does not have the structure of an NS1 spike file, data.set(1..20).repeats.t ({error}); download "
+            f"{file} does not have the structure of an NS1 spike file, data.set(1..32).repeats.t ({error}); download "
             f"the release again"
         ) from error
 
