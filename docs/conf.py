@@ -22,6 +22,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
     "_run",
     "_tables",
 ]
@@ -33,6 +34,7 @@ autodoc_typehints = "none"  # numpydoc's Parameters sections say it with shapes 
 autodoc_mock_imports: list[str] = []
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]
+bibtex_bibfiles = ["references.bib"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
@@ -43,7 +45,6 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "abort_on_example_error": True,
     "doc_module": ("deepSTRF",),
-    "reference_url": {"deepSTRF": None},
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

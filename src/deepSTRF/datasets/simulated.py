@@ -104,7 +104,7 @@ class SimulatedDataset(KnownRates, AudioNeuralDataset):
     .. [3] Rabinowitz NC, Willmore BDB, Schnupp JWH, King AJ (2011). Contrast gain control in auditory cortex. Neuron
        70:1178-1191. doi:10.1016/j.neuron.2011.04.030
     .. [4] Sahani M, Linden JF (2003). How linear are auditory cortical responses? Advances in Neural Information
-       Processing Systems 15:109-116.
+       Processing Systems 15:125-132.
 
     Examples
     --------

@@ -44,7 +44,7 @@ def _signed_rectifier(n_neurons: int) -> ParametricSoftplus:
     ModelCard(
         name="linear-nonlinear",
         summary="One receptive field per neuron and a soft rectifier",
-        paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
+        paper="Chichilnisky (2001), https://doi.org/10.1080/713663221",
     ),
     Recipe(Settings(epochs=60, patience=10, lr=2e-4), _build, fast_nonlinearity=20.0),
 )
@@ -64,7 +64,7 @@ class LinearNonlinear(Linear):
     References
     ----------
     Chichilnisky (2001), A simple white noise analysis of neuronal light responses,
-    https://doi.org/10.1088/0954-898X/12/2/306
+    https://doi.org/10.1080/713663221
 
     Examples
     --------

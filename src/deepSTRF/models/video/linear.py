@@ -32,7 +32,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> VideoLin
     ModelCard(
         name="video-ln",
         summary="One spatio-temporal receptive field per neuron (full, or a sum of space × time) and a soft rectifier",
-        paper="Chichilnisky (2001), https://doi.org/10.1088/0954-898X/12/2/306",
+        paper="Chichilnisky (2001), https://doi.org/10.1080/713663221",
     ),
     Recipe(MOVIES, _build),
 )
@@ -69,7 +69,7 @@ class VideoLinearNonlinear(VideoEncodingModel):
     References
     ----------
     Chichilnisky (2001), A simple white noise analysis of neuronal light responses,
-    https://doi.org/10.1088/0954-898X/12/2/306
+    https://doi.org/10.1080/713663221
 
     Space times time: DeAngelis, Ohzawa & Freeman (1995), Receptive-field dynamics in the central visual pathways,
     https://doi.org/10.1016/0166-2236(95)94496-R
