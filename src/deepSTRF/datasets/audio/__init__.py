@@ -4,6 +4,7 @@ from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
 from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
 from deepSTRF.datasets.audio.crcns_aa4 import AA4_ANIMAL_IDS, CRCNSAA4Dataset, download_aa4
+from deepSTRF.datasets.audio.downer2025 import Downer2025Dataset, download_downer2025
 from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
 from deepSTRF.datasets.audio.le2025 import Le2025Dataset
 from deepSTRF.datasets.audio.nat4 import NAT4Dataset, download_nat4
@@ -16,6 +17,7 @@ __all__ = [
     "CRCNSAA1Dataset",
     "CRCNSAA2Dataset",
     "CRCNSAA4Dataset",
+    "Downer2025Dataset",
     "GrasshopperDataset",
     "Le2025Dataset",
     "NAT4Dataset",
@@ -24,6 +26,7 @@ __all__ = [
     "download_aa1",
     "download_aa2",
     "download_aa4",
+    "download_downer2025",
     "download_nat4",
     "download_wingert2026",
 ]
