@@ -71,7 +71,7 @@ def test_splits_joins_and_response_preprocessing_work_on_movies(ds):
     [
         ([np.ones((6, 20))], r"stims\[0\] must be a movie of shape \(H, W, T\)"),
         ([np.ones((6, 8, 20)), np.ones((6, 7, 20))], r"stims\[1\] must have shape \(C=1, H=6, W=8, T\)"),
-        ([np.ones((20, 6, 8))], "20 bins, its stimulus has 8"),  # time first
+        ([np.ones((20, 6, 8))], "time must be the last axis"),  # time first
         ([np.full((6, 8, 20), np.nan)], "NaN"),
     ],
 )
@@ -110,3 +110,16 @@ def test_movies_join_movies_of_the_same_size_only(ds):
     sounds = AudioNeuralDataset.from_arrays([np.ones((6, 20))], [np.ones((1, 1, 20))], dt_ms=16.0)
     with pytest.raises(TypeError, match="AudioNeuralDataset"):
         ds + sounds
+
+
+def test_crop_cuts_frames_and_keeps_the_rest(ds):
+    part = ds.crop((1, 5), (3, 8))
+    assert (part.H, part.W) == (4, 5)
+    for whole, cut in zip(ds.stims, part.stims, strict=True):
+        assert torch.equal(cut, whole[:, 1:5, 3:8])
+    for row, same in zip(ds.responses, part.responses, strict=True):
+        assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(row, same, strict=True))
+    assert ds.W == 8
+    part.validate()
+    with pytest.raises(ValueError, match=r"columns must lie between 0 and 8 .* got \(3, 9\)"):
+        ds.crop((0, 6), (3, 9))

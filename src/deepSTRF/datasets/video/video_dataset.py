@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 from torch import Tensor
 
 from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.datasets.packed import PackedResponses
 
 __all__ = ["VideoNeuralDataset"]
 
@@ -115,6 +116,40 @@ class VideoNeuralDataset(NeuralDataset):
         (torch.Size([1, 1, 1, 1]), True)
         """
         return self._standardize(stim_indices, eps, (-4, -3, -2) if per_band else (-4,), per_band)
+
+    def crop(self, rows: tuple[int, int], columns: tuple[int, int]) -> Self:
+        """Make the same data set with a part of every frame, such as the surround of a receptive field.
+
+        Parameters
+        ----------
+        rows, columns : tuple of int
+            The first pixel, and the one after the last: ``(10, 30)`` are 20 pixels.
+
+        Returns
+        -------
+        VideoNeuralDataset
+            Shares the responses, and the movies (a view); selections and protocols are kept.
+
+        Raises
+        ------
+        ValueError
+            If the part is empty or reaches beyond the frame.
+
+        Examples
+        --------
+        >>> import torch
+        >>> ds = VideoNeuralDataset.from_arrays([torch.rand(12, 16, 50)], [torch.rand(1, 2, 50)], dt_ms=16.7)
+        >>> part = ds.crop((2, 8), (0, 10))
+        >>> part.H, part.W, part.stims[0].shape
+        (6, 10, torch.Size([1, 6, 10, 50]))
+        """
+        for name, (first, stop), size in (("rows", rows, self.H), ("columns", columns, self.W)):
+            if not 0 <= first < stop <= size:
+                raise ValueError(f"{name} must lie between 0 and {size} and hold a pixel, got {(first, stop)}")
+        part = self._shallow_copy(PackedResponses(self._packed(), self.N_neurons))
+        part.stims = [stim[:, slice(*rows), slice(*columns)] for stim in self.stims]
+        part.H, part.W = rows[1] - rows[0], columns[1] - columns[0]
+        return part
 
     def _concat_check_compat(self, other: NeuralDataset) -> None:
         super()._concat_check_compat(other)
