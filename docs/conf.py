@@ -38,7 +38,7 @@ bibtex_bibfiles = ["references.bib"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores", "fields")],
+    "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores", "fields", "models")],
     "filename_pattern": r"\.py$",  # run them all
     "ignore_pattern": "torchrun_loop",
     "image_scrapers": ("_gallery.save_figures",),
