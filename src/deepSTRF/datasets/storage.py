@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import MutableSequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -32,7 +32,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
     N_neurons: int
     covariates: dict[str, list[Tensor]]
     uncut: Any = None  # the whole recording, where this one was cut in blocks of time
-    protocols: ClassVar[dict[str, dict[str, tuple[int, ...]]]] = {}
+    protocols: dict[str, dict[str, tuple[int, ...]]] = {}  # noqa: RUF012 - replaced, never changed, by instances
 
     def __init__(self, path: str, dt_ms: float):
         self._init_contract(path, dt_ms)

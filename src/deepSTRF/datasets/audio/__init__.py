@@ -5,6 +5,7 @@ from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
 from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
 from deepSTRF.datasets.audio.crcns_aa4 import AA4_ANIMAL_IDS, CRCNSAA4Dataset, download_aa4
 from deepSTRF.datasets.audio.downer2025 import Downer2025Dataset, download_downer2025
+from deepSTRF.datasets.audio.espejo import EspejoDataset, download_espejo, download_espejo_nat_waveforms
 from deepSTRF.datasets.audio.grasshopper import GrasshopperDataset
 from deepSTRF.datasets.audio.le2025 import Le2025Dataset
 from deepSTRF.datasets.audio.nat4 import NAT4Dataset, download_nat4
@@ -18,6 +19,7 @@ __all__ = [
     "CRCNSAA2Dataset",
     "CRCNSAA4Dataset",
     "Downer2025Dataset",
+    "EspejoDataset",
     "GrasshopperDataset",
     "Le2025Dataset",
     "NAT4Dataset",
@@ -27,6 +29,8 @@ __all__ = [
     "download_aa2",
     "download_aa4",
     "download_downer2025",
+    "download_espejo",
+    "download_espejo_nat_waveforms",
     "download_nat4",
     "download_wingert2026",
 ]

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ __all__ = [
     "scale_to_unit",
 ]
 
-_CELL_ID = re.compile(r"([A-Za-z]{3})\w*?(?:-[A-Z])?-(\w+)-(\w+)")  # -A, -B: one of two probes
+# -A, -B: one of two probes; -a1: electrode and unit of recordings with few electrodes
+_CELL_ID = re.compile(r"([A-Za-z]{3})\w*?(?:-[A-Z])?-(?:(\w+)-|([a-z]))(\w+)")
 
 
 class Epoch(NamedTuple):
@@ -79,7 +81,7 @@ class SiteArchive:
                     content = archive.extractfile(member) if member.isfile() else None
                     if content is not None:
                         found[_kind(Path(member.name).name)] = content.read()
-        except (OSError, EOFError, tarfile.TarError) as error:
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             raise self._error(f"can't be read ({error})") from error
         return found
 
@@ -130,9 +132,28 @@ class SiteArchive:
         """Spike times of every cell in s."""
         return {name: np.sort(times.ravel().astype(np.float64)) for name, times in self._arrays("resp.h5").items()}
 
-    def stimuli(self, n_bands: int) -> dict[str, Float[np.ndarray, "F T"]]:
+    @cached_property
+    def _binned(self) -> dict[str, np.ndarray] | None:
+        """Responses of every cell by bin, of the few recordings that have no spike times."""
+        if self.has("resp.h5"):
+            return None
+        table = self.table("resp.csv")
+        if table.shape[1] != len(self.cell_ids):
+            raise self._error(f"has {table.shape[1]} columns of responses for {len(self.cell_ids)} cells")
+        return dict(zip(self.cell_ids, table.T, strict=True))
+
+    def keep_responses(self) -> None:
+        """Read epochs and responses, and let go of the contents of the files."""
+        _ = self.presentations, self.spikes_s if self._binned is None else None
+        self.__dict__.pop("_members", None)
+
+    def stimuli(self, n_bands: int, dt_ms: float) -> dict[str, Float[np.ndarray, "F T"]]:
         """Spectrograms of all stimuli that were presented, by the names of their epochs, in that order."""
-        arrays = self._arrays("stim.h5")
+        if self.has("stim.h5"):
+            arrays = self._arrays("stim.h5")
+        else:
+            table = self.table("stim.csv").T
+            arrays = {name: table[:, _bins(epochs[0], dt_ms)] for name, epochs in self.presentations.items()}
         for name in self.presentations:
             stim = arrays.get(name)
             if stim is None:
@@ -150,7 +171,14 @@ class SiteArchive:
         return table
 
     def counts(self, cell: str, epochs: Sequence[Epoch], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
-        """Spike counts of a cell from the beginning of each of some epochs."""
+        """Spike counts of a cell from the beginning of each of some epochs; NaN after the end of the recording."""
+        if self._binned is not None:
+            counts = torch.full((len(epochs), n_bins), torch.nan)
+            for row, epoch in zip(counts, epochs, strict=True):
+                first = _bins(epoch, dt_ms).start
+                binned = self._binned[cell][first : first + n_bins]
+                row[: len(binned)] = torch.from_numpy(binned.copy())
+            return counts
         if cell not in self.spikes_s:
             raise self._error(f"has no spike times of {cell}")
         times = self.spikes_s[cell]
@@ -185,6 +213,11 @@ class SiteArchive:
         return RecordingError(f"{self.path} {what}; download it again")
 
 
+def _bins(epoch: Epoch, dt_ms: float) -> slice:
+    """The bins of an epoch in a recording that was binned from its beginning."""
+    return slice(round(epoch.start * 1000 / dt_ms), round(epoch.end * 1000 / dt_ms))
+
+
 def _kind(name: str) -> str:
     """``resp.epoch.csv`` of ``chn002h.resp.epoch.csv``."""
     match = re.search(r"(?:^|\.)((?:resp|stim|mask_est|meta)\b.*)$", name)
@@ -204,9 +237,10 @@ def find_archives(folder: Path) -> Iterator[SiteArchive]:
 
 
 def parts_of_cell_id(cell_id: str) -> dict[str, Any]:
-    """Animal, electrode and unit, from an id such as ``AMT003c-11-1``; None where it has another form."""
+    """Animal, electrode and unit, from an id such as ``AMT003c-11-1`` or ``por020a-a1``; None for other forms."""
     match = _CELL_ID.fullmatch(cell_id)
-    animal, electrode, unit = match.groups() if match else (None, None, None)
+    animal, number, letter, unit = match.groups() if match else (None, None, None, None)
+    electrode = number or letter
     return {
         "site": cell_id.split("-")[0],
         "animal": animal,
@@ -242,14 +276,16 @@ class SoundsOfEpochs:
         Sampling rate of the waveforms in Hz.
     lead_ms : float
         Silence before the sound in ms.
+    how : str
+        How to get a sound that is missing, for the message.
     """
 
-    def __init__(self, folder: Path, fs: int, lead_ms: float) -> None:
-        self.folder, self.fs, self.lead = folder, fs, round(lead_ms / 1000 * fs)
+    def __init__(self, folder: Path, fs: int, lead_ms: float, how: str = "download the recording again") -> None:
+        self.folder, self.fs, self.lead, self.how = folder, fs, round(lead_ms / 1000 * fs), how
         self.files = {file.name.lower(): file for file in folder.rglob("*") if file.suffix.lower() == ".wav"}
         self._read: dict[tuple[str, int], Tensor] = {}
 
-    def waveform(self, name: str, n_samples: int, longest: int | None = None) -> Float[Tensor, "1 n_samples"]:
+    def waveform(self, name: str, n_samples: int, tail: int = 0) -> Float[Tensor, "1 n_samples"]:
         """The sound of an epoch; sessions that presented the same share it.
 
         Parameters
@@ -258,8 +294,8 @@ class SoundsOfEpochs:
             Name of the epoch.
         n_samples : int
             Length with its silences.
-        longest : int, optional
-            Length of the sound, where the file goes on longer than it was presented.
+        tail : int
+            Samples of silence after the sound, where the file goes on longer than it was presented.
 
         Raises
         ------
@@ -272,10 +308,10 @@ class SoundsOfEpochs:
             wanted = name.removeprefix("STIM_").lower()
             file = self.files.get(wanted) or self.files.get(f"{wanted}.wav")
             if file is None:
-                raise FileNotFoundError(f"the sound of {name} is not in {self.folder}; download the recording again")
+                raise FileNotFoundError(f"the sound of {name} is not in {self.folder}; {self.how}")
             room = max(n_samples - self.lead, 0)
             try:
-                sound = load_resampled_mono_wav(file, self.fs)[:, : room if longest is None else min(room, longest)]
+                sound = load_resampled_mono_wav(file, self.fs)[:, : max(room - tail, 0)]
             except ValueError as error:
                 raise RecordingError(f"{file} can't be read ({error}); download the recording again") from error
             lead = n_samples - room

@@ -151,7 +151,7 @@ class NAT4Dataset(AudioNeuralDataset):
         if return_waveform:
             sounds = SoundsOfEpochs(find_in(folder, "wav", "NAT4"), audio_fs, _LEAD_MS)
             n_samples = round(_N_BINS * _DT_MS / 1000 * audio_fs)
-            self.stims = [sounds.waveform(name, n_samples, longest=audio_fs) for name in names]
+            self.stims = [sounds.waveform(name, n_samples, sounds.lead) for name in names]
         else:
             spectrograms = _spectrograms(population, every)
             self.stims = [torch.from_numpy(spectrograms[name])[None] for name in names]

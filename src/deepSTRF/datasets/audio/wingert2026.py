@@ -172,7 +172,7 @@ class Wingert2026Dataset(AudioNeuralDataset):
             cells = [meta["cell_id"] for meta in self.nrn_meta[first:]]
             if not cells:
                 continue
-            stims = {} if _enumerate_only else archive.stimuli(_N_BANDS)
+            stims = {} if _enumerate_only else archive.stimuli(_N_BANDS, _DT_MS)
             for name, epochs in archive.presentations.items():
                 kind = _subset(name)
                 stim = scaling.compressed(stims.pop(name), kind) if stims else None
