@@ -45,25 +45,36 @@ def test_names_are_importable(module):
         assert getattr(loaded, name) is not None
 
 
-def loaded_by(statement):
-    code = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+def loaded_by(*statements):
+    """The modules that each of some statements loads, run one after the other in a new Python."""
+    steps = "\n".join(f"{each}\nprint('\\t'.join(sys.modules))" for each in statements)
+    code = f"import sys\n{steps}"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    return set(output.split())
+    loaded = [set(line.split("\t")) for line in output.splitlines()]
+    assert len(loaded) == len(statements)
+    return [new - before for before, new in zip([set(), *loaded], loaded, strict=False)]
 
 
 @pytest.mark.slow
-def test_the_fitter_loads_nothing_heavy_beside_torch():
-    torch_alone = loaded_by("import torch")
-    extra = loaded_by("from deepSTRF.training import Fitter") - torch_alone
+def test_nothing_heavy_is_loaded_beside_torch_before_it_is_needed():
+    """In one Python, because torch takes its time."""
+    _, fitter, utils, figure = loaded_by(
+        "import torch",
+        "from deepSTRF.training import Fitter",
+        "import deepSTRF.utils",
+        "from deepSTRF.utils import plot_strf_grid; assert callable(plot_strf_grid)",
+    )
     heavy = {"scipy", "matplotlib", "soundfile", "pooch", "torchmetrics", "safetensors", "tqdm", "joblib",
              "deepSTRF.datasets"}  # fmt: skip
-    assert not extra & heavy
-    assert "deepSTRF.training.fitter" in extra
+    assert not fitter & heavy
+    assert {"deepSTRF.training.fitter", "deepSTRF.metrics"} <= fitter
+    assert "matplotlib" not in utils
+    assert "scipy" not in fitter | utils | figure
 
 
 def test_importing_deepstrf_loads_no_torch():
-    assert "torch" not in loaded_by("import deepSTRF")
+    assert "torch" not in loaded_by("import deepSTRF")[0]
 
 
 def test_help_of_the_command_loads_no_torch():
-    assert "torch" not in loaded_by("from deepSTRF.cli.main import main")
+    assert "torch" not in loaded_by("from deepSTRF.cli.main import main")[0]

@@ -1,11 +1,13 @@
 """The shape annotations are true: a whole fit with jaxtyping and beartype watching every annotated call."""
 
-import subprocess
-import sys
-
+import processes
 import pytest
 
 PROGRAM = """
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "deepSTRF"]:
+    del sys.modules[name]  # so that they are imported through the hook
+
 from jaxtyping import install_import_hook
 
 with install_import_hook(["deepSTRF.models", "deepSTRF.metrics", "deepSTRF.training"], "beartype.beartype"):
@@ -63,7 +65,7 @@ except TypeCheckError:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_fit_keeps_every_shape_annotation():
-    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "watched" in result.stdout, "the import hook did not take hold, so the test would prove nothing"
+def test_a_fit_keeps_every_shape_annotation(tmp_path):
+    done = processes.run(PROGRAM, folder=tmp_path)
+    assert done.code == 0, done.err[-3000:]
+    assert "watched" in done.out, "the import hook did not take hold, so the test would prove nothing"

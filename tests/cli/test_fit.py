@@ -70,7 +70,7 @@ def test_saved_model_predicts_what_was_saved(ridge_run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["ridge", "linear-nonlinear"])
-def test_receptive_fields_are_recovered_and_said_so(model, tmp_path):
+def test_receptive_fields_are_recovered_and_said_so(model, tmp_path, no_figures):
     result = run("fit", "simulated", model, "--out", tmp_path / "run", "--quiet")
     assert "true ones" in result.stdout
     recovery = json.loads((tmp_path / "run" / "scores.json").read_text())["strf_recovery"]
@@ -206,7 +206,7 @@ def test_an_interrupted_run_keeps_what_it_trained_for(tmp_path, monkeypatch, no_
 
 @pytest.mark.recordings
 @pytest.mark.slow
-def test_ridge_on_ns1_reaches_its_score(shared_data, tmp_path):
+def test_ridge_on_ns1_reaches_its_score(shared_data, tmp_path, no_figures):
     result = run("fit", "ns1", "ridge", "--data", shared_data / "ns1", "--out", tmp_path / "run", "--json", exit_code=0)
     scores = json.loads(result.stdout)["parts"]["test"]
     assert scores["cc_norm"]["mean"] >= 0.64

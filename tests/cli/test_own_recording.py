@@ -1,11 +1,9 @@
 """deepstrf new and check: an example that can be read at once, a page about a folder, and exit codes."""
 
 import json
-import subprocess
-import sys
-import time
 
 import numpy as np
+import processes
 import pytest
 from shell import error_line, run
 
@@ -96,19 +94,13 @@ def test_check_of_what_cannot_be_read(tmp_path):
 
 @pytest.mark.slow
 def test_a_newcomers_way_from_nothing_to_a_fitted_run(tmp_path):
-    """What is typed, as it is typed; under two minutes in all, of which most is loading torch three times."""
-    began = time.monotonic()
+    """What is typed, as it is typed; each in a process of its own."""
     said = {}
     for line in ("new mine", "check mine", "fit mine ridge --out fitted"):
-        done = subprocess.run(
-            [sys.executable, "-c", "from deepSTRF.cli.main import main; main()", *line.split()],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        said[line] = done.stdout
-        print(f"$ deepstrf {line}\n{done.stdout}")
-    assert time.monotonic() - began < 120
+        done = processes.run(processes.COMMAND, *line.split(), folder=tmp_path)
+        assert done.code == 0, done.err
+        assert done.err == ""
+        said[line] = done.out
     assert "Nothing looks suspicious." in said["check mine"]
     assert "3 neurons, 8 train, 2 val, 2 test stimuli (split example)" in said["fit mine ridge --out fitted"]
     scores = json.loads((tmp_path / "fitted" / "scores.json").read_text())

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
+import time
 
+import processes
 import pytest
 import tiny_data
 from damaged_runs import edited, option
@@ -22,25 +23,18 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 
 NAME = "tiny_data-Tiny-statenet-1"
 FIT = ["fit", f"{tiny_data.__file__}:Tiny", "statenet", "--epochs", "8", "--seed", "2"]
-MAIN = [sys.executable, "-c", "from deepSTRF.cli.main import main; main()"]
-
-
-def start(*arguments, folder):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [*MAIN, *arguments], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
 
 
 def signal_after_epoch(epoch, number, folder):
     """Send a signal when the line of an epoch was printed; return exit code and standard error."""
-    process = start(*FIT, folder=folder)
-    for line in process.stdout:
-        if line.startswith("epoch") and int(line.split()[1]) >= epoch:
-            process.send_signal(number)
-            break
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
+    process = processes.start(processes.COMMAND, *FIT, folder=folder)
+    out = folder / "out"
+    while not (out.exists() and re.search(rf"^epoch +{epoch}\b", out.read_text(), re.MULTILINE)):
+        assert process.exitcode is None, (folder / "err").read_text()
+        time.sleep(0.005)
+    os.kill(process.pid, number)
+    done = processes.wait(process, folder)
+    return done.code, done.err
 
 
 def outcome(folder):

@@ -98,7 +98,7 @@ def test_what_a_sweep_knows_a_recording_by_is_what_the_model_takes():
 
 
 @pytest.mark.slow
-def test_the_recipe_recovers_the_simulated_retina(tmp_path):
+def test_the_recipe_recovers_the_simulated_retina(tmp_path, no_figures):
     assert run("fit", "simulated-movies", "video-ln", "--out", tmp_path / "run", "--quiet").exit_code == 0
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())["parts"]["test"]
     assert scores["cc_norm"]["mean"] > 0.95

@@ -143,7 +143,7 @@ def test_penalties_at_the_edge_and_training_above_the_ceiling():
     assert any("cc_norm in training is above 1 for 3 of 4 neurons (a: 1." in note for note in notes)
 
 
-def test_they_are_in_the_table_the_file_and_the_evaluation(tmp_path):
+def test_they_are_in_the_table_the_file_and_the_evaluation(tmp_path, no_figures):
     data = make()
     data.protocols = {"own": INDICES}
     result = fit_run(FitOptions(dataset=data, model="linear", window_ms=20, epochs=1), tmp_path / "run")

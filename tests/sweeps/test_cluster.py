@@ -1,16 +1,14 @@
 """A sweep over a real Dask scheduler and two worker processes, of which one is killed."""
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import processes
 import pytest
-import tiny_data  # the workers load this file too, and know the data set by it
 from shell import run as command
 from time_limit import fail_after
 
@@ -29,17 +27,31 @@ DEADLY = 13  # a run with this seed kills every worker that does it
 LIMIT = 180  # seconds for a test: nothing here may hang
 
 
-def dask_setup(worker):
-    """Make runs cheap and one of them deadly; Dask calls this in every worker that preloads this file."""
-    fit_run = sweeps.fit_run
+SCHEDULER = """
+import dask
+from distributed.cli.dask_scheduler import main
+# One blamed death is enough, where Dask would wait for four.
+dask.config.set({"distributed.scheduler.allowed-failures": 0})
+main()
+"""
+# Runs are cheap, and one of them is deadly.
+WORKER = f"""
+import os, sys
+import tiny_data
+from deepSTRF.sweeps import sweep
+from distributed.cli.dask_worker import main
 
-    def fit_or_die(options, *arguments, **keywords):
-        if options.seed == DEADLY:
-            os._exit(9)
-        return fit_run(options, *arguments, **keywords)
+fit_run = sweep.fit_run
 
-    sweeps.fit_run = fit_or_die
-    sys.modules["deepSTRF.runs.fit"].draw_figures = lambda *_, **__: []
+def fit_or_die(options, *arguments, **keywords):
+    if options.seed == {DEADLY}:
+        os._exit(9)
+    return fit_run(options, *arguments, **keywords)
+
+sweep.fit_run = fit_or_die
+sys.modules["deepSTRF.runs.fit"].draw_figures = lambda *_, **__: []
+main()
+"""
 
 
 class Cluster:
@@ -53,7 +65,7 @@ class Cluster:
         self.address = f"tcp://127.0.0.1:{port}"
         self.processes = []
         self.ended, self.supervisor = threading.Event(), None
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self.scheduler = self._start(SCHEDULER, "--host", "127.0.0.1", "--port", port, "--no-dashboard")
         self.port = port
 
     def wait_for_scheduler(self):
@@ -61,27 +73,18 @@ class Cluster:
             try:
                 return socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
-                assert self.scheduler.poll() is None, (self.folder / "scheduler-0.log").read_text()
+                assert self.scheduler.exitcode is None, (self.folder / "0" / "err").read_text()
                 time.sleep(0.05)
 
-    def start_worker(self, *options):
-        options = ("--nthreads", "1", "--no-dashboard", "--preload", __file__, *options)
-        return self._start("worker", self.address, *options)
+    def start_worker(self):
+        # no nanny: a worker that is killed stays dead
+        return self._start(WORKER, self.address, "--nthreads", 1, "--no-dashboard", "--no-nanny")
 
-    def _start(self, name, *command):
-        # One blamed death is enough, where Dask would wait for four.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [str(Path(tiny_data.__file__).parent), os.environ.get("PYTHONPATH", "")]
-        )
-        path = self.folder / f"{name}-{len(self.processes)}.log"
-        with path.open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{name}", *command],
-                stdout=log, stderr=log, cwd=self.folder, env=environment, start_new_session=True,
-            )  # fmt: skip
-        self.processes.append(process)
-        return process
+    def _start(self, code, *arguments):
+        folder = self.folder / str(len(self.processes))
+        folder.mkdir()
+        self.processes.append(processes.start(code, *arguments, folder=folder))
+        return self.processes[-1]
 
     def keep_a_worker(self):
         """Start one, and another one whenever it died, as a batch system does.
@@ -92,8 +95,8 @@ class Cluster:
         def supervise():
             worker = None
             while not self.ended.wait(0.1):
-                if worker is None or worker.poll() is not None:
-                    worker = self.start_worker("--no-nanny")
+                if worker is None or worker.exitcode is not None:
+                    worker = self.start_worker()
 
         self.supervisor = threading.Thread(target=supervise, daemon=True)
         self.supervisor.start()
@@ -103,9 +106,8 @@ class Cluster:
         if self.supervisor is not None:
             self.supervisor.join(10)
         for process in self.processes:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)  # a nanny's worker belongs to its group
-            process.wait(10)
+            process.kill()
+            process.join(10)
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def time_limit(tmp_path):
     """Fail a test that hangs."""
 
     def logs():
-        texts = [f"{path.name}\n{path.read_text()}" for path in sorted(tmp_path.glob("cluster/*.log"))]
+        texts = [f"{path.name}\n{path.read_text()}" for path in sorted(tmp_path.glob("cluster/*/err"))]
         return "\n".join([f"nothing came to an end in {LIMIT} s", *texts])
 
     with fail_after(LIMIT, logs):
@@ -143,7 +145,7 @@ def kill_in_the_middle(out, process, running):
         end = time.monotonic() + LIMIT
         while len(list(out.glob("*/training/best.pt.resume"))) < running and time.monotonic() < end:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
@@ -156,12 +158,13 @@ def without_clock(outcomes):
 
 def test_a_killed_worker_does_not_change_the_sweep(tmp_path, cluster):
     runs = (*runs_of(0, 1, 2), Run("ridge", FitOptions(dataset="tiny", model="ridge")))
-    _, victim = cluster.start_worker("--no-nanny"), cluster.start_worker("--no-nanny")  # no nanny: it stays dead
+    _, victim = cluster.start_worker(), cluster.start_worker()
     serial = run_sweep(Sweep(tmp_path / "serial", runs))
     killer = kill_in_the_middle(tmp_path / "out", victim, running=2)
     outcomes = run_sweep(Sweep(tmp_path / "out", runs), scheduler=cluster.address)
     killer.join()
-    assert victim.wait(10) == -signal.SIGKILL
+    victim.join(10)
+    assert victim.exitcode == -signal.SIGKILL
     assert [outcome.status for outcome in outcomes] == ["complete"] * 4
     assert [outcome.origin for outcome in outcomes].count("resumed") == 1
     assert without_clock(outcomes) == without_clock(serial)
@@ -189,7 +192,7 @@ def test_the_command_waits_for_workers_and_does_no_run_itself(tmp_path, cluster,
     config.write_text(
         'out = "out"\nseeds = [0, 1]\n[[dataset]]\nname = "tiny"\n[[model]]\nname = "linear"\nepochs = 2\n'
     )
-    late = threading.Timer(3, cluster.start_worker, ["--no-nanny"])
+    late = threading.Timer(3, cluster.start_worker)
     late.start()
     result = command("sweep", config, "--dask", cluster.address, exit_code=0)
     late.join()
@@ -199,7 +202,7 @@ def test_the_command_waits_for_workers_and_does_no_run_itself(tmp_path, cluster,
 
 
 def test_a_lost_scheduler_is_said_and_the_sweep_goes_on(tmp_path, cluster):
-    cluster.start_worker("--no-nanny")
+    cluster.start_worker()
     killer = kill_in_the_middle(tmp_path / "out", cluster.scheduler, running=1)
     with pytest.raises(RunError, match=f"lost the Dask scheduler at {cluster.address}"):
         run_sweep(Sweep(tmp_path / "out", runs_of(0, 1)), scheduler=cluster.address)

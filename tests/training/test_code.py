@@ -1,9 +1,8 @@
 """What a callable does is part of a training's identity, not only what it is called."""
 
 import functools
-import subprocess
-import sys
 
+import processes
 import pytest
 import torch
 
@@ -76,16 +75,11 @@ def test_a_function_that_calls_itself_ends():
     assert code_digest(loop)
 
 
-@pytest.mark.slow
-def test_another_process_gives_the_same():
+def test_another_process_gives_the_same(tmp_path):
     script = SOURCE + (
         "from deepSTRF.training.code import code_digest\nprint(code_digest(make(2.0)), code_digest(Own))\n"
     )
-    shown = {
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()[i]
-        for i in (0, 1)
-    }
-    assert shown == set(digests())
+    assert tuple(processes.run(script, folder=tmp_path).out.split()) == digests()
 
 
 def test_the_class_of_the_fitter_and_functions_are_in_the_identity_and_the_librarys_by_name():

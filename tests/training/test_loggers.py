@@ -5,10 +5,9 @@ import os
 import pickle
 import random
 import socket
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import torch
 
@@ -345,12 +344,12 @@ def test_mlflow_store_can_be_made_by_two_processes_at_once(tmp_path):
         "for epoch in range(20): log({'epoch': epoch, 'train_loss': 0.5})\n"
         "log.close()"
     )
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, tmp_path, str(seed)], stderr=subprocess.PIPE, text=True)
-        for seed in range(2)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    folders = [tmp_path / f"process {seed}" for seed in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    both = [processes.start(code, tmp_path, seed, folder=folder) for seed, folder in enumerate(folders)]
+    ended = [processes.wait(process, folder) for process, folder in zip(both, folders, strict=True)]
+    assert [each.code for each in ended] == [0, 0], ended
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
@@ -491,20 +490,13 @@ def test_a_logger_uses_no_network_and_writes_into_its_folder_only(kind, tmp_path
     }
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        done = subprocess.run(
-            [sys.executable, "-c", USE_LOGGER, kind, folder],
-            cwd=work,
-            env=environment | {"HOME": str(home), "HTTPS_PROXY": address, "HTTP_PROXY": address},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0, done.stderr
+        environment |= {"HOME": str(home), "HTTPS_PROXY": address, "HTTP_PROXY": address}
+        done = processes.run(USE_LOGGER, kind, folder, folder=work, environment=environment)
+        assert done.code == 0, done.err
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody is waiting to be let in
             proxy.accept()
-    assert not list(work.iterdir())
+    assert {path.name for path in work.iterdir()} == {"out", "err"}
     made = sorted(path.name for path in folder.iterdir())
     assert made == {"jsonl": ["history.jsonl"], "mlflow": ["mlruns"]}.get(kind, [kind])
 
@@ -561,11 +553,12 @@ def test_packages_are_imported_by_their_loggers_only(tmp_path):
         "    try: make_logger(name, sys.argv[1])\n"
         "    except ImportError as error: print(name, '|', error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=120)
-    loaded, *errors = done.stdout.splitlines()
-    assert loaded == "[]", done.stderr
-    assert [error.split(" | ")[0] for error in errors] == ["tensorboard", "wandb", "mlflow"], done.stderr
+    (tmp_path / "process").mkdir()
+    done = processes.run(code, tmp_path / "run", folder=tmp_path / "process")
+    loaded, *errors = done.out.splitlines()
+    assert loaded == "[]", done.err
+    assert [error.split(" | ")[0] for error in errors] == ["tensorboard", "wandb", "mlflow"], done.err
     for error, logger in zip(errors, ("TensorBoardSeedLogger", "WandbSeedLogger", "MLflowSeedLogger"), strict=True):
         assert f"{logger} needs" in error
         assert error.endswith("run: pip install deepSTRF[loggers]")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.jsonl"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["history.jsonl"]

@@ -95,17 +95,23 @@ OPTIONS = {
 }
 
 
+@pytest.fixture(scope="module", params=OPTIONS.values(), ids=OPTIONS)
+def whole(request, tmp_path_factory):
+    """A training that was not killed, its file, and its options."""
+    path = tmp_path_factory.mktemp("whole") / "best.pt"
+    return fitted(path, **request.param), path, request.param
+
+
 @pytest.mark.parametrize("kill_at", [0, 2, 6])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_killed_training_ends_as_one_that_was_not(tmp_path, options, kill_at):
-    whole = fitted(tmp_path / "whole" / "best.pt", **options)
+def test_a_killed_training_ends_as_one_that_was_not(tmp_path, whole, kill_at):
+    whole, path, options = whole
     with pytest.raises(Killed):
         make_fitter(tmp_path / "best.pt", kill_at, **options).fit()
     again = fitted(tmp_path / "best.pt", **options)
     assert again.start_epoch == kill_at  # the epoch whose end was never saved is run again
     same(whole, again)
     state = torch.load(tmp_path / "best.pt", weights_only=True)
-    reference = torch.load(tmp_path / "whole" / "best.pt", weights_only=True)
+    reference = torch.load(path, weights_only=True)
     assert all(torch.equal(value, reference[name]) for name, value in state.items())
 
 

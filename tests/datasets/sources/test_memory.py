@@ -1,8 +1,6 @@
 """A long session is loaded in little more memory than its packed responses take."""
 
-import subprocess
-import sys
-
+import processes
 import pytest
 
 pytest.importorskip("resource")  # not on Windows
@@ -27,6 +25,5 @@ print((peak() - before) / packed)
 
 
 @pytest.mark.slow
-def test_peak_memory_of_a_session():
-    result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert float(result.stdout) < 1.6  # measured: 1.2; the packed data are 216 MB
+def test_peak_memory_of_a_session(tmp_path):
+    assert float(processes.run(CODE, folder=tmp_path).out) < 1.6  # measured: 1.2; the packed data are 216 MB

@@ -1,6 +1,7 @@
 """The frame-by-frame graph of a model, in PyTorch and in ONNX Runtime, computes what the model computes."""
 
 import copy
+import functools
 import sys
 
 import pytest
@@ -19,6 +20,16 @@ from deepSTRF.models.wav2spec import make_wav2spec
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'deepSTRF[export]'")
 
 N_FRAMES = 50
+
+
+@pytest.fixture(scope="module", autouse=True)
+def functions_of_onnx_are_read_once():
+    """PyTorch reads its 500 functions for ONNX anew for every file, in more time than all the rest takes."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 class Frames(nn.Module):
