@@ -187,12 +187,21 @@ def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, cont
 
 
 LONG = f"""{HEAD}[[dataset]]
-name = "{tiny_data.__file__}:Tiny"
+name = "quiet.py:Tiny"
 [[model]]
 name = "linear"
-epochs = 60
-patience = 60
+epochs = 40
+patience = 40
 batch_size = 1
+"""
+# The tiny data set, and no figures in the processes that load it.
+QUIET = f"""
+import sys
+sys.path.insert(0, {str(Path(tiny_data.__file__).parent)!r})
+import tiny_data
+sys.modules["deepSTRF.runs.fit"].draw_figures = lambda *_, **__: []
+class Tiny(tiny_data.Tiny):
+    pass
 """
 
 
@@ -222,11 +231,11 @@ def workers_of(process):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:a Hann window:UserWarning")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker processes in /proc")
-def test_stopped_and_killed_local_processes_change_nothing(tmp_path, monkeypatch):
+def test_stopped_and_killed_local_processes_change_nothing(tmp_path, no_figures):
     """SIGTERM to the sweep, the same command again, kill -9 to one of its workers: the end is the same."""
     config = tmp_path / "sweep.toml"
-    config.write_text(LONG)
-    monkeypatch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_, **__: [])
+    config.write_text(LONG.replace("quiet.py", str(tmp_path / "quiet.py")))
+    (tmp_path / "quiet.py").write_text(QUIET)
     serial = run("sweep", config, "--jobs", 1, "--out", tmp_path / "serial", "--json")
     assert serial.exit_code == 0
 
