@@ -1,5 +1,6 @@
 """Recordings with sounds: the base class and one file per recording."""
 
+from deepSTRF.datasets.audio.alice_eeg import AliceEEGDataset, download_alice_eeg
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.crcns_aa1 import CRCNSAA1Dataset, download_aa1
 from deepSTRF.datasets.audio.crcns_aa2 import CRCNSAA2Dataset, download_aa2
@@ -14,6 +15,7 @@ from deepSTRF.datasets.audio.wingert2026 import Wingert2026Dataset, download_win
 
 __all__ = [
     "AA4_ANIMAL_IDS",
+    "AliceEEGDataset",
     "AudioNeuralDataset",
     "CRCNSAA1Dataset",
     "CRCNSAA2Dataset",
@@ -28,6 +30,7 @@ __all__ = [
     "download_aa1",
     "download_aa2",
     "download_aa4",
+    "download_alice_eeg",
     "download_downer2025",
     "download_espejo",
     "download_espejo_nat_waveforms",

@@ -16,6 +16,7 @@ from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in
 from deepSTRF.datasets.sources.binning import count_in_trials
+from deepSTRF.datasets.sources.parts import Part, rows_of_parts
 
 __all__ = ["AREAS", "Channel", "SessionTable", "counts_by_stimulus", "find_sessions", "read_channel"]
 
@@ -179,7 +180,7 @@ def counts_by_stimulus(
         If a file can't be read, or a trial is of a stimulus that is not known.
     """
     index = {stim_id: s for s, stim_id in enumerate(loaded)}
-    parts: list[list[tuple[list[int], np.ndarray]]] = [[] for _ in loaded]
+    parts: list[list[Part]] = [[] for _ in loaded]
     for units, spikes, onsets, codes in _by_trials(channels, code):
         if unknown := set(codes.tolist()) - known - {0}:
             raise RecordingError(f"{channels[units[0]].file}: a trial is of stimulus {min(unknown)}, which is no sound")
@@ -188,16 +189,8 @@ def counts_by_stimulus(
         del spikes
         for part, own in zip(parts, counts, strict=True):
             if own is not None:
-                part.append((units, own))
-    for s, bins in enumerate(n_bins):
-        part, parts[s] = parts[s], []
-        if not part:
-            yield [torch.full((1, 1), torch.nan)] * len(channels)
-            continue
-        values = torch.full((len(channels), max(own.shape[1] for _, own in part), bins), torch.nan)
-        for units, own in part:
-            values[units, : own.shape[1]] = torch.from_numpy(own)
-        yield values
+                part.append((units, 0, torch.from_numpy(own)))
+    yield from rows_of_parts(parts, len(channels), n_bins)
 
 
 def _by_trials(
