@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,9 @@ __all__ = [
 LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
 
 _EVALUATION = ("device", "loss_fn", "val_metrics")  # arguments of a Fitter that matter to a model in closed form
+
+_LEAST_STEPS = 12  # of the optimizer in an epoch
+_LEAST_CHUNK = 100  # bins, over which gradients reach back
 
 EpochCallback = Callable[[Any, dict[str, Any]], None]
 
@@ -204,14 +208,26 @@ def make_loader(dataset: NeuralDataset, batch_size: int, *, shuffle: bool = Fals
 
 
 def _training_loader(model: nn.Module, averaged: NeuralDataset, settings: Settings) -> Any:
-    """Whole stimuli in a drawn order, or chunks of them where the recipe says so or they would not fit in memory."""
+    """Whole stimuli in a drawn order; chunks where they are few, or too long for the memory, or by the recipe."""
     from deepSTRF.datasets.chunks import ChunkLoader
     from deepSTRF.training.memory import chunks_in_memory
 
-    chunks = chunks_in_memory(model, averaged, settings.batch_size, settings.chunk_bins)
+    chunk_bins = settings.chunk_bins or _chunks_of_few(model, averaged, settings.batch_size)
+    chunks = chunks_in_memory(model, averaged, settings.batch_size, chunk_bins)
     if chunks is None:
         return make_loader(averaged, settings.batch_size, shuffle=True)
     return ChunkLoader(averaged, chunks.bins, chunks.batch_size, shuffle=True)
+
+
+def _chunks_of_few(model: nn.Module, averaged: NeuralDataset, batch_size: int) -> int | None:
+    """Length of the chunks of a recording with so few stimuli that an epoch would be a few steps; None if it has more.
+
+    The epochs and the patience of the recipes were chosen on recordings with a dozen training stimuli and more.
+    """
+    if math.ceil(len(averaged) / batch_size) >= _LEAST_STEPS:
+        return None
+    n_bins = sum(max(response.shape[1] for response in averaged[i]["responses"]) for i in range(len(averaged)))
+    return max(math.ceil(n_bins / (batch_size * _LEAST_STEPS)), _LEAST_CHUNK, 2 * getattr(model, "T", 1))
 
 
 def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
