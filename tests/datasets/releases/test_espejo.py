@@ -109,3 +109,15 @@ def test_bad_arguments_and_files(tmp_path):
     (tmp_path / "A1_voc_mod_noise" / "VMN").rename(tmp_path / "A1_voc_mod_noise" / "other")
     with pytest.raises(FileNotFoundError, match="VMN"):
         EspejoDataset(tmp_path, "vmn")
+
+
+def test_recordings_that_differ_in_a_spectrogram(tmp_path):
+    truth = write_release(tmp_path / "a")
+    other = write_release(tmp_path / "b", seed=1)
+    site = "A1_natural_sounds/NAT/BOL005c_5f6a7b.tgz"
+    (tmp_path / "a" / site).write_bytes((tmp_path / "b" / site).read_bytes())
+    with pytest.warns(UserWarning, match="different spectrograms of 6 stimuli"):
+        ds = EspejoDataset(tmp_path / "a")
+    for meta, stim in zip(ds.stim_meta, ds.stims, strict=True):
+        first = truth if meta["name"] in NAT["AMT003c"].repeats else other
+        np.testing.assert_allclose(stim[0], first.stims["NAT", meta["name"]])
