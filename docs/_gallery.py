@@ -24,3 +24,20 @@ def save_figures(block, block_vars, gallery_conf):
             figure.savefig(paths[-1], dpi=110)
     plt.close("all")
     return figure_rst(paths, gallery_conf["src_dir"])
+
+
+class ReadingOrder:
+    """Which example comes first in its part of the gallery; those that are not named here come last."""
+
+    names = (
+        *("first_fit", "own_recording", "missing_data", "movie"),
+        *("noise_ceiling", "choosing_a_model", "amount_of_data", "sound_or_movement"),
+        *("tuning_errors", "changing_field", "best_stimulus", "eeg"),
+    )
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, file):
+        name = file.removesuffix(".py")
+        return (self.names.index(name) if name in self.names else len(self.names), name)

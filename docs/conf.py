@@ -39,10 +39,12 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "subsection_order": [f"../examples/{part}" for part in ("first_steps", "scores", "fields", "models")],
+    "within_subsection_order": "_gallery.ReadingOrder",
     "filename_pattern": r"\.py$",  # run them all
     "ignore_pattern": "torchrun_loop",
     "image_scrapers": ("_gallery.save_figures",),
     "capture_repr": (),
+    "remove_config_comments": True,
     "abort_on_example_error": True,
     "doc_module": ("deepSTRF",),
     "download_all_examples": False,

@@ -2,15 +2,16 @@
 A receptive field that changes with the sound
 =============================================
 
-A recurrent network has no receptive field that holds for all sounds. At each moment, though, there is a linear
-field that acts like the network: the dynamic receptive field (dSTRF). Seen one after the other, they show what the
-network does.
+A recurrent network has no receptive field that holds for all sounds. At each
+moment, though, there is a linear field that acts like the network: the dynamic
+receptive field (dSTRF). Seen one after the other, they show what the network does.
 """
 
 # %%
 # A network, fitted
 # -----------------
-# These neurons divide their rate by the recent loudness near their best frequency (gain control).
+# These neurons divide their rate by the recent loudness near their best frequency
+# (gain control).
 
 from functools import partial
 
@@ -35,7 +36,10 @@ dataset = SimulatedDataset(
     snr=(0.5, 2.0),
     kinds={"gain_control": 1.0},
 )
-train, val, test = (DataLoader(part, batch_size=2, collate_fn=neural_collate) for part in dataset.split("holdout:3"))
+train, val, test = (
+    DataLoader(part, batch_size=2, collate_fn=neural_collate)
+    for part in dataset.split("holdout:3")
+)
 set_random_seed(0)
 model = StateNet(n_frequency_bands=dataset.F, out_neurons=dataset.N_neurons)
 fitter = Fitter(
@@ -55,15 +59,24 @@ print("noise-corrected correlation on the test sounds:", scores.numpy().round(2)
 # %%
 # The film strip
 # --------------
-# Fields along a test sound, for the neuron that is predicted best, at the strongest response in each of six parts of
-# the sound. Above them is the prediction, with these moments marked.
+# Fields along a test sound, for the neuron that is predicted best, at the strongest
+# response in each of six parts of the sound. Above them is the prediction, with these
+# moments marked.
 
 neuron = int(scores.argmax())
 dynamic = dynamic_strf(
-    model, dataset.stims[-1], n_lags=15, neurons=neuron, dt_ms=dataset.dt, frequencies_hz=dataset.frequencies_hz
+    model,
+    dataset.stims[-1],
+    n_lags=15,
+    neurons=neuron,
+    dt_ms=dataset.dt,
+    frequencies_hz=dataset.frequencies_hz,
 )
 prediction = dynamic.prediction[0]
-frames = [int(part[prediction[part].argmax()]) for part in torch.arange(20, len(prediction)).chunk(6)]
+frames = [
+    int(part[prediction[part].argmax()])
+    for part in torch.arange(20, len(prediction)).chunk(6)
+]
 fig, axes = plot_dynamic_strf(
     dynamic.fields[0],
     dynamic.bins,
@@ -78,9 +91,12 @@ fig, axes = plot_dynamic_strf(
 fig
 
 # %%
-# In numbers: how much the gain (the norm of the field) varies, how long the field stays on the same piece of sound
-# while time goes on, and how much its shape changes (1 is not at all).
+# In numbers: how much the gain (the norm of the field) varies, how long the field
+# stays on the same piece of sound while time goes on, and how much its shape changes
+# (1 is not at all).
 
 summary = dynamic_summary(dynamic)
 print(f"gain varies by {float(summary.gain_change):.0%}")
-print(f"hold of {float(summary.temporal_hold_ms):.0f} ms, change of shape {float(summary.shape_change):.1f}")
+print(
+    f"hold of {float(summary.temporal_hold_ms):.0f} ms, change of shape {float(summary.shape_change):.1f}"
+)

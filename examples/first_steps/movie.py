@@ -2,13 +2,14 @@
 A movie, and what cells see in it
 =================================
 
-Cells of a small simulated retina look at noise. An LN model whose receptive fields are products of a picture and a
-time course finds where each of them looks, and whether it likes light or dark.
+Cells of a small simulated retina look at noise. An LN model whose receptive fields
+are products of a picture and a time course finds where each of them looks, and
+whether it likes light or dark.
 """
 
 # %%
-# Movies are ``(1, height, width, time)``, responses as those to sounds. All else is the same, too: the split, the
-# loader, the Fitter and the scores.
+# Movies are ``(1, height, width, time)``, responses as those to sounds. All else is
+# the same, too: the split, the loader, the Fitter and the scores.
 
 from functools import partial
 
@@ -24,12 +25,20 @@ from deepSTRF.training import Fitter, set_random_seed
 from deepSTRF.utils import neural_collate
 
 dataset = SimulatedMovieDataset(n_neurons=6, n_stims=12, duration_s=8.0, n_repeats=10)
-print("a movie:", tuple(dataset.stims[0].shape), "and the responses to it:", tuple(dataset.responses[0][0].shape))
-train, val, test = (DataLoader(part, batch_size=2, collate_fn=neural_collate) for part in dataset.split("holdout:1"))
+print(
+    "a movie:",
+    tuple(dataset.stims[0].shape),
+    "and the responses to it:",
+    tuple(dataset.responses[0][0].shape),
+)
+train, val, test = (
+    DataLoader(part, batch_size=2, collate_fn=neural_collate)
+    for part in dataset.split("holdout:1")
+)
 
 # %%
-# ``rank=1`` is one product of a picture and a time course per cell, far fewer numbers than a weight for every pixel
-# and lag.
+# ``rank=1`` is one product of a picture and a time course per cell, far fewer numbers
+# than a weight for every pixel and lag.
 
 set_random_seed(0)
 model = VideoLinearNonlinear(
@@ -51,12 +60,16 @@ fitter = Fitter(
     log_fn=None,
 )
 fitter.fit()
-print("noise-corrected correlation on the test movie:", fitter.evaluate(test)["cc_norm"].numpy().round(2))
+print(
+    "noise-corrected correlation on the test movie:",
+    fitter.evaluate(test)["cc_norm"].numpy().round(2),
+)
 
 # %%
-# Left the field in space, at the lag where it is strongest; right how the strongest pixel, marked by a ring, changes
-# with time. An on cell is excited where it gets lighter: the most recent lobe of its time course is positive. That of
-# an off cell is negative.
+# Left the field in space, at the lag where it is strongest; right how the strongest
+# pixel, marked by a ring, changes with time. An on cell is excited where it gets
+# lighter: the most recent lobe of its time course is positive. That of an off cell is
+# negative.
 
 fields = strf(model, dt_ms=dataset.dt).fields
 titles = [f"cell {n}, {meta['kind']}" for n, meta in enumerate(dataset.nrn_meta)]

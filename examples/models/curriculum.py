@@ -2,8 +2,9 @@
 A training loop of your own: a curriculum
 =========================================
 
-Where the Fitter does not do what you want, write the loop yourself: data, models and losses need nothing else. Here
-a recurrent network first learns from short excerpts, and from longer ones as it gets better.
+Where the Fitter does not do what you want, write the loop yourself: data, models
+and losses need nothing else. Here a recurrent network first learns from short
+excerpts, and from longer ones as it gets better.
 """
 
 # %%
@@ -21,22 +22,34 @@ from deepSTRF.training.units import in_units_of_scale
 from deepSTRF.utils import neural_collate
 
 dataset = SimulatedDataset(
-    n_neurons=10, n_stims=30, duration_s=1.0, dt_ms=10.0, n_bands=16, smooth=False, snr=(0.3, 2.0)
+    n_neurons=10,
+    n_stims=30,
+    duration_s=1.0,
+    dt_ms=10.0,
+    n_bands=16,
+    smooth=False,
+    snr=(0.3, 2.0),
 )
-train, val, test = (neural_collate([part[i] for i in range(len(part))]) for part in dataset.split("holdout:3"))
+train, val, test = (
+    neural_collate([part[i] for i in range(len(part))])
+    for part in dataset.split("holdout:3")
+)
 
 # %%
 # The loop
 # --------
-# ``calibrate`` sets the scale of each neuron's output, so that it does not matter whether responses are counts or
-# rates; the loss is taken in units of that scale. Every step draws an excerpt, at another place for each sound; its
-# length is what the curriculum decides.
+# ``calibrate`` sets the scale of each neuron's output, so that it does not matter
+# whether responses are counts or rates; the loss is taken in units of that scale.
+# Every step draws an excerpt, at another place for each sound; its length is what the
+# curriculum decides.
 
 
 def score(model, batch):
     with torch.no_grad():
         pred = model.eval()(batch["stims"])
-    return float(normalized_corrcoef(pred, batch["responses"], reduction="none").nanmean())
+    return float(
+        normalized_corrcoef(pred, batch["responses"], reduction="none").nanmean()
+    )
 
 
 def fit(length_at, n_steps=160, n_excerpts=4):
@@ -53,7 +66,9 @@ def fit(length_at, n_steps=160, n_excerpts=4):
             begin = int(torch.randint(train["stims"].shape[-1] - length + 1, ()))
             stims.append(train["stims"][s, ..., begin : begin + length])
             responses.append(train["responses"][s, ..., begin : begin + length])
-        pred, target = in_units_of_scale(model, model.train()(torch.stack(stims)), torch.stack(responses))
+        pred, target = in_units_of_scale(
+            model, model.train()(torch.stack(stims)), torch.stack(responses)
+        )
         optimizer.zero_grad()
         poisson_loss(pred, target).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -67,8 +82,8 @@ def fit(length_at, n_steps=160, n_excerpts=4):
 # %%
 # Short first, or long from the start
 # -----------------------------------
-# All take the same number of steps. Short excerpts teach more per second of sound, but nothing about a memory that is
-# longer than they are.
+# All take the same number of steps. Short excerpts teach more per second of sound,
+# but nothing about a memory that is longer than they are.
 
 curricula = {
     "whole sounds (1 s)": lambda step: 100,
@@ -76,12 +91,20 @@ curricula = {
     "short ones only (0.2 s)": lambda step: 20,
 }
 fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-for (name, length_at), style in zip(curricula.items(), ("o-", "s--", "^:"), strict=True):
+for (name, length_at), style in zip(
+    curricula.items(), ("o-", "s--", "^:"), strict=True
+):
     model, curve = fit(length_at)
     ax.plot(*zip(*curve, strict=True), style, markersize=4, label=name)
-    print(f"{name}: {score(model, test):.2f} on the test sounds, after {curve[-1][0]:.0f} s of sound")
+    print(
+        f"{name}: {score(model, test):.2f} on the test sounds, after {curve[-1][0]:.0f} s of sound"
+    )
 ticks = [20, 50, 100, 200, 500]
-ax.set(xlabel="sound seen in training (s)", ylabel="cc_norm on the validation sounds", xscale="log")
+ax.set(
+    xlabel="sound seen in training (s)",
+    ylabel="cc_norm on the validation sounds",
+    xscale="log",
+)
 ax.set_xticks(ticks, ticks)
 ax.minorticks_off()
 ax.legend()
