@@ -33,7 +33,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev
-	rm -rf docs/api/generated
+	rm -rf docs/api/generated docs/auto_examples  # run the examples again: the library may have changed
 	$(BIN)/python -m sphinx -W --keep-going -E -b html docs docs/_build/html
 
 # Build, install the wheel in an empty environment, fit with it.
