@@ -81,10 +81,8 @@ class Le2025Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message names it and says how to get it.
     ValueError
         If there is no such experiment or area.
 
@@ -208,7 +206,7 @@ def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
             is_old = str(unit.get("$schema", "")).rstrip("#").endswith("pprox.json")
             spikes: dict[str, list[np.ndarray]] = {}
             for trial in unit["pprox"]:
-                name, times = _old_trial(trial) if is_old else _trial(trial)
+                name, times = _old_trial(trial) if is_old else (trial["stimulus"]["name"], _ms(trial["events"]))
                 spikes.setdefault(name, []).append(times)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise RecordingError(f"{file} is no unit of this recording ({error!r}); download it again") from error
@@ -221,12 +219,12 @@ def _old_trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
     return name, np.asarray(trial["event"], dtype=float) - float(trial["stim_on"])
 
 
-def _trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
-    return str(trial["stimulus"]["name"]), 1000 * np.asarray(trial["events"], dtype=float)
+def _ms(times_s: Any) -> np.ndarray:
+    return 1000 * np.asarray(times_s, dtype=float)
 
 
 def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """What is known about a unit: from its file, or from the table of sites by ``<bird>_<penetration>_<site>``."""
+    """What its file says, or the table of sites for ``<bird>_<penetration>_<site>``."""
     site = name.rsplit("_c", 1)[0]
     row = next((row for row in sites if site in row.values()), {})
     return {
