@@ -98,10 +98,8 @@ class NAT4Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message names it and says how to get it.
     ValueError
         If `area`, `subset` or `dt_ms` is another.
     ImportError
@@ -204,7 +202,6 @@ def _spectrograms(population: SiteArchive, epochs: dict[str, Epoch]) -> dict[str
 
 
 def _cut(table: np.ndarray, epoch: Epoch, population: SiteArchive) -> np.ndarray:
-    """The rows of an epoch."""
     first = round(epoch.start * 1000 / _DT_MS)
     rows = table[first : first + _N_BINS]
     if len(rows) < _N_BINS:
@@ -213,7 +210,6 @@ def _cut(table: np.ndarray, epoch: Epoch, population: SiteArchive) -> np.ndarray
 
 
 def _sites(folder: Path) -> dict[str, SiteArchive]:
-    """The archive of every cell that has one."""
     return {cell: archive for archive in find_archives(folder) for cell in archive.spikes_s}
 
 
@@ -257,7 +253,6 @@ class _Estimation:
 
 
 def _auditory(file: Path) -> dict[str, bool]:
-    """Whether each cell responds to sound, as the authors found it."""
     with file.open(newline="") as lines:
         rows: list[dict[str, Any]] = list(csv.DictReader(lines))
     if rows and not {"cellid", "sig_auditory"} <= set(rows[0]):

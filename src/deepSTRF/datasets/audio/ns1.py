@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from deepSTRF.checks import check_choice, check_integer
+from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.ns1_release import (
     CHORDS,
-    RECORDED_MS,
     SOUNDS,
     open_release,
     read_authors_cochleagram,
     read_metadata,
     read_sound,
     read_unit,
+    time_grid,
 )
 from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
 from deepSTRF.datasets.public_recordings import RECORDINGS
@@ -43,7 +41,6 @@ _RAHMAN_VALIDATION = (5, 11, 16)
 _TYPES = {0: "water_sounds", 19: "water_sounds", 3: "ferret_vocalization", 6: "insects_buzzing"} | dict.fromkeys(
     range(8, 12), "human_speech"
 )
-_SOUND_MS = 5000
 _COCHLEAGRAM_FS = 48000
 
 
@@ -179,7 +176,7 @@ class NS1Dataset(AudioNeuralDataset):
                 f"the authors' cochleagram has bins of 5 ms and no waveform; got dt_ms={dt_ms}, "
                 f"return_waveform={return_waveform}. Use cochleagram='sounds'."
             )
-        n_bins, hop = _time_grid(dt_ms, audio_fs if return_waveform else _COCHLEAGRAM_FS)
+        n_bins, hop = time_grid(dt_ms, audio_fs if return_waveform else _COCHLEAGRAM_FS)
         parts = ("authors",) if cochleagram == "authors" else ()
         folder = recording_folder("NS1", path, download=download, parts=parts)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
@@ -240,25 +237,3 @@ def _spectrogram(dt_ms: float) -> Spectrogram:
     return Spectrogram(
         "log", low_hz=500.0, high_hz=22627.417, window_ms=10.0, range_db=40.0, reference_db=0.0, fs=48000, dt_ms=dt_ms
     )
-
-
-def _time_grid(dt_ms: float, fs: int) -> tuple[int, int]:
-    """Return the number of whole bins in the recorded time, and the audio samples per bin."""
-    advice = "Good values are 1, 2, 2.5, 3, 4, 5, 9, 10, 15, 20, 25, 40, 45, 50."
-    if isinstance(dt_ms, bool) or not isinstance(dt_ms, int | float | np.number):
-        raise TypeError(f"dt_ms must be a number of ms, got {type(dt_ms).__name__}: {dt_ms!r}. {advice}")
-    fs = check_integer("audio_fs", fs)
-    if not 0 < dt_ms <= RECORDED_MS:
-        raise ValueError(f"dt_ms must lie between 0 and {RECORDED_MS}; got {dt_ms}. {advice}")
-    dt = Fraction(dt_ms).limit_denominator(1000)
-    if RECORDED_MS % dt and _SOUND_MS % dt:
-        raise ValueError(
-            f"dt_ms={dt_ms} divides neither the {RECORDED_MS} ms of the recordings nor the {_SOUND_MS} ms of the "
-            f"sounds. {advice}"
-        )
-    hop = fs * dt / 1000
-    if hop.denominator != 1 or hop < 1:
-        raise ValueError(
-            f"a bin of dt_ms={dt_ms} must be a whole number of audio samples; at {fs} Hz it is {float(hop):g}. {advice}"
-        )
-    return int(RECORDED_MS / dt), int(hop)

@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.checks import check_integer
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.datasets.public_recordings import RECORDINGS
@@ -29,6 +31,7 @@ __all__ = [
     "read_metadata",
     "read_sound",
     "read_unit",
+    "time_grid",
 ]
 
 _METADATA = "MetadataSHEnCneurons.mat"
@@ -47,6 +50,7 @@ CHORDS = tuple(
 )
 _WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
 RECORDED_MS = 4995
+_SOUND_MS = 5000
 _TRUE_FS = 48828.125  # the headers say 48 828
 _LARGEST_FILE = 2**26  # the largest of the release has 2.4 MB
 
@@ -194,3 +198,25 @@ def read_authors_cochleagram(folder: Path, n_bands: int, n_bins: int) -> list[Fl
             f"it again from https://github.com/monzilur/DNet"
         )
     return [torch.from_numpy(level.astype(np.float32)).permute(1, 0, 2).contiguous() for level in levels]
+
+
+def time_grid(dt_ms: float, fs: int) -> tuple[int, int]:
+    """Return the number of whole bins in the recorded time, and the audio samples per bin."""
+    advice = "Good values are 1, 2, 2.5, 3, 4, 5, 9, 10, 15, 20, 25, 40, 45, 50."
+    if isinstance(dt_ms, bool) or not isinstance(dt_ms, int | float | np.number):
+        raise TypeError(f"dt_ms must be a number of ms, got {type(dt_ms).__name__}: {dt_ms!r}. {advice}")
+    fs = check_integer("audio_fs", fs)
+    if not 0 < dt_ms <= RECORDED_MS:
+        raise ValueError(f"dt_ms must lie between 0 and {RECORDED_MS}; got {dt_ms}. {advice}")
+    dt = Fraction(dt_ms).limit_denominator(1000)
+    if RECORDED_MS % dt and _SOUND_MS % dt:
+        raise ValueError(
+            f"dt_ms={dt_ms} divides neither the {RECORDED_MS} ms of the recordings nor the {_SOUND_MS} ms of the "
+            f"sounds. {advice}"
+        )
+    hop = fs * dt / 1000
+    if hop.denominator != 1 or hop < 1:
+        raise ValueError(
+            f"a bin of dt_ms={dt_ms} must be a whole number of audio samples; at {fs} Hz it is {float(hop):g}. {advice}"
+        )
+    return int(RECORDED_MS / dt), int(hop)
