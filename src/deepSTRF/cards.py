@@ -56,9 +56,10 @@ class Settings:
 
     ``window_ms`` is the length of the receptive fields where a model has them. ``noise`` is the standard deviation of
     the white noise that is added to the standardised training stimuli, new in every step: an augmentation that is worth
-    most where few sounds are recorded. ``chunk_bins`` cuts the training stimuli into chunks of so many bins, over which
-    the state of the model is carried (:class:`~deepSTRF.datasets.ChunkLoader`): more steps per epoch. Movies too large
-    for the memory are cut by themselves.
+    most where few sounds are recorded. ``chunk_bins`` cuts the training stimuli into chunks of so many bins, over
+    which the state of the model is carried (:class:`~deepSTRF.datasets.ChunkLoader`): more steps per epoch. Movies
+    too large for the memory are cut by themselves. With ``anneal`` the learning rate falls to zero over the epochs,
+    along a cosine.
     """
 
     epochs: int = 200
@@ -71,6 +72,7 @@ class Settings:
     window_ms: float = 150.0
     noise: float = 0.0
     chunk_bins: int | None = None
+    anneal: bool = False
 
 
 # From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.

@@ -301,6 +301,15 @@ def test_neurons_are_placed_where_they_are_known_to_look():
     places = torch.tensor([[1.0, 2.5], [3.2, 1.0], [0.0, 5.0]])
     readout.place(places)
     np.testing.assert_allclose(readout.positions(), places, atol=0.03)
+    before = readout.log_sigma.detach().clone()
+    readout.place(places)
+    assert torch.equal(readout.log_sigma, before)
+    readout.place(places, spread=0.5)  # of 0.5 pixels, where ±1 are the outermost ones
+    np.testing.assert_allclose(
+        readout.log_sigma.detach().exp()[0], [2 * 0.5 / (readout.H - 1), 2 * 0.5 / (readout.W - 1)], rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="spread"):
+        readout.place(places, spread=0.0)
     assert readout.raw_mean.requires_grad
     assert readout.raw_mean.isfinite().all()
     for bad in (places[:2], torch.tensor([[1.0, 2.0], [3.0, 1.0], [4.5, 0.0]]), -places, places * math.nan):

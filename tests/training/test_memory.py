@@ -133,6 +133,7 @@ def test_sounds_are_left_whole():
     model = StateNet(8, out_neurons=2)
     assert chunks_in_memory(model, dataset, 1, most_bytes=1.0) is None
     assert chunks_in_memory(model, dataset, 1, chunk_bins=100) == (100, 1)
+    assert chunks_in_memory(model, dataset, 1, chunk_bins=1) == (2 * model.T, 1)
 
 
 @pytest.mark.parametrize("name", ["video-ln", "convnet3d", "convgru"])

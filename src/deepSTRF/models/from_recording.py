@@ -19,6 +19,7 @@ from deepSTRF.registry import Settings
 
 __all__ = [
     "MOVIES",
+    "PLACED_SPREAD",
     "REGULARISED",
     "as_batches",
     "build_model",
@@ -34,6 +35,9 @@ M = TypeVar("M", bound=nn.Module)
 
 # Noise, weight decay and a Poisson loss: what feed-forward networks need with a minute of sound.
 REGULARISED = Settings(epochs=300, patience=30, lr=3e-3, weight_decay=0.1, loss="poisson", noise=0.3)
+
+# A neuron's place is known to within a pixel or so, and what it looks for while training blurs what it learns.
+PLACED_SPREAD = 0.5
 
 _BINS_AT_ONCE = 512
 

@@ -41,7 +41,7 @@ def chunks_in_memory(
     batch_size : int
         Stimuli in a step. Where chunks would be shorter than four windows of the model, fewer run side by side.
     chunk_bins : int, optional
-        How long a chunk is at most.
+        How long a chunk is at most, but for the two windows.
     most_bytes : float
         What a step may keep for its backward pass. Chunks are at least two windows long, also where that is more.
 
@@ -69,6 +69,7 @@ def chunks_in_memory(
         return None
     bins_at_once = max(1, int(most_bytes / max(1.0, per_bin)))
     window = getattr(model, "T", 1)
+    chunk_bins = None if chunk_bins is None else max(chunk_bins, _LEAST_WINDOWS * window)
     side_by_side = min(batch_size, len(items), max(1, bins_at_once // (chunk_bins or _WINDOWS * window)))
     bins = max(bins_at_once // side_by_side, _LEAST_WINDOWS * window)
     bins = bins if chunk_bins is None else min(bins, chunk_bins)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.registry import Recipe, Settings
@@ -118,6 +120,7 @@ def fit_recipe(
     kwargs: dict[str, Any] = {
         "loss_fn": LOSSES[settings.loss],
         "optimizer": _optimizer(model, settings, recipe.fast_nonlinearity),
+        "scheduler": partial(CosineAnnealingLR, T_max=settings.epochs) if settings.anneal else None,
         "max_epochs": settings.epochs,
         "patience": settings.patience,
         "monitor": settings.monitor,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer
 from deepSTRF.models.activations import softplus_by_default
 from deepSTRF.models.bin_by_bin import State
-from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model
+from deepSTRF.models.from_recording import MOVIES, PLACED_SPREAD, place_neurons, shaped_model
 from deepSTRF.models.video.convolution import Conv3dCore, odd_int
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -25,7 +25,7 @@ __all__ = ["ConvGRU", "ConvGRUNet"]
 def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvGRUNet:
     # The encoder sees the window, so that the recurrent layer learns what is slower.
     model = shaped_model(ConvGRUNet, train, window_ms, **arguments)
-    model.readout.place(place_neurons(train, model.T))
+    model.readout.place(place_neurons(train, model.T), PLACED_SPREAD)
     return model
 
 
@@ -35,8 +35,8 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvGRUN
         summary="Convolutional encoder, convolutional GRU, and a readout that learns where each neuron looks",
         paper="Sinz et al. (2018), https://doi.org/10.1101/452672",
     ),
-    # Two movies per step: a recurrent layer is slow for its bins, not for its movies.
-    Recipe(replace(MOVIES, batch_size=2, lr=2e-2, epochs=25), _build),
+    # Many movies per step: a recurrent layer is slow for its bins, not for its movies.
+    Recipe(replace(MOVIES, batch_size=8, chunk_bins=50, lr=2e-2, epochs=20, anneal=True), _build),
 )
 class ConvGRUNet(VideoEncodingModel):
     """A stateful model of movies: what it knows of the past is in a map of recurrent units, not in a window.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from deepSTRF.models.activations import softplus_by_default
-from deepSTRF.models.from_recording import MOVIES, place_neurons, shaped_model, window_bins
+from deepSTRF.models.from_recording import MOVIES, PLACED_SPREAD, place_neurons, shaped_model, window_bins
 from deepSTRF.models.video.convolution import Conv3dCore
 from deepSTRF.models.video.gaussian_readout import GaussianReadout
 from deepSTRF.models.video.video_model import VideoEncodingModel
@@ -23,7 +24,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet3
     last = min(5, n_lags)
     options = {"temporal_kernels": (n_lags - last + 1, last)}
     model = shaped_model(ConvNet3D, train, window_ms, **options | arguments)
-    model.readout.place(place_neurons(train, n_lags))
+    model.readout.place(place_neurons(train, n_lags), PLACED_SPREAD)
     return model
 
 
@@ -33,7 +34,7 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> ConvNet3
         summary="Causal convolutions over space and time, and a readout that learns where each neuron looks",
         paper="Höfling et al. (2024), https://doi.org/10.7554/eLife.86860",
     ),
-    Recipe(MOVIES, _build),
+    Recipe(replace(MOVIES, chunk_bins=50), _build),
 )
 class ConvNet3D(VideoEncodingModel):
     r"""Feature maps that all neurons share, computed by causal 3-D convolutions; one position per neuron.

@@ -128,7 +128,7 @@ class GaussianReadout(Readout):
         size = self.raw_mean.new_tensor([self.H - 1, self.W - 1])
         return (torch.tanh(self.raw_mean.detach()) + 1) / 2 * size
 
-    def place(self, positions: Float[Tensor, "N 2"]) -> None:
+    def place(self, positions: Float[Tensor, "N 2"], spread: float | None = None) -> None:
         """Let every neuron begin where its receptive field is known to lie, as from its spike-triggered average.
 
         Learning moves a neuron along the slope of its fit, which may end beside its place: at the ring around it, for
@@ -138,17 +138,20 @@ class GaussianReadout(Readout):
         ----------
         positions : Tensor
             ``(N, 2)``: row and column in pixels of the feature map.
+        spread : float, optional
+            How far around its place a neuron looks for a better one while it trains, as a standard deviation in pixels;
+            by default it stays as it is.
 
         Raises
         ------
         ValueError
-            If they are not (N, 2), or not inside of the map.
+            If they are not (N, 2), or not inside of the map, or `spread` is not positive.
 
         Examples
         --------
         >>> import torch
         >>> readout = GaussianReadout(in_features=16, spatial_resol=(12, 20), out_neurons=2)
-        >>> readout.place(torch.tensor([[3.0, 4.0], [6.5, 18.0]]))
+        >>> readout.place(torch.tensor([[3.0, 4.0], [6.5, 18.0]]), spread=0.5)
         >>> readout.positions()
         tensor([[ 3.0000,  4.0000],
                 [ 6.5000, 18.0000]])
@@ -160,7 +163,10 @@ class GaussianReadout(Readout):
                 f"positions must be ({len(self.raw_mean)}, 2): row and column in pixels, from 0 to {self.H - 1} and "
                 f"{self.W - 1}; got {positions}"
             )
+        width = None if spread is None else check_positive("spread", spread)
         with torch.no_grad():
+            if width is not None:
+                self.log_sigma.copy_(torch.log(2 * width / size.clamp(min=1)).expand_as(self.log_sigma))
             # The outermost pixels themselves are infinitely far; a hundredth of the way to them is left.
             self.raw_mean.copy_(torch.atanh((2 * places / size.clamp(min=1) - 1).clamp(-0.99, 0.99)))
 
