@@ -89,7 +89,7 @@ def test_the_settings_are_those_of_the_table():
     for name, option in OPTIONS.items():
         if option.scope == "model":
             assert name == "arguments" or settings.pop(name) == option.kind.__name__
-    assert set(settings) == {"noise"}  # chosen by the recipes only
+    assert set(settings) == {"noise", "chunk_bins", "anneal"}  # chosen by the recipes only
     assert OPTIONS["loss"].choices == tuple(LOSSES)
     FitOptions(**{name: getattr(Settings(), name) for name in OPTIONS if hasattr(Settings(), name)})
 
