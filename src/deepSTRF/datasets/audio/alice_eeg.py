@@ -171,7 +171,7 @@ class AliceEEGDataset(AudioNeuralDataset):
             units = self._units(person, "all" if as_repeat else subject)
             for part, response in zip(parts, person["responses"], strict=True):
                 if response is not None:
-                    part.append((units, repeat if as_repeat else 0, response[:, None]))
+                    part.append(Part(units, repeat if as_repeat else 0, response[:, None]))
             absent = [name for name, own in zip(_SEGMENTS, person["responses"], strict=True) if own is None]
             if absent:
                 say(f"{file} marks no segment {', '.join(absent)}: {subject} misses it")

@@ -189,7 +189,7 @@ def counts_by_stimulus(
         del spikes
         for part, own in zip(parts, counts, strict=True):
             if own is not None:
-                part.append((units, 0, torch.from_numpy(own)))
+                part.append(Part(units, 0, torch.from_numpy(own)))
     yield from rows_of_parts(parts, len(channels), n_bins)
 
 

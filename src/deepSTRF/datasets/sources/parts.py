@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -10,8 +11,16 @@ from torch import Tensor
 
 __all__ = ["Part", "rows_of_parts"]
 
-Part = tuple[list[int], int, Float[Tensor, "n r T"]]
-"""Indices of some neurons, the first of their repeats that is filled, and the responses."""
+
+class Part(NamedTuple):
+    """What one session holds of the responses to one stimulus."""
+
+    units: list[int]
+    """Indices of its neurons."""
+    first_repeat: int
+    """The first of their repeats that is filled."""
+    values: Float[Tensor, "n r T"]
+    """Their responses."""
 
 
 def rows_of_parts(
@@ -32,7 +41,7 @@ def rows_of_parts(
 
     Examples
     --------
-    >>> rows = rows_of_parts([[([0, 2], 0, torch.ones(2, 1, 4))], []], n_neurons=3, n_bins=[4, 5])
+    >>> rows = rows_of_parts([[Part([0, 2], 0, torch.ones(2, 1, 4))], []], n_neurons=3, n_bins=[4, 5])
     >>> [row[1].isnan().all().item() for row in rows]
     [True, True]
     """
