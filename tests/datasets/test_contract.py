@@ -51,6 +51,7 @@ def load(name, tmp_path):
     return cls(folder)
 
 
+@pytest.mark.filterwarnings("ignore:the data set holds membrane potentials:RuntimeWarning")  # as that of AC-1 does
 @pytest.mark.parametrize("name", registered())
 def test_registered_data_sets(name, tmp_path):
     dataset = load(name, tmp_path)
