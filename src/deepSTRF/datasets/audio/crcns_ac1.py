@@ -138,7 +138,7 @@ class CRCNSAC1Dataset(AudioNeuralDataset):
     """
 
     behavioral_state = "anesthetized"
-    protocols = SplitsOfOneCell()  # type: ignore[assignment]
+    protocols = SplitsOfOneCell()
 
     def __init__(
         self,
