@@ -223,11 +223,13 @@ def _training_loader(model: nn.Module, averaged: NeuralDataset, settings: Settin
 
 
 def _chunks_of_few(model: nn.Module, averaged: NeuralDataset, batch_size: int) -> int | None:
-    """Length of the chunks of a recording with so few stimuli that an epoch would be a few steps; None if it has more.
+    """Length of the chunks of a recording with so few stimuli that an epoch would be a few steps.
+
+    None if it has more, or of waveforms, whose recipes were chosen on whole ones.
 
     The epochs and the patience of the recipes were chosen on recordings with a dozen training stimuli and more.
     """
-    if math.ceil(len(averaged) / batch_size) >= _LEAST_STEPS:
+    if math.ceil(len(averaged) / batch_size) >= _LEAST_STEPS or averaged[0]["stims"].ndim < 3:
         return None
     n_bins = sum(max(response.shape[1] for response in averaged[i]["responses"]) for i in range(len(averaged)))
     return max(math.ceil(n_bins / (batch_size * _LEAST_STEPS)), _LEAST_CHUNK, 2 * getattr(model, "T", 1))
