@@ -49,15 +49,15 @@ class Run(Directive):
         except Exception as error:
             raise self.error(f"the code of this block fails: {type(error).__name__}: {error}") from error
         shown = [] if "hide-code" in self.options else [nodes.literal_block(code, code, language="python")]
-        if printed.getvalue():
-            text = printed.getvalue().rstrip()
-            shown.append(nodes.literal_block(text, text, language="text", classes=["output"]))
         if "fig" in namespace:
             if "alt" not in self.options:
                 raise self.error("a figure needs the option alt")
             page["run_count"] = page.get("run_count", 0) + 1
             name = f"{environment.docname.replace('/', '-')}-{page['run_count']}"
             shown += self._images(namespace["fig"], name, Path(environment.srcdir))
+        if printed.getvalue():
+            text = printed.getvalue().rstrip()
+            shown.append(nodes.literal_block(text, text, language="text", classes=["output"]))
         return shown
 
     def _images(self, fig, name, source):

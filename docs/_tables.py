@@ -6,10 +6,14 @@ In a MyST page::
     ```
 """
 
+import importlib
+import re
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -42,9 +46,9 @@ class RegistryTable(Directive):
         else:
             raise self.error(f"registry-table knows datasets and models, not {kind!r}")
         columns = list(rows[0])
-        lines = [".. list-table::", "   :header-rows: 1", ""]
-        for cells in ([column.replace("_", " ") for column in columns], *[[row[c] for c in columns] for row in rows]):
-            lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)]
+        table = [[column.replace("_", " ") for column in columns], ["---"] * len(columns)]
+        table += [[_linked(str(row[column])) for column in columns] for row in rows]
+        lines = [f"| {' | '.join(cells)} |" for cells in table]
         node = nodes.Element()
         self.state.nested_parse(StringList(lines), self.content_offset, node)
         return node.children
@@ -75,26 +79,70 @@ def _parameters(name, recording):
 
 
 def write_registered_page(path):
-    """Write the page with the modules of all registered classes."""
+    """Write the page with all registered classes."""
     sections = {
-        "Data sets": {get_dataset(name).__module__ for name in dataset_cards()},
-        "Models": {get_model(name).__module__ for name in model_cards()},
+        "Data sets": {_public_name(get_dataset(name)) for name in dataset_cards()},
+        "Models": {_public_name(get_model(name)) for name in model_cards()},
     }
     lines = ["Registered data sets and models", "=" * 31]
-    for title, modules in sections.items():
-        lines += ["", title, "-" * len(title), "", ".. autosummary::", "   :toctree: generated", ""]
-        lines += [f"   {module}" for module in sorted(modules)]
+    for title, classes in sections.items():
+        lines += [
+            "",
+            title,
+            "-" * len(title),
+            "",
+            ".. autosummary::",
+            "   :toctree: generated",
+            "   :nosignatures:",
+            "",
+        ]
+        lines += [f"   ~{name}" for name in sorted(classes)]
     text = "\n".join(lines) + "\n"
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
+def _public_name(cls):
+    """Where users import a class from: the package that exports it, or its own module."""
+    package = cls.__module__.rpartition(".")[0]
+    exported = getattr(importlib.import_module(package), cls.__name__, None) is cls
+    return f"{package if exported else cls.__module__}.{cls.__qualname__}"
+
+
+def _linked(text):
+    """Escape what Markdown would take for its own, and make addresses and DOIs links."""
+    text = text.replace("|", "\\|").replace("*", "\\*")
+    text = re.sub(r"\bdoi:(10\.[^\s;,)]+)", r"https://doi.org/\1", text)
+    cited = re.fullmatch(r"([^;\[\]]+?),? (https?://[^\s;,)]+)", text)
+    return f"[{cited[1]}]({cited[2]})" if cited else re.sub(r"https?://[^\s;,)]+", r"<\g<0>>", text)
+
+
 def _settings(recipe):
     if recipe.settings is None:
         return "closed form"
-    return ", ".join(f"{name} {value}" for name, value in asdict(recipe.settings).items())
+    settings = recipe.settings
+    return f"lr {settings.lr}, {settings.epochs} epochs, {settings.loss}, window {settings.window_ms:g} ms"
+
+
+class Citation(Directive):
+    """How to cite the software, as text and as BibTeX, from CITATION.cff."""
+
+    def run(self):
+        cited = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8"))
+        authors = " and ".join(author["name"] for author in cited["authors"])
+        text = f"{authors}. *{cited['title']}*, version {cited['version']}. {cited['url']}"
+        bibtex = f"""@software{{{cited["title"].lower()},
+  author  = {{{{{authors}}}}},
+  title   = {{{{{cited["title"]}: {cited["abstract"].rstrip(".")}}}}},
+  version = {{{cited["version"]}}},
+  url     = {{{cited["url"]}}},
+}}"""
+        node = nodes.Element()
+        self.state.nested_parse(StringList([text]), self.content_offset, node)
+        return [*node.children, nodes.literal_block(bibtex, bibtex, language="bibtex")]
 
 
 def setup(app):
     app.add_directive("registry-table", RegistryTable)
+    app.add_directive("citation", Citation)
     return {"parallel_read_safe": True}

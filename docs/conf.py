@@ -33,7 +33,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "none"  # numpydoc's Parameters sections say it with shapes and units
 autodoc_mock_imports: list[str] = []
 numpydoc_show_class_members = False
-exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates"]
 bibtex_bibfiles = ["references.bib"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

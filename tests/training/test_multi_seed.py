@@ -1,6 +1,5 @@
 """The same training from several seeds: interface.md §3.3 and the training rows of faults.md."""
 
-import doctest
 import functools
 import json
 import math
@@ -268,14 +267,6 @@ def test_the_best_epoch_is_reported_without_a_checkpoint_file(tmp_path):
     assert result["per_seed_val_loss"][0, 0] == losses[1]
     assert losses[1] not in (losses[0], losses[2], losses[3])
     assert same_state(torch.load(tmp_path / "seed0" / "best.pt"), result["best_state_dict"])
-
-
-@pytest.mark.slow
-def test_the_page_about_seeds_and_folds_runs_as_it_stands():
-    page = Path(__file__).parents[2] / "docs" / "howto" / "seeds_and_folds.md"
-    failed, attempted = doctest.testfile(str(page), module_relative=False)
-    assert attempted > 10
-    assert failed == 0
 
 
 # ---------------------------------------------------------------- files
