@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from deepSTRF.models import NeuralModel
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import ParametricDoubleExponential, ParametricSigmoid, ParametricSoftplus
 from deepSTRF.models.audio import DNet, Linear, LinearNonlinear, NetworkReceptiveField, StateNet
 from deepSTRF.models.output_stage import ResponseStatistics, explains_nothing
 from deepSTRF.models.video import ConvGRUNet, VideoLinearNonlinear
@@ -40,6 +40,8 @@ MODELS = {
     "nrf": lambda: NetworkReceptiveField(8, 5, n_hidden=4, out_neurons=N),
     "dnet": lambda: DNet(8, 5, n_hidden=4, out_neurons=N),
     "statenet": lambda: StateNet(8, kernel_size=4, stride=2, hidden_channels=2, out_neurons=N),
+    "sigmoid": lambda: StateNet(8, 1, 4, 2, 2, out_neurons=N, output_activation=ParametricSigmoid(N)),
+    "double exponential": lambda: NetworkReceptiveField(8, 5, 4, N, ParametricDoubleExponential(N)),
     "shared activation": lambda: NetworkReceptiveField(8, 5, 4, N, output_activation=ParametricSoftplus(1)),
 }
 

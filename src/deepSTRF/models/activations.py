@@ -56,7 +56,7 @@ class _PerNeuronActivation(Rebuildable):
         return f"{self.num_features}{bias}, non_negative_output={self.non_negative_output}"
 
 
-class _Saturating(_PerNeuronActivation):
+class Saturating(_PerNeuronActivation):
     """A curve between an offset and the offset plus an amplitude, with two more parameters for its place and slope."""
 
     _shape: ClassVar[tuple[str, str]]  # names of the parameters that start in ±0.5, and around 1
@@ -99,7 +99,7 @@ class _Saturating(_PerNeuronActivation):
         raise NotImplementedError
 
 
-class ParametricSigmoid(_Saturating):
+class ParametricSigmoid(Saturating):
     r"""A logistic function per neuron: :math:`f(x) = b\,\sigma((x - c) / d) + a`.
 
     Parameters
@@ -137,7 +137,7 @@ class ParametricSigmoid(_Saturating):
         return torch.sigmoid((x - self.c) / self.d)
 
 
-class ParametricDoubleExponential(_Saturating):
+class ParametricDoubleExponential(Saturating):
     r"""A Gompertz function per neuron: :math:`f(x) = a\,\exp(-\exp(k x - s)) + b`.
 
     It rises with x where k is negative, and saturates more slowly on one side than on the other.

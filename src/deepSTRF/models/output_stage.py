@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import counted
-from deepSTRF.models.activations import ParametricSoftplus
+from deepSTRF.models.activations import ParametricSoftplus, Saturating
 from deepSTRF.modes import evaluating
 
 __all__ = ["ResponseStatistics", "calibrate", "explains_nothing"]
@@ -33,6 +33,7 @@ _MOST_MEANS = 1.4
 _MOST_BINS = 2048  # enough to know a mean prediction
 _MOST_VALUES, _LEAST_BINS = 2**18, 64  # of movies, whose frames are large
 _BISECTIONS = 50
+_WIDENINGS = 8  # doublings of the range that is searched
 
 
 class ResponseStatistics:
@@ -109,8 +110,8 @@ def calibrate(model: Any, batches: Iterable[Mapping[str, Any]]) -> None:
         return
     target = (statistics.mean / scale).to(reference)
     with torch.no_grad():
-        if isinstance(activation, ParametricSoftplus) and activation.non_negative_output:
-            _lower(activation, target)
+        if isinstance(activation, ParametricSoftplus | Saturating) and activation.non_negative_output:
+            _make_room(activation, target)
         gain = getattr(readout, "gain", lambda: None)()
         if gain is not None:
             gain.copy_(statistics.spread() / scale)
@@ -155,13 +156,18 @@ def _first_bins(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return stims[..., : kept * per_bin], responses[..., :kept]
 
 
-def _lower(activation: ParametricSoftplus, target: Float[Tensor, " N"]) -> None:
-    """Let the least output be a tenth of the mean response or less, so that the mean can be reached."""
-    raw = activation._raw_b
-    most = (0.1 * target.abs()).clamp(min=1e-6).expand(len(target))
-    if len(raw) == 1:
-        most = most.amin(0, keepdim=True)
-    raw.copy_(torch.minimum(raw, torch.log(torch.expm1(most))))
+def _make_room(activation: ParametricSoftplus | Saturating, target: Float[Tensor, " N"]) -> None:
+    """Let the least output be a tenth of the mean response or less, and the most, four times it or more."""
+    of_softplus = isinstance(activation, ParametricSoftplus)
+    offset = activation._raw_b if of_softplus else getattr(activation, f"_raw_{activation._offset}")
+    mean = target.abs().clamp(min=1e-5)
+    if offset is not None:
+        most = 0.1 * (mean if len(offset) > 1 else mean.amin(0, keepdim=True))
+        offset.copy_(torch.minimum(offset, torch.log(torch.expm1(most))))
+    if not of_softplus:
+        amplitude = getattr(activation, f"_raw_{activation._amplitude}")
+        least = 4 * (mean if len(amplitude) > 1 else mean.amax(0, keepdim=True))
+        amplitude.copy_(torch.maximum(amplitude, least + torch.log(-torch.expm1(-least))))
 
 
 def _drive(model: Any, batches: Iterable[Mapping[str, Any]], reference: Tensor) -> Float[Tensor, "M N"]:
@@ -213,6 +219,10 @@ def _offset_to_mean(
     def mean_output(offset: Tensor) -> Tensor:
         return activation((drive + offset)[None])[0].mean(0)
 
+    for _ in range(_WIDENINGS):  # a saturating curve may be so shallow that its ends lie far away
+        ends = torch.stack([mean_output(-reach), mean_output(reach)])
+        beyond = (target > ends.amax(0)) | ((target < ends.amin(0)) & (target > 0))
+        reach = torch.where(beyond, 2 * reach, reach)
     low, high = -reach, reach
     rising = mean_output(high) >= mean_output(low)
     for _ in range(_BISECTIONS):
