@@ -129,7 +129,7 @@ def test_ctrl_c_says_how_to_go_on(config, tmp_path, monkeypatch):
         patch.setattr("deepSTRF.runs.fit.predict", interrupt)
         result = run("sweep", config, "--jobs", 1)
     assert result.exit_code == 130
-    assert "0 of 5 runs are complete" in result.stderr
+    assert "0 of 5 runs complete" in result.stderr
     assert "same command" in result.stderr
     assert run("sweep", config, "--jobs", 1).exit_code == 0
 

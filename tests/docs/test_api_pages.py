@@ -4,7 +4,7 @@ import importlib
 import re
 
 import pytest
-from pages import ROOT
+from doc_pages import ROOT
 
 LISTED = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
 PACKAGES = ["analysis", "datasets", "metrics", "metrics.streaming", "models.activations", "models.layers"]

@@ -4,7 +4,7 @@ import shutil
 
 import matplotlib.pyplot as plt
 import pytest
-from pages import NOT_RUN, PYTHON, ROOT, SHELL, SHOWN, Session, blocks, pages
+from doc_pages import NOT_RUN, PYTHON, ROOT, SHELL, SHOWN, Session, blocks, pages
 from shell import run
 from stand_ins import stand_ins, write_files
 

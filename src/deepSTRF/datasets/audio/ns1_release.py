@@ -146,7 +146,9 @@ def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]
     return resample_causally(waveform.mean(0, keepdim=True), _TRUE_FS, fs)[:, :n_samples]
 
 
-def read_unit(release: Any, path: str, n_bins: int, dt_ms: float, sets: Sequence[int]) -> list[Float[Tensor, "R T"]]:
+def read_unit(
+    release: Any, path: str, n_bins: int, dt_ms: float, sets: Sequence[int] = range(20)
+) -> list[Float[Tensor, "R T"]]:
     """Return the spike counts of one unit, for each of some sets: 0 to 19 are sounds, 20 to 31 chords."""
     file = release / path
     if not file.exists():  # a few files of the release go by another name
