@@ -131,14 +131,15 @@ def test_table_filters_by_words_and_conditions(page_file, open_page):
 def test_neurons_are_chosen_by_mouse_and_keyboard(page_file, open_page):
     page = open_page(page_file)
     title, order = page.locator("#neuron h3"), names(page)
+    expect = pytest.importorskip("playwright.sync_api").expect
     page.locator("#neuron-table tbody tr").nth(2).locator("td").first.click()
-    page.wait_for_function(f"document.querySelector('#neuron h3').textContent === 'Neuron {order[2]}'")
+    expect(title).to_have_text(f"Neuron {order[2]}")
     page.locator("#neuron-table tbody button").nth(2).press("ArrowDown")
-    page.wait_for_function(f"document.querySelector('#neuron h3').textContent === 'Neuron {order[3]}'")
+    expect(title).to_have_text(f"Neuron {order[3]}")
     assert page.evaluate("document.activeElement.textContent") == order[3]
     assert page.locator("#neuron-table button[aria-pressed=true]").all_inner_texts() == [order[3]]
     page.get_by_role("button", name="Previous neuron").click()
-    page.wait_for_function(f"document.querySelector('#neuron h3').textContent === 'Neuron {order[2]}'")
+    expect(title).to_have_text(f"Neuron {order[2]}")
     assert page.get_by_role("button", name="Previous neuron").is_enabled()
     assert title.inner_text() == f"Neuron {order[2]}"
 
