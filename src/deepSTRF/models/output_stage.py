@@ -158,14 +158,14 @@ def _first_bins(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 def _make_room(activation: ParametricSoftplus | Saturating, target: Float[Tensor, " N"]) -> None:
     """Let the least output be a tenth of the mean response or less, and the most, four times it or more."""
-    of_softplus = isinstance(activation, ParametricSoftplus)
-    offset = activation._raw_b if of_softplus else getattr(activation, f"_raw_{activation._offset}")
+    name_of_offset = "b" if isinstance(activation, ParametricSoftplus) else activation._offset
+    offset: Tensor | None = getattr(activation, f"_raw_{name_of_offset}")
     mean = target.abs().clamp(min=1e-5)
     if offset is not None:
         most = 0.1 * (mean if len(offset) > 1 else mean.amin(0, keepdim=True))
         offset.copy_(torch.minimum(offset, torch.log(torch.expm1(most))))
-    if not of_softplus:
-        amplitude = getattr(activation, f"_raw_{activation._amplitude}")
+    if isinstance(activation, Saturating):
+        amplitude: Tensor = getattr(activation, f"_raw_{activation._amplitude}")
         least = 4 * (mean if len(amplitude) > 1 else mean.amax(0, keepdim=True))
         amplitude.copy_(torch.maximum(amplitude, least + torch.log(-torch.expm1(-least))))
 
