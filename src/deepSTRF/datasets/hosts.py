@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-__all__ = ["CRCNS", "FIGSHARE_API", "bitbucket", "crcns", "dandi", "drum", "figshare", "github", "osf", "zenodo"]
+__all__ = ["CRCNS", "FIGSHARE_API", "bitbucket", "crcns", "dandi", "figshare", "github", "osf", "zenodo"]
 
 CRCNS = "https://portal.nersc.gov/project/crcns/download/"
 FIGSHARE_API = "https://api.figshare.com/v2/articles/"
@@ -31,11 +31,6 @@ def zenodo(record: str, name: str) -> str:
 def figshare(article: str) -> str:
     """The file of an article on figshare that has the name of the `RemoteFile`; or the only file of the article."""
     return FIGSHARE_API + article
-
-
-def drum(bitstream: str) -> str:
-    """A file of the Digital Repository at the University of Maryland, by the identifier of its bitstream."""
-    return f"https://drum.lib.umd.edu/bitstreams/{bitstream}/download"
 
 
 def github(repository: str, path: str, ref: str = "HEAD") -> str:
