@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from deepSTRF.models.regression.moments import Decomposition, Moments, Segment
+from deepSTRF.models.regression.trials import means, read_trials
 from deepSTRF.models.ridge import fit_ridge
 
 
@@ -117,6 +119,45 @@ def held_out_error(train, val, neuron, n_lags, alpha, folds):
         kernel, intercept, _ = reference(kept, neuron, n_lags, alpha, penalty=whole.alpha, before_onset=mean)
         total += squared_error(kernel, intercept, train[k::folds], neuron, n_lags, mean)
     return total
+
+
+def with_duplicate_bands():
+    recording = make_recording(2)
+    return Recording({**item, "stims": torch.cat([item["stims"]] * 2, 1)} for item in recording)
+
+
+def of_pulses():
+    """One band at a time: most windows are orthogonal, most eigenvalues the same."""
+    recording = make_recording(3)
+    for item in recording:
+        pulses = torch.zeros_like(item["stims"])
+        at = torch.arange(0, pulses.shape[-1], 6)
+        pulses[0, torch.arange(len(at)) % 5, at] = 1
+        item["stims"] = pulses
+    return recording
+
+
+def shorter_than_the_weights():
+    return Recording({**item, "stims": item["stims"].repeat(1, 20, 1)} for item in make_recording(4))
+
+
+@pytest.mark.parametrize("make", [with_duplicate_bands, of_pulses, shorter_than_the_weights])
+def test_held_out_errors_where_eigenvalues_are_equal(make):
+    recording, n_lags = make(), 6
+    mean = mean_stimulus(recording)
+    trials = read_trials(recording, "recording")
+    train, held_out = (
+        Moments(n_lags, *means(trials), [Segment(trial, 0, trial.stim.shape[1]) for trial in part])
+        for part in (trials[:-1], trials[-1:])
+    )
+    decomposition, alphas = Decomposition([train], torch.arange(3)), torch.logspace(-5, 4, 4, dtype=torch.float64)
+    errors = decomposition.errors(alphas, held_out)
+    for n in range(3):
+        for alpha, error in zip(alphas.tolist(), errors[:, n].tolist(), strict=True):
+            penalty = alpha * decomposition.unit
+            kernel, intercept, _ = reference(recording[:-1], n, n_lags, alpha, penalty, mean)
+            expected = squared_error(kernel, intercept, recording[-1:], n, n_lags, mean)
+            assert error == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("with_val", [True, False])

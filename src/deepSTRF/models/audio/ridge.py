@@ -82,8 +82,7 @@ def fit_ridge(
     window_ms : float
         Length of the receptive field, rounded to whole bins.
     alphas : float or sequence of float, optional
-        Candidates, positive. A single number is used as it is. By default 19 from 1e-5 to 1e4, and between them the
-        minimum of a spline through their errors.
+        Candidates, positive. A single number is used as it is. By default 361 from 1e-5 to 1e4.
     folds : int
         Number of parts of the training stimuli, at least 2; at most one per stimulus.
     jackknife : bool

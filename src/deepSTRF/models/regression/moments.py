@@ -14,10 +14,12 @@ from torch.nn import functional
 __all__ = ["Decomposition", "Moments", "Segment", "Trial", "group_neurons"]
 
 _BLOCK = 16384  # bins at a time: no copy of a long recording is made, and the products fit the cache
-_COLUMNS = 4096  # kernels whose error is computed at a time
+_ROWS = 256  # of a product of the size of the Gram matrix at a time
 
 # Variances below this part of the mean square are rounding noise of a constant.
 _CONSTANT = 1e-12
+
+_SAME = 1e-7  # relative difference of two eigenvalues that are taken as one, which costs its square
 
 
 @dataclass(eq=False)
@@ -199,15 +201,9 @@ class Decomposition:
         self._values = values.clamp(min=0)  # negative ones are rounding
         self._targets = self._vectors.T @ covariation
 
-    def _coefficients(self, alphas: Float[Tensor, "*any n"]) -> Float[Tensor, "d *any n"]:
-        penalty = alphas * self.unit
-        shape = (len(self._values), *[1] * penalty.ndim)
-        targets = self._targets.unsqueeze(1) if penalty.ndim > 1 else self._targets
-        return targets / (self._values.view(shape) + penalty)
-
     def solve(self, alphas: Float[Tensor, " n"]) -> Float[Tensor, "d n"]:
         """Kernels of the neurons, each with its penalty."""
-        return self._vectors @ self._coefficients(alphas)
+        return self._vectors @ (self._targets / (self._values[:, None] + alphas * self.unit))
 
     def errors(self, alphas: Float[Tensor, " A"], held_out: Moments) -> Float[Tensor, "A n"]:
         """Sum of squared errors on held-out bins, for every penalty; it needs no predictions.
@@ -219,13 +215,32 @@ class Decomposition:
         count, y = held_out.count[neurons], held_out.y[neurons]
         x0, y0 = self.mean_features, self.mean_response
         gram.addr_(features, x0, alpha=-1).addr_(x0, features, alpha=-1).addr_(x0, x0, alpha=float(count[0]))
-        gram = self._vectors.T @ (gram @ self._vectors)
         xy = held_out.xy[:, neurons] - torch.outer(features, y0) - torch.outer(x0, y - count * y0)
-        xy = self._vectors.T @ xy
+        once, twice = self._quadratic_form(gram)
+        once -= 2 * (self._vectors.T @ xy)
         yy = held_out.yy[neurons] - 2 * y0 * y + count * y0.square()
-        errors = []
-        for some in alphas.split(max(1, _COLUMNS // len(neurons))):
-            weights = self._coefficients(some[:, None].expand(-1, len(neurons)))  # (d, A, n)
-            change = (gram @ weights.flatten(1)).view_as(weights).sub_(xy[:, None], alpha=2)
-            errors.append(yy + change.mul_(weights).sum(0))
-        return torch.cat(errors)
+        inverse = 1 / (self._values + alphas[:, None] * self.unit)
+        return yy + inverse @ once.mul_(self._targets) + inverse.square() @ twice.mul_(self._targets)
+
+    def _quadratic_form(self, gram: Float[Tensor, "d d"]) -> tuple[Float[Tensor, "d n"], Float[Tensor, "d n"]]:
+        """w·G·w of the kernels w with any penalty p: what t_i / (v_i + p) and t_i / (v_i + p)² are multiplied by in it.
+
+        With eigenvalues v and targets t it is the sum of G_ij t_i t_j / ((v_i + p) (v_j + p)) over all pairs. Since
+        1 / ((v_i + p) (v_j + p)) = (1 / (v_i + p) - 1 / (v_j + p)) / (v_j - v_i), the sum over j is the same for every
+        p. Pairs with as good as the same eigenvalue have the square of one fraction.
+        """
+        values, targets = self._values, self._targets
+        half = gram @ self._vectors
+        once, twice = torch.zeros_like(targets), torch.zeros_like(targets)
+        for start in range(0, len(gram), _ROWS):  # G is symmetric: blocks from the diagonal to the right
+            stop = min(start + _ROWS, len(gram))
+            products = self._vectors[:, start:stop].T @ half[:, start:]
+            gap = values[start:] - values[start:stop, None]
+            same = gap.abs() <= _SAME * (values[start:] + values[start:stop, None] + values[-1] * _SAME)
+            squares = torch.where(same, products, 0.0)
+            products = torch.where(same, 0.0, products.div_(gap)).mul_(2)
+            once[start:stop] += products @ targets[start:]
+            twice[start:stop] += squares @ targets[start:]
+            once[stop:] -= products[:, stop - start :].T @ targets[start:stop]
+            twice[stop:] += squares[:, stop - start :].T @ targets[start:stop]
+        return once, twice

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -17,8 +16,7 @@ from deepSTRF.models.regression.trials import means
 
 __all__ = ["RidgeFit", "solve_ridge"]
 
-_GRID = torch.logspace(-5, 4, 19, dtype=torch.float64)  # half a decade apart
-_FINER = 20  # steps between two of them, in which the best penalty is looked for
+_GRID = torch.logspace(-5, 4, 361, dtype=torch.float64)  # 40 per decade: more of them cost next to nothing
 
 # Variances below this part of the mean square are rounding noise of a constant.
 _CONSTANT = 1e-12
@@ -53,7 +51,7 @@ def solve_ridge(
     n_lags : int
         Length of the window in bins.
     candidates : Tensor, (A,), optional
-        Penalties to choose of; by default a grid with interpolation. A single one is used as it is.
+        Penalties to choose of; by default a fine grid. A single one is used as it is.
     folds : int
         Number of parts of the trials that are held out in turn.
     jackknife : bool
@@ -149,21 +147,7 @@ def _choose(
     at_edge = (best == len(grid) - 1) | ((best == 0) & (candidates is not None))
     if not bool(n_held_out > 0):
         return torch.full((len(neurons),), math.nan, dtype=torch.float64), torch.zeros_like(at_edge)
-    if candidates is not None:
-        return grid[best], at_edge
-    return torch.where(at_edge, grid[best], _between(grid, total)), at_edge
-
-
-def _between(grid: Float[Tensor, " A"], errors: Float[Tensor, "A n"]) -> Float[Tensor, " n"]:
-    """The penalty with the least error on the curve through the grid.
-
-    On a logarithmic axis the curve bends over decades, more sharply towards small penalties: a spline follows it.
-    """
-    from scipy.interpolate import CubicSpline  # takes a while to import
-
-    log_grid = grid.log().numpy()
-    fine = np.linspace(log_grid[0], log_grid[-1], _FINER * (len(grid) - 1) + 1)
-    return torch.from_numpy(np.exp(fine[CubicSpline(log_grid, errors.numpy())(fine).argmin(0)]))
+    return grid[best], at_edge
 
 
 def _varies(parts: list[Moments]) -> Bool[Tensor, " N"]:
