@@ -13,56 +13,31 @@ model under a bound on the power.
 # These neurons respond to rises or falls of the level, each band relative to its
 # recent past.
 
-from functools import partial
-
 import torch
-from torch.utils.data import DataLoader
 
 from deepSTRF.analysis import gradient_strf, optimal_stimulus
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.metrics import poisson_loss
-from deepSTRF.models.audio import NetworkReceptiveField
 from deepSTRF.plotting import plot_strf_grid
-from deepSTRF.training import Fitter, set_random_seed
-from deepSTRF.utils import neural_collate
+from deepSTRF.registry import get_recipe
+from deepSTRF.training.recipes import fit_recipe, make_loader
 
 dataset = SimulatedDataset(
-    n_neurons=3,
-    n_stims=24,
-    duration_s=2.0,
-    dt_ms=10.0,
-    n_bands=16,
-    smooth=False,
-    snr=(1.0, 3.0),
-    kinds={"on_off": 1.0},
-    seed=1,
+    n_neurons=3, n_stims=24, duration_s=2.0, snr=(1.0, 3.0), kinds={"on_off": 1.0}
 )
-train, val, test = (
-    DataLoader(part, batch_size=2, collate_fn=neural_collate)
-    for part in dataset.split("holdout:3")
+train, val, test = dataset.split("holdout:3")
+recipe = get_recipe("nrf")
+model, fitter, _ = fit_recipe(
+    recipe, recipe.settings, train, val, seed=0, max_epochs=30
 )
-set_random_seed(0)
-model = NetworkReceptiveField(dataset.F, 30, out_neurons=dataset.N_neurons)
-fitter = Fitter(
-    model,
-    train,
-    val,
-    loss_fn=poisson_loss,
-    optimizer=partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.3),
-    max_epochs=30,
-    restore_best=True,
-    log_fn=None,
-)
-fitter.fit()
 print(
     "noise-corrected correlation on the test sounds:",
-    fitter.evaluate(test)["cc_norm"].numpy().round(2),
+    fitter.evaluate(make_loader(test, 1))["cc_norm"].numpy().round(2),
 )
 
 # %%
 # Its best sound
 # --------------
-# 300 ms, with the power of the sounds of the experiment. For comparison, a sound in
+# 150 ms, with the power of the sounds of the experiment. For comparison, a sound in
 # the shape of the average receptive field, with the same power:
 
 best = optimal_stimulus(

@@ -13,18 +13,13 @@ receptive field (dSTRF). Seen one after the other, they show what the network do
 # These neurons divide their rate by the recent loudness near their best frequency
 # (gain control).
 
-from functools import partial
-
 import torch
-from torch.utils.data import DataLoader
 
 from deepSTRF.analysis import dynamic_strf, dynamic_summary
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.metrics import poisson_loss
-from deepSTRF.models.audio import StateNet
 from deepSTRF.plotting import plot_dynamic_strf
-from deepSTRF.training import Fitter, set_random_seed
-from deepSTRF.utils import neural_collate
+from deepSTRF.registry import get_recipe
+from deepSTRF.training.recipes import fit_recipe, make_loader
 
 dataset = SimulatedDataset(
     n_neurons=6,
@@ -36,24 +31,12 @@ dataset = SimulatedDataset(
     snr=(0.5, 2.0),
     kinds={"gain_control": 1.0},
 )
-train, val, test = (
-    DataLoader(part, batch_size=2, collate_fn=neural_collate)
-    for part in dataset.split("holdout:3")
+train, val, test = dataset.split("holdout:3")
+recipe = get_recipe("statenet")
+model, fitter, _ = fit_recipe(
+    recipe, recipe.settings, train, val, seed=0, max_epochs=12
 )
-set_random_seed(0)
-model = StateNet(n_frequency_bands=dataset.F, out_neurons=dataset.N_neurons)
-fitter = Fitter(
-    model,
-    train,
-    val,
-    loss_fn=poisson_loss,
-    optimizer=partial(torch.optim.AdamW, lr=5e-3, weight_decay=0.01),
-    max_epochs=18,
-    restore_best=True,
-    log_fn=None,
-)
-fitter.fit()
-scores = fitter.evaluate(test)["cc_norm"]
+scores = fitter.evaluate(make_loader(test, 1))["cc_norm"]
 print("noise-corrected correlation on the test sounds:", scores.numpy().round(2))
 
 # %%

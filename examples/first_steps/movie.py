@@ -9,20 +9,13 @@ whether it likes light or dark.
 
 # %%
 # Movies are ``(1, height, width, time)``, responses as those to sounds. All else is
-# the same, too: the split, the loader, the Fitter and the scores.
-
-from functools import partial
-
-import torch
-from torch.utils.data import DataLoader
+# the same, too: the split, the fit and the scores.
 
 from deepSTRF.analysis import strf
 from deepSTRF.datasets.video import SimulatedMovieDataset
-from deepSTRF.metrics import poisson_loss
-from deepSTRF.models.video import VideoLinearNonlinear
 from deepSTRF.plotting import plot_movie_fields
-from deepSTRF.training import Fitter, set_random_seed
-from deepSTRF.utils import neural_collate
+from deepSTRF.registry import get_recipe
+from deepSTRF.training.recipes import fit_recipe, make_loader
 
 dataset = SimulatedMovieDataset(n_neurons=6, n_stims=12, duration_s=8.0, n_repeats=10)
 print(
@@ -31,38 +24,20 @@ print(
     "and the responses to it:",
     tuple(dataset.responses[0][0].shape),
 )
-train, val, test = (
-    DataLoader(part, batch_size=2, collate_fn=neural_collate)
-    for part in dataset.split("holdout:1")
-)
+train, val, test = dataset.split("holdout:1")
 
 # %%
-# ``rank=1`` is one product of a picture and a time course per cell, far fewer numbers
-# than a weight for every pixel and lag.
+# The recipe of a model says how it is built from a recording and trained. With
+# ``rank=1`` a receptive field is one product of a picture and a time course, far fewer
+# numbers than a weight for every pixel and lag.
 
-set_random_seed(0)
-model = VideoLinearNonlinear(
-    (dataset.H, dataset.W),
-    temporal_window_size=12,
-    out_neurons=dataset.N_neurons,
-    rank=1,
-    output_activation=torch.nn.Softplus(),
+recipe = get_recipe("video-ln")
+model, fitter, _ = fit_recipe(
+    recipe, recipe.settings, train, val, seed=0, arguments={"rank": 1}
 )
-fitter = Fitter(
-    model,
-    train,
-    val,
-    loss_fn=poisson_loss,
-    optimizer=partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.3),
-    max_epochs=30,
-    patience=4,
-    restore_best=True,
-    log_fn=None,
-)
-fitter.fit()
 print(
     "noise-corrected correlation on the test movie:",
-    fitter.evaluate(test)["cc_norm"].numpy().round(2),
+    fitter.evaluate(make_loader(test, 1))["cc_norm"].numpy().round(2),
 )
 
 # %%

@@ -22,13 +22,7 @@ from deepSTRF.training.units import in_units_of_scale
 from deepSTRF.utils import neural_collate
 
 dataset = SimulatedDataset(
-    n_neurons=10,
-    n_stims=30,
-    duration_s=1.0,
-    dt_ms=10.0,
-    n_bands=16,
-    smooth=False,
-    snr=(0.3, 2.0),
+    n_neurons=10, n_stims=30, duration_s=1.0, n_bands=16, snr=(0.3, 2.0)
 )
 train, val, test = (
     neural_collate([part[i] for i in range(len(part))])
@@ -86,9 +80,9 @@ def fit(length_at, n_steps=160, n_excerpts=4):
 # but nothing about a memory that is longer than they are.
 
 curricula = {
-    "whole sounds (1 s)": lambda step: 100,
-    "from 0.2 s to 1 s": lambda step: min(100, 20 + 80 * step // 120),
-    "short ones only (0.2 s)": lambda step: 20,
+    "whole sounds (1 s)": lambda step: 200,
+    "from 0.2 s to 1 s": lambda step: min(200, 40 + 160 * step // 120),
+    "short ones only (0.2 s)": lambda step: 40,
 }
 fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for (name, length_at), style in zip(

@@ -21,14 +21,7 @@ from deepSTRF.models.audio import fit_ridge
 from deepSTRF.plotting import plot_amount_of_data
 
 dataset = SimulatedDataset(
-    n_neurons=16,
-    n_stims=28,
-    duration_s=1.0,
-    dt_ms=10.0,
-    n_bands=16,
-    smooth=False,
-    snr=(0.05, 0.5),
-    seed=1,
+    n_neurons=16, n_stims=28, duration_s=1.0, n_bands=16, snr=(0.05, 0.5), seed=1
 )
 train, test = list(range(20)), list(range(20, 28))
 stims = torch.stack([dataset.stims[s] for s in test])

@@ -19,15 +19,7 @@ from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.plotting import plot_fold_curves, plot_model_against_model
 from deepSTRF.training import cross_validate
 
-dataset = SimulatedDataset(
-    n_neurons=24,
-    n_stims=12,
-    duration_s=2.0,
-    dt_ms=10.0,
-    n_bands=12,
-    smooth=False,
-    seed=4,
-)
+dataset = SimulatedDataset(n_neurons=24, n_stims=12, duration_s=2.0, n_bands=12, seed=4)
 ridge = cross_validate("ridge", dataset, folds=3)
 ln = cross_validate(
     "linear-nonlinear", dataset, folds=3, fitter_kwargs={"max_epochs": 20}

@@ -21,13 +21,7 @@ from deepSTRF.analysis import variance_partitioning
 from deepSTRF.datasets.simulated import SimulatedDataset
 
 dataset = SimulatedDataset(
-    n_neurons=6,
-    n_stims=20,
-    duration_s=2.0,
-    dt_ms=10.0,
-    n_bands=16,
-    kinds={"ln": 1.0},
-    smooth=False,
+    n_neurons=6, n_stims=20, duration_s=1.0, n_bands=12, kinds={"ln": 1.0}
 )
 sounds = [stim[0] for stim in dataset.stims]
 rng = torch.Generator().manual_seed(0)
@@ -36,7 +30,7 @@ speeds, responses = [], []
 for sound, heard in zip(sounds, dataset.responses, strict=True):
     drive = sound.mean(0) + 0.7 * torch.randn(sound.shape[1], generator=rng)
     speed = torch.stack(
-        [drive[max(0, t - 30) : t + 1].mean() for t in range(len(drive))]
+        [drive[max(0, t - 60) : t + 1].mean() for t in range(len(drive))]
     )  # over 300 ms
     speed = (speed - speed.mean()) / speed.std()
     rates = torch.stack([r.mean(0) for r in heard])
@@ -49,10 +43,10 @@ for sound, heard in zip(sounds, dataset.responses, strict=True):
 # The partition
 # -------------
 # The models are fitted by banded ridge regression, with a penalty for each group of
-# features, so that 16 bands of sound do not drown one speed. All parts are measured
+# features, so that 12 bands of sound do not drown one speed. All parts are measured
 # on sounds that were held out.
 
-parts = variance_partitioning({"sound": sounds, "speed": speeds}, responses, n_lags=10)
+parts = variance_partitioning({"sound": sounds, "speed": speeds}, responses, n_lags=20)
 bars = {
     "only sound": parts.unique["sound"],
     "either": parts.shared,
