@@ -380,10 +380,7 @@ def as_numbers(name: str, values: Any, *axes: int) -> np.ndarray:
 def as_groups(groups: Any, defined: np.ndarray) -> list[np.ndarray]:
     """For each group, the indices of its neurons among the defined ones; without groups, each neuron is one.
 
-    Raises
-    ------
-    ValueError
-        If there is not one label per neuron.
+    Raises ValueError if there is not one label per neuron.
 
     Examples
     --------

@@ -79,10 +79,7 @@ def chunks_in_memory(
 def saved_bytes_per_bin(model: Any, frame: tuple[int, ...]) -> float:
     """What autograd keeps for each bin of a stimulus, measured on a few bins.
 
-    Raises
-    ------
-    NotStreamableError
-        If the model cannot run bin by bin.
+    Raises NotStreamableError if the model cannot run bin by bin.
 
     Examples
     --------

@@ -91,10 +91,8 @@ class AliceEEGDataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder, a sound or a person is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file or a person is missing, or can't be read; the message says which, and how to get it.
     ValueError
         If there is no such `treat_subjects_as` or `spec_backend`, or a number is out of range.
     ImportError

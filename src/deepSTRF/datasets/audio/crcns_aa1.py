@@ -80,10 +80,8 @@ class CRCNSAA1Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message says which, and how to get it.
     ValueError
         If there is no such area, stimulus class, animal or compression.
 

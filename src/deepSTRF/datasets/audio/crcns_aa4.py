@@ -46,12 +46,10 @@ def download_aa4(
 
     Parameters
     ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("AA4")``.
+    dest, username, password
+        As of :func:`download_aa1`; the folder is ``default_cache_dir("AA4")`` by default.
     animals : 'all' or sequence of str
         Of :data:`AA4_ANIMAL_IDS`; hundreds of MB each.
-    username, password : str, optional
-        Of a CRCNS account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
     """
     parts = chosen("animals", animals, AA4_ANIMAL_IDS)
     return recording_folder("AA4", dest, download=True, parts=parts, login=Login(username, password))
@@ -87,10 +85,8 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a sound in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message says which, and how to get it.
     ValueError
         If there is no such animal, kind of sounds or compression.
     ImportError

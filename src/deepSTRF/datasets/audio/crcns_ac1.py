@@ -41,10 +41,8 @@ def download_ac1(
 
     Parameters
     ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("CRCNS_AC1")``.
-    username, password : str, optional
-        Of a CRCNS account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
+    dest, username, password
+        As of :func:`download_aa1`; the folder is ``default_cache_dir("CRCNS_AC1")`` by default.
     """
     return recording_folder(_NAME, dest, download=True, parts=["asari"], login=Login(username, password))
 
@@ -91,10 +89,8 @@ class CRCNSAC1Dataset(AudioNeuralDataset):
         Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs`.
     audio_fs : int
         Sampling rate of the waveforms in Hz.
-    download : bool
-        Fetch files that are not in the folder; a free CRCNS account is needed.
-    username, password : str, optional
-        Of that account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
+    download, username, password
+        As of :class:`CRCNSAA1Dataset`.
 
     Attributes
     ----------
@@ -107,10 +103,8 @@ class CRCNSAC1Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message says which, and how to get it.
     ValueError
         If there is no such experimenter or site, none of the cells is of both, or a number is out of range.
 

@@ -111,10 +111,8 @@ class Downer2025Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder, a file or a session is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file or a session is missing, or can't be read; the message says which, and how to get it.
     ValueError
         If there is no such kind of stimuli, animal, area, subset or compression, or a number is out of range.
     ImportError

@@ -141,10 +141,8 @@ class EspejoDataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file can't be read; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing or can't be read; the message says which, and how to get it.
     ValueError
         If `stimuli`, `subset`, `cells` or `dt_ms` is another, or waveforms of modulated noise are asked for.
     ImportError

@@ -107,10 +107,8 @@ class NS1Dataset(AudioNeuralDataset):
 
     Raises
     ------
-    FileNotFoundError
-        If the folder or a file in it is missing; the message says how to get it.
-    RecordingError
-        If a file is cut off, corrupt or of another structure; the message names it.
+    FileNotFoundError, RecordingError
+        If a file is missing, cut off, corrupt or of another structure; the message says which, and how to get it.
     ValueError
         If `dt_ms`, `audio_fs` and `cochleagram` don't fit together.
 
