@@ -81,11 +81,9 @@ def paired_comparison(
     *,
     statistic: str = "mean",
     groups: Any = None,
-    method: str = "BCa",
-    confidence_level: float = 0.95,
-    n_resamples: int = 9999,
     n_permutations: int = 9999,
     seed: int = 0,
+    **interval: Any,
 ) -> PairedComparison:
     """Compare the scores of two models over the same neurons.
 
@@ -103,10 +101,10 @@ def paired_comparison(
     groups : sequence, (N,), optional
         Animal or session of each neuron, where neurons of one group are not independent. Groups are resampled, and
         the signs of a whole group are flipped; six groups are needed to get below p = 0.05.
-    method, confidence_level, n_resamples, seed
-        Of the interval, as in :func:`~deepSTRF.analysis.bootstrap_interval`.
     n_permutations : int
         Number of random sign changes.
+    seed, **interval
+        As in :func:`~deepSTRF.analysis.bootstrap_interval`: `method`, `confidence_level` and `n_resamples`.
 
     Returns
     -------
@@ -126,15 +124,7 @@ def paired_comparison(
     (0.15, 0.03125, 6)
     """
     differences = as_pair(first, second, 1)
-    effect = bootstrap_interval(
-        differences,
-        statistic=statistic,
-        groups=groups,
-        method=method,
-        confidence_level=confidence_level,
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+    effect = bootstrap_interval(differences, statistic=statistic, groups=groups, seed=seed, **interval)
     defined = ~np.isnan(differences)
     kept = differences[defined]
     sums = np.array([kept[some].sum() for some in as_groups(groups, defined)])
@@ -154,11 +144,9 @@ def compare_per_neuron(
     second: Any,
     *,
     correction: str = "holm",
-    method: str = "BCa",
-    confidence_level: float = 0.95,
-    n_resamples: int = 9999,
     n_permutations: int = 9999,
     seed: int = 0,
+    **interval: Any,
 ) -> NeuronComparison:
     """For every neuron, compare two models over stimuli.
 
@@ -170,7 +158,7 @@ def compare_per_neuron(
         for p < 0.05 in one neuron, and more to stay there after the correction.
     correction : {'holm', 'bh', 'none'}
         For the number of neurons, see :func:`adjust_p_values`.
-    method, confidence_level, n_resamples, n_permutations, seed
+    n_permutations, seed, **interval
         As in :func:`paired_comparison`.
 
     Returns
@@ -195,10 +183,7 @@ def compare_per_neuron(
     check_choice("correction", correction, CORRECTIONS)
     n_permutations = check_integer("n_permutations", n_permutations)
     random = generator_of(seed)
-    effects = [
-        bootstrap_interval(column, method=method, confidence_level=confidence_level, n_resamples=n_resamples, seed=seed)
-        for column in differences.T
-    ]
+    effects = [bootstrap_interval(column, seed=seed, **interval) for column in differences.T]
     p_values = np.array([sign_flip_p(own[~np.isnan(own)], n_permutations, random) for own in differences.T])
     return NeuronComparison(
         differences=np.array([effect.estimate for effect in effects]),

@@ -154,15 +154,7 @@ class Downer2025Dataset(AudioNeuralDataset):
     ) -> None:
         code, read_stimuli = _STIMULI[check_choice("stimuli", stimuli, _STIMULI)]
         check_choice("subset", subset, _SUBSETS)
-        made_with = waveforms_or_mel_to(
-            fmax,
-            return_waveform=return_waveform,
-            audio_fs=audio_fs,
-            dt_ms=dt_ms,
-            n_mels=n_mels,
-            compression=compression,
-            window_ms=window_ms,
-        )
+        made_with = waveforms_or_mel_to(fmax, return_waveform, audio_fs, dt_ms, n_mels, compression, window_ms)
         animals = chosen("animals", animals, _ANIMALS)
         areas = None if areas is None else chosen("areas", areas, (*_GROUPS, *AREAS))
         folder = recording_folder("Downer2025", path, download=download)

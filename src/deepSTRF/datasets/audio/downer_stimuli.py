@@ -117,7 +117,7 @@ def _stimulus(file: Path, kind: str, stim_id: int, is_test: bool, sound: Sound, 
 
 
 def waveforms_or_mel_to(
-    fmax: float, *, return_waveform: bool, audio_fs: int, dt_ms: float, n_mels: int, compression: str, window_ms: float
+    fmax: float, return_waveform: bool, audio_fs: int, dt_ms: float, n_mels: int, compression: str, window_ms: float
 ) -> Spectrogram:
     """Waveforms at `audio_fs`, or a mel spectrogram whose triangles lie between 0 and `fmax`, in Hz."""
     power = _COMPRESSIONS[check_choice("compression", compression, tuple(_COMPRESSIONS))]

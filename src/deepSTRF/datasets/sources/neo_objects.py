@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -14,7 +14,13 @@ from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sources.binning import bin_spike_times, count_in_trials
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import Columns, Session, check_skip, label_of, table_session
-from deepSTRF.datasets.sources.responses_to_trials import Respond, Window, check_fires, dataset_of_session
+from deepSTRF.datasets.sources.responses_to_trials import (
+    Respond,
+    Window,
+    WindowOptions,
+    check_fires,
+    dataset_of_session,
+)
 from deepSTRF.datasets.sources.series import series_in_trials
 from deepSTRF.datasets.sources.trials import STIMULUS_COLUMNS
 
@@ -39,11 +45,8 @@ class NeoRecording(ArrayRecording):
         rate: float | None = None,
         spectrogram: Any = "log",
         skip: Any = (),
-        onset_ms: float = 0.0,
-        before_ms: float = 0.0,
-        after_ms: float = 0.0,
-        silence: float | None = None,
         covariates: Any = None,
+        **around: Unpack[WindowOptions],
     ) -> Self:
         """Make a data set from objects of Neo. Times and rates are read in the units that they have.
 
@@ -60,7 +63,7 @@ class NeoRecording(ArrayRecording):
             Width of a bin in ms.
         stimulus : str, optional
             The annotation of the segments that names the stimulus, or the name of the epochs or events.
-        rate, spectrogram, skip, onset_ms, before_ms, after_ms, silence, covariates
+        rate, spectrogram, skip, covariates, onset_ms, before_ms, after_ms, silence
             As for :meth:`from_nwb`.
 
         Returns
@@ -75,7 +78,7 @@ class NeoRecording(ArrayRecording):
         TypeError, ValueError
             If an object is of another type, segments can't be matched with stimuli, or trains with neurons.
         """
-        window = Window(dt_ms, onset_ms, before_ms, after_ms, silence)
+        window = Window(dt_ms, **around)
         segments = _segments(recording)
         stimuli = FileStimuli(None, cls._stimulus_kind == "movies", stims, rate)
         skipped = check_skip(skip)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sources.binning import count_in_trials
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
 from deepSTRF.datasets.sources.nwb_trials import Columns, Session, check_skip, table_session
-from deepSTRF.datasets.sources.responses_to_trials import Window, check_fires, dataset_of_session
+from deepSTRF.datasets.sources.responses_to_trials import Window, WindowOptions, check_fires, dataset_of_session
 from deepSTRF.datasets.sources.series import series_in_trials
 from deepSTRF.datasets.sources.trials import columns_of
 
@@ -37,11 +37,8 @@ class PynappleRecording(ArrayRecording):
         spectrogram: Any = "log",
         stimulus_column: str | None = None,
         skip: Any = (),
-        onset_ms: float = 0.0,
-        before_ms: float = 0.0,
-        after_ms: float = 0.0,
-        silence: float | None = None,
         covariates: Any = None,
+        **around: Unpack[WindowOptions],
     ) -> Self:
         """Make a data set from objects of pynapple, whose times are in s.
 
@@ -56,7 +53,7 @@ class PynappleRecording(ArrayRecording):
             Its metadata say which stimulus each interval began; where there is one stimulus only, none are needed.
         dt_ms : float
             Width of a bin in ms.
-        rate, spectrogram, stimulus_column, skip, onset_ms, before_ms, after_ms, silence, covariates
+        rate, spectrogram, stimulus_column, skip, covariates, onset_ms, before_ms, after_ms, silence
             As for :meth:`from_nwb`.
 
         Returns
@@ -83,7 +80,7 @@ class PynappleRecording(ArrayRecording):
                 f"responses must be a TsGroup, Ts, TsdFrame or Tsd of pynapple, got {describe_type(responses)}; "
                 "plain arrays of times go to from_spike_times, of samples to from_signals"
             )
-        window = Window(dt_ms, onset_ms, before_ms, after_ms, silence)
+        window = Window(dt_ms, **around)
         stimuli = FileStimuli(None, cls._stimulus_kind == "movies", stims, rate)
         session = _session(trials, stimuli, Columns(stimulus_column, None, check_skip(skip)))
         if kind in _SPIKES:

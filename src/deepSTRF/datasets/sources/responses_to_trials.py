@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -20,9 +20,26 @@ from deepSTRF.datasets.sources.stimulus_sources import (
 )
 from deepSTRF.datasets.sources.windows import Windows, fill_windows, stimulus_windows
 
-__all__ = ["Respond", "Window", "check_fires", "dataset_of_session", "dataset_of_windows", "windows_of"]
+__all__ = [
+    "Respond",
+    "Window",
+    "WindowOptions",
+    "check_fires",
+    "dataset_of_session",
+    "dataset_of_windows",
+    "windows_of",
+]
 
 Respond = Callable[[np.ndarray, np.ndarray, list[int], float, float], list[Any]]
+
+
+class WindowOptions(TypedDict, total=False):
+    """Keywords of :class:`Window`, for the type checker."""
+
+    onset_ms: float
+    before_ms: float
+    after_ms: float
+    silence: float | None
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,14 @@ def download_pretrained(
     return Path(folder)
 
 
+class UploadOptions(TypedDict, total=False):
+    """Keywords of :func:`upload_pretrained`, for the type checker."""
+
+    private: bool
+    token: str | None
+    commit_message: str | None
+
+
 def upload_pretrained(
     local_dir: AnyPath,
     repo_id: str,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deepSTRF.files import AnyPath
-from deepSTRF.models.saving.hub import DownloadOptions, find_pretrained, upload_pretrained
+from deepSTRF.models.saving.hub import DownloadOptions, UploadOptions, find_pretrained, upload_pretrained
 from deepSTRF.models.saving.pretrained import default_card, load_pretrained_from_dir, save_pretrained_to_dir
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
@@ -83,9 +83,7 @@ class SavableModel(Rebuildable):
         *,
         metadata: Mapping[str, Any] | None = None,
         model_card: str | None = None,
-        private: bool = False,
-        token: str | None = None,
-        commit_message: str | None = None,
+        **options: Unpack[UploadOptions],
     ) -> str:
         """Save the model to the Hugging Face Hub (extra ``hub``).
 
@@ -99,19 +97,17 @@ class SavableModel(Rebuildable):
         Returns
         -------
         str
-            Address of the model's page.
+            As for that function, and so are ImportError and OSError.
 
         Raises
         ------
         ValueError
             If the model cannot be saved so that it reloads the same.
-        ImportError, OSError
-            As for that function.
         """
         card = default_card(self, repo_id) if model_card is None else model_card
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, metadata=metadata, model_card=card)
-            return upload_pretrained(folder, repo_id, private=private, token=token, commit_message=commit_message)
+            return upload_pretrained(folder, repo_id, **options)
 
     @overload
     @classmethod

@@ -48,12 +48,19 @@ class WaveformFrontEnd(Rebuildable, ABC):
         If a setting has the wrong type.
     """
 
+    _centres_hz: Tensor  # of the bands, where a subclass does not learn them
+
     def __init__(self, audio_fs: float, hop_ms: float, out_channels: int) -> None:
         super().__init__()
         check_positive("audio_fs", audio_fs)
         self.audio_fs = audio_fs
         self.hop = exact_hop(audio_fs, hop_ms)
         self.out_channels = check_integer("the number of bands", out_channels)
+
+    @property
+    def centres_hz(self) -> Float[Tensor, " F"]:
+        """Centre frequencies of the bands in Hz."""
+        return self._centres_hz.float()
 
     @abstractmethod
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:

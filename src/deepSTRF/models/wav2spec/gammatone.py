@@ -118,11 +118,6 @@ class CausalGammatone(WaveformFrontEnd):
         self.register_buffer("_kernels", kernels.flip(-1).unsqueeze(1).to(torch.get_default_dtype()).contiguous())
         self.register_buffer("_pcen_rate", torch.full((self.out_channels,), float(pcen_s)))
 
-    @property
-    def centres_hz(self) -> Float[Tensor, " F"]:
-        """Centre frequencies of the bands in Hz."""
-        return self._centres_hz.float()
-
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
         samples, rectified, level = (None,) * 3 if state is None else state
         longer, samples = with_past(waveform, samples, self._kernels.shape[-1] - 1)

@@ -91,15 +91,11 @@ class Gammatonegram(WaveformFrontEnd):
         self.compression = check_choice("compression", compression, ("log1p", "log", "none"))
         self.log_floor = check_positive("log_floor", log_floor)
         low, high = frequency_range(f_min, f_max, audio_fs)
-        self._centres_hz = slaney_centres(low, high, self.out_channels)
-        system = _state_space(self._centres_hz, float(audio_fs))
+        centres_hz = slaney_centres(low, high, self.out_channels)
+        self._centres_hz = torch.from_numpy(centres_hz)
+        system = _state_space(centres_hz, float(audio_fs))
         for name, matrix in zip(_BUFFERS, _per_bin(*system, self.hop, self.window), strict=True):
             self.register_buffer(name, torch.from_numpy(matrix.copy()).to(torch.get_default_dtype()))
-
-    @property
-    def centres_hz(self) -> Float[Tensor, " F"]:
-        """Centre frequencies of the bands in Hz."""
-        return torch.from_numpy(self._centres_hz).float()
 
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
         bins = waveform.squeeze(1).unflatten(-1, (-1, self.hop))  # (B, t, hop)

@@ -90,16 +90,12 @@ class CausalMelSpectrogram(WaveformFrontEnd):
         self.log_offset = None if log_offset is None else check_positive("log_offset", log_offset)
         low, high = frequency_range(f_min, f_max, audio_fs)
         self._corners_hz = _mel_corners(self.out_channels, low, high, mel_scale)
+        self._centres_hz = torch.from_numpy(self._corners_hz[1:-1])
         spectrum_hz = np.arange(self.win // 2 + 1) * (float(audio_fs) / self.win)
         self.register_buffer("_window", torch.hann_window(self.win, periodic=False))
         self.register_buffer(
             "_mel_fb", torch.from_numpy(_triangles(self._corners_hz, spectrum_hz)).to(torch.get_default_dtype())
         )
-
-    @property
-    def centres_hz(self) -> Float[Tensor, " F"]:
-        """Centre frequencies of the bands in Hz."""
-        return torch.from_numpy(self._corners_hz[1:-1]).float()
 
     def _frames(self, waveform: Float[Tensor, "B 1 samples"], state: State) -> tuple[Float[Tensor, "B F t"], State]:
         longer, state = with_past(waveform, state, self.win - self.hop)
