@@ -1,6 +1,6 @@
 """Processor time of every front end and of ICNet on one core, per second of sound at 48 kHz, and per bin of 5 ms.
 
-Run: python benchmarks/bench_front_ends.py [--seconds 5] [--rounds 3]
+Run: python benchmarks/bench_front_ends.py [--rounds 3]
 """
 
 import argparse
@@ -12,7 +12,7 @@ import torch
 from deepSTRF.models.audio import ICNet
 from deepSTRF.models.wav2spec import CausalGammatone, CausalLEAF, CausalMelSpectrogram, Gammatonegram, SincNet
 
-FS = 48000
+FS, SECONDS = 48000, 5
 MAKE = {
     "CausalMelSpectrogram": lambda: CausalMelSpectrogram(FS),
     "CausalGammatone": lambda: CausalGammatone(FS),
@@ -35,21 +35,20 @@ def fastest(call: Callable[[], object], rounds: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    sound = torch.randn(1, 1, arguments.seconds * FS)
+    sound = torch.randn(1, 1, SECONDS * FS)
     print("| front end | forward, ms/s | forward and backward, ms/s | one bin, ms |")
     print("|---|---|---|---|")
     for name, make in MAKE.items():
         module = make()
         with torch.no_grad():
-            forward = fastest(lambda: module(sound), arguments.rounds) / arguments.seconds  # noqa: B023
+            forward = fastest(lambda: module(sound), arguments.rounds) / SECONDS  # noqa: B023
         trained = "–"
         if any(True for _ in module.parameters()):
             seconds = fastest(lambda: module(sound).square().mean().backward(), arguments.rounds)  # noqa: B023
-            trained = f"{1000 * seconds / arguments.seconds:.1f}"
+            trained = f"{1000 * seconds / SECONDS:.1f}"
         state, times = None, []
         with torch.no_grad():
             for frame in sound.split(FS * 5 // 1000, -1):

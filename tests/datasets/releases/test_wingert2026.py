@@ -110,16 +110,22 @@ def test_waveforms(release):
     (folder / "wav" / "other.wav").rename(folder / "wav" / "00seq0000.wav")
 
 
-def test_bad_arguments_and_files(tmp_path):
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"dt_ms": 5}, "10 ms"),
+        ({"area": "A2"}, "HC"),
+        ({"site": "PRN099a"}, "PRN015b"),
+        ({"site": "PRN010b"}, "include_unlabeled"),
+    ],
+)
+def test_bad_arguments(release, argument, message):
+    with pytest.raises(ValueError, match=message):
+        Wingert2026Dataset(release[0], **argument)
+
+
+def test_bad_files(tmp_path):
     write_release(tmp_path)
-    with pytest.raises(ValueError, match="10 ms"):
-        Wingert2026Dataset(tmp_path, dt_ms=5)
-    with pytest.raises(ValueError, match="HC"):
-        Wingert2026Dataset(tmp_path, area="A2")
-    with pytest.raises(ValueError, match="PRN015b"):
-        Wingert2026Dataset(tmp_path, site="PRN099a")
-    with pytest.raises(ValueError, match="include_unlabeled"):
-        Wingert2026Dataset(tmp_path, site="PRN010b")
     session = tmp_path / "recordings" / "CLT027c_0a1b2c3d.tgz"
     session.write_bytes(session.read_bytes()[:3000])
     with pytest.raises(RecordingError, match=r"CLT027c_0a1b2c3d\.tgz can't be read"):
