@@ -13,7 +13,8 @@ import torch
 
 from deepSTRF.datasets import cache
 from deepSTRF.datasets.audio import AudioNeuralDataset
-from deepSTRF.datasets.cache import cache_entries, cached, cached_recording, clear_cache
+from deepSTRF.datasets.cache import cache_entries, cached, clear_cache
+from deepSTRF.datasets.cached_recordings import _DERIVED, cached_recording, fill_cached
 from deepSTRF.datasets.spectrograms import sound_stimuli
 from deepSTRF.datasets.stored_values import StoringError, load_value, save_value
 
@@ -229,7 +230,7 @@ def test_a_recording_comes_back_bit_by_bit(tmp_path):
         for one, other in zip(first.responses[s], again.responses[s], strict=True):
             assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
     own, other = (
-        {key: value for key, value in vars(ds).items() if key not in cache._DERIVED and key != "stims"}
+        {key: value for key, value in vars(ds).items() if key not in _DERIVED and key != "stims"}
         for ds in (first, again)
     )
     assert repr(own) == repr(other)
@@ -238,6 +239,50 @@ def test_a_recording_comes_back_bit_by_bit(tmp_path):
     again.select_stims([0])
     again.responses[0][0] = torch.zeros(4, 100)
     assert json.dumps(again.stim_meta[0]["name"]) == '"sound 0"'
+
+
+class Counts(AudioNeuralDataset):
+    """Fills itself from a file of counts."""
+
+    reads = 0
+
+    def __init__(self, path, gain=1.0, cache=True):
+        super().__init__(str(path), 5.0)
+        self.gain = gain
+        fill_cached(self, "counts", [path], {"path": self.path, "gain": gain}, self.fill, cache=cache)
+
+    def fill(self):
+        Counts.reads += 1
+        counts = self.gain * torch.from_numpy(np.load(self.path))
+        self.stims, self.responses = [counts[:1].mean(1, keepdim=True)], [counts]
+        self.stim_meta, self.nrn_meta, self.N_neurons = [{"name": "rain"}], [{}, {"area": "A1"}], 2
+        self.frequencies_hz, self.F = torch.ones(1), 1
+        self.validate()
+
+
+@pytest.mark.parametrize("cache_is_on", [False, True])
+def test_a_constructor_fills_itself_from_the_cache(tmp_path, monkeypatch, cache_is_on):
+    monkeypatch.setattr(Counts, "__module__", "deepSTRF.counts")  # as a class of the library
+    monkeypatch.setattr(Counts, "reads", 0)
+    np.save(tmp_path / "counts.npy", np.arange(30, dtype="f4").reshape(2, 3, 5))
+    first, again, louder = (Counts(tmp_path / "counts.npy", gain, cache_is_on) for gain in (1.0, 1.0, 2.0))
+    assert Counts.reads == (2 if cache_is_on else 3)
+    assert again.gain == 1.0
+    assert again.stim_meta == [{"name": "rain"}]
+    assert torch.equal(again.frequencies_hz, torch.ones(1))
+    assert torch.equal(first.responses[0][1], again.responses[0][1])
+    assert torch.equal(2 * first.responses[0][1], louder.responses[0][1])
+    again.validate()
+    np.save(tmp_path / "counts.npy", np.zeros((2, 3, 5), "f4"))
+    assert not Counts(tmp_path / "counts.npy", 1.0, cache_is_on).responses[0][1].any()
+
+
+def test_a_constructor_of_the_user_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Counts, "reads", 0)
+    np.save(tmp_path / "counts.npy", np.ones((2, 3, 5), "f4"))
+    for _ in range(2):
+        Counts(tmp_path / "counts.npy")
+    assert (Counts.reads, cache_entries()) == (2, [])
 
 
 def test_a_recording_that_cannot_be_stored_is_returned(tmp_path):

@@ -1,5 +1,6 @@
 """NS1: a small release in its layout, written here, and the real one where it lies."""
 
+import copy
 import io
 import shutil
 import zipfile
@@ -128,6 +129,20 @@ def test_its_front_end_makes_the_same_of_a_sound(small, release, waveform):
     sound = read_sound("rain", load_wav(file)[0], 48828.125)
     made = dataset.spectrogram(sound.waveform, sound.fs)
     assert torch.equal(made[..., : dataset.stims[3].shape[-1]], dataset.stims[3])
+
+
+def test_from_the_cache_it_is_the_same(small, release):
+    first, again = (NS1Dataset(release, smooth=True) for _ in range(2))
+    anew = NS1Dataset(release, smooth=True, cache=False)
+    small = copy.copy(small)
+    small.smooth_responses()
+    for other in (again, anew, small):
+        assert first.nrn_meta == other.nrn_meta
+        assert first.stim_meta == other.stim_meta
+        assert first.spectrogram == other.spectrogram
+        for s in range(20):
+            assert torch.equal(first.stims[s], other.stims[s])
+            assert all(torch.equal(a, b) for a, b in zip(first.responses[s], other.responses[s], strict=True))
 
 
 def test_metadata(small):

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,24 +17,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from deepSTRF.datasets.packed import PackedResponses
-from deepSTRF.datasets.storage import RecordingStorage
 from deepSTRF.datasets.stored_values import StoringError, load_value, save_value
 from deepSTRF.files import AnyPath, expand_path, lock, write_json
 
-__all__ = ["CacheEntry", "cache_dir", "cache_entries", "cached", "cached_recording", "clear_cache", "file_digest"]
-
-D = TypeVar("D", bound=RecordingStorage)
+__all__ = ["CacheEntry", "cache_dir", "cache_entries", "cached", "clear_cache", "file_digest"]
 
 _SUFFIX = ".safetensors"
 _INDEX = "digests.json"
 _LARGE = 2**24  # bytes: the digests of larger files are remembered
 _QUIET_S = 60.0  # for so long a large file must have been left alone, or its digest is not remembered
 _COMPUTED_WITH = ("numpy", "scipy", "torch", "soundfile")
-# Those that follow from the other attributes.
-_DERIVED = ("_responses", "_masks", "_masks_of", "_selection_cache")
 
 
 @dataclass(frozen=True)
@@ -67,32 +60,22 @@ def cache_dir() -> Path:
     return Path(pooch.os_cache("deepSTRF")) / "prepared"
 
 
-def cached_recording(
-    cls: type[D], kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make: Callable[[], D]
-) -> D:
-    """Return the data set that `make` reads from files, from the cache where it was read before.
+def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+    """Return what `make` computes from files, from the cache where it was computed before.
 
-    The function that a reader of files calls: it gives the files that it reads, all of them, and the options that it
-    reads them with. From the cache the arrays are mapped into memory, and read from the disk when they are used.
+    What whole data sets are cached by is :mod:`deepSTRF.datasets.cached_recordings`.
 
     Parameters
     ----------
-    cls : type
-        Class of the data set.
     kind : str
         What the files are, such as ``"folder"``; part of the key, and shown by ``deepstrf cache``.
     files : iterable of path
         Every file that the result depends on. Of a folder all files count.
     options : dict
-        Every argument that the result depends on, as JSON can hold them; with the path as the user wrote it where the
-        data set keeps it.
+        Every argument that the result depends on, as JSON can hold them.
     make : callable
-        Reads the files; called where the cache has nothing.
-
-    Returns
-    -------
-    NeuralDataset
-        Bit by bit that of `make`, validated when it was made, with nothing selected.
+        Reads the files; called where the cache has nothing. Returns tensors, arrays, numbers, strings, None, or lists,
+        tuples and dicts of them.
 
     Raises
     ------
@@ -104,60 +87,7 @@ def cached_recording(
     Warns
     -----
     UserWarning
-        If the cache cannot be written, or the data set has an attribute that cannot be stored; it is returned anyway.
-
-    Notes
-    -----
-    A class of the user's own counts with the code of its file, and is not kept where it has none, as in a notebook.
-
-    Examples
-    --------
-    >>> from deepSTRF.datasets.audio import AudioNeuralDataset
-    >>> def read(path, dt_ms, cache=True):
-    ...     def make():
-    ...         counts = np.load(path)
-    ...         return AudioNeuralDataset.from_arrays([counts[0]], [counts], dt_ms)
-    ...     return cached_recording(AudioNeuralDataset, "npy", [path], {"dt_ms": dt_ms}, make) if cache else make()
-    >>> import numpy as np
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "counts.npy"
-    ...     np.save(path, np.ones((2, 3, 100)))
-    ...     print(read(path, 5.0, cache=False))
-    AudioNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=5.0)
-    """
-    made: list[D] = []
-
-    def state() -> dict[str, Any]:
-        made.append(make())
-        return _state_of(made[0])
-
-    own_code = _code_of_user(cls)
-    if own_code is None:
-        return make()
-    options = {"class": f"{cls.__module__}.{cls.__qualname__}", "code": own_code, **options}
-    found = cached(kind, files, options, state)
-    return made[0] if made else _recording_of(cls, found)
-
-
-def _code_of_user(cls: type) -> list[str] | None:
-    """Digests of the files of a user's own classes among the bases; None where one has no file, as in a notebook."""
-    digests = []
-    for base in cls.__mro__:
-        if base.__module__.split(".")[0] in ("deepSTRF", "torch", "typing", "abc", "builtins"):
-            continue
-        file = getattr(sys.modules.get(base.__module__), "__file__", None)
-        if base.__module__ == "__main__" or file is None:
-            return None
-        digests.append(file_digest(file))
-    return digests
-
-
-def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """Return what `make` computes from files, from the cache where it was computed before.
-
-    As :func:`cached_recording`, for any value: tensors, arrays, numbers, strings, None, and lists, tuples and dicts of
-    them.
+        If the cache cannot be written, or cannot hold the value; it is returned anyway.
 
     Examples
     --------
@@ -338,30 +268,3 @@ def _load(path: Path) -> tuple[Any] | None:
     except (FileNotFoundError, StoringError):
         return None
     return (value,)
-
-
-def _state_of(dataset: RecordingStorage) -> dict[str, Any]:
-    """What a data set consists of, in parts that can be stored."""
-    attributes = {name: value for name, value in vars(dataset).items() if name not in _DERIVED}
-    spectrogram = attributes.pop("spectrogram", None)
-    blocks = [(block.values, block.neurons, block.repeats) for block in dataset._packed().blocks()]
-    return {
-        "attributes": attributes,
-        "blocks": blocks,
-        "spectrogram": None if spectrogram is None else spectrogram.as_dict(),
-    }
-
-
-def _recording_of(cls: type[D], state: Mapping[str, Any]) -> D:
-    from deepSTRF.datasets.response_block import ResponseBlock
-    from deepSTRF.datasets.spectrograms import Spectrogram
-
-    dataset = cls.__new__(cls)
-    attributes = state["attributes"]
-    dataset._init_contract(attributes["path"], attributes["dt"])
-    vars(dataset).update(attributes)
-    dataset.responses = PackedResponses([ResponseBlock(*block) for block in state["blocks"]], dataset.N_neurons)
-    dataset._selection_cache = None  # type: ignore[attr-defined]
-    if state["spectrogram"] is not None:
-        dataset.spectrogram = Spectrogram.from_dict(state["spectrogram"])  # type: ignore[attr-defined]
-    return dataset

@@ -18,6 +18,7 @@ from deepSTRF.datasets.conditional import ConditionalRecording
 from deepSTRF.datasets.covariates import check_covariates
 from deepSTRF.datasets.packed import ItemResponses
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
+from deepSTRF.datasets.response_block import has_infinite
 from deepSTRF.datasets.selection import EmptySelectionError
 from deepSTRF.datasets.sources.folder import FolderRecording
 from deepSTRF.datasets.sources.formats import ConvertibleRecording
@@ -199,7 +200,7 @@ class NeuralDataset(
         for index, stim in enumerate(self.stims):
             _validate_stim(stim, index)
         for index, block in enumerate(self._packed().blocks()):
-            if bool(torch.isinf(block.values).any()):
+            if has_infinite(block.values):
                 neuron = block.neurons[int(torch.isinf(block.values).flatten(1).any(1).nonzero()[0])]
                 raise ValueError(f"responses[{index}][{neuron}] holds infinite values; use NaN where data are missing")
         if self.covariates:

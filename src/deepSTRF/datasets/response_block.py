@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["ResponseBlock", "check_response", "has_data", "pack_responses"]
+__all__ = ["ResponseBlock", "check_response", "has_data", "has_infinite", "pack_responses"]
 
 
 def has_data(values: Float[Tensor, "N R T"]) -> np.ndarray:
@@ -35,6 +36,13 @@ def has_data(values: Float[Tensor, "N R T"]) -> np.ndarray:
     for neuron in np.flatnonzero(~found):
         found[neuron] = not bool(torch.isnan(values[neuron]).all())
     return found
+
+
+def has_infinite(values: Float[Tensor, "N R T"]) -> bool:
+    """Whether any value is infinite, found without a temporary of the size of the values."""
+    if math.isfinite(values.sum()):  # nothing is NaN either, as in most recordings
+        return False
+    return any(bool(torch.isinf(one).any()) for one in values)
 
 
 @dataclass(frozen=True, eq=False)

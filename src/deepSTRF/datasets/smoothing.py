@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,9 +12,17 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_positive
 
-_MOST_BINS = 1_000_000  # a window of more is a mistake of units
+__all__ = [
+    "ResponseSmoothingTransform",
+    "convolved_where_known",
+    "hann_taps",
+    "hanning_smooth",
+    "smooth_where_known",
+    "smoother_of_counts",
+]
 
-__all__ = ["ResponseSmoothingTransform", "convolved_where_known", "hann_taps", "hanning_smooth", "smooth_where_known"]
+_PUBLISHED_MS = 21.0  # the window that scores were published with
+_MOST_BINS = 1_000_000  # a window of more is a mistake of units
 
 
 def hann_taps(window_ms: float, dt_ms: float, unit_gain: bool, stacklevel: int) -> np.ndarray:
@@ -178,6 +187,33 @@ def convolved_where_known(response: Float[Tensor, "*shape T"], taps: np.ndarray)
     found = _convolved(known.to(response.dtype), taps)
     # The centre tap is positive, so that a known bin never divides by zero.
     return torch.where(known, summed * (reach / found), response.new_tensor(float("nan")))
+
+
+def smoother_of_counts(smooth: bool, dt_ms: float, stacklevel: int = 3) -> Callable[[Tensor], Tensor]:
+    """What a reader of files does with the counts that it has just read, before it packs them.
+
+    The 21 ms Hann window of published scores, as
+    :meth:`~deepSTRF.datasets.preprocessing.PreprocessableRecording.smooth_responses` has it: nothing is held twice as
+    it would be if the whole recording was smoothed at the end.
+
+    Parameters
+    ----------
+    smooth : bool
+        False leaves them as they are.
+    dt_ms : float
+        Width of a bin in ms.
+    stacklevel : int
+        How many calls above this one a warning points to that the window is too short for the bins.
+
+    Examples
+    --------
+    >>> smoother_of_counts(True, 5.0)(torch.tensor([[0.0, 1.0, 0.0]]))
+    tensor([[0.5000, 1.0000, 0.5000]])
+    """
+    if not smooth:
+        return lambda counts: counts
+    taps = hann_taps(_PUBLISHED_MS, dt_ms, False, stacklevel=stacklevel)
+    return lambda counts: convolved_where_known(counts, taps)
 
 
 def _as_floating(response: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from fractions import Fraction
+from functools import lru_cache
 from os import PathLike
 from typing import Any, BinaryIO
 
@@ -178,11 +179,20 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
     resampled = np.empty((len(samples), length), np.float32)
     for start in range(0, samples.shape[-1], period):
         first = max(start - around, 0)
-        block: Any = resample_poly(samples[:, first : start + period + around].astype(np.float64), up, down, axis=-1)
+        part = samples[:, first : start + period + around].astype(np.float64)
+        block: Any = resample_poly(part, up, down, axis=-1, window=_low_pass(max(up, down)))
         wanted = resampled[:, start * up // down : (start + period) * up // down]
         skipped = (start - first) * up // down
         wanted[:] = block[:, skipped : skipped + wanted.shape[-1]]
     return torch.from_numpy(resampled)
+
+
+@lru_cache(maxsize=8)
+def _low_pass(rate: int) -> np.ndarray:
+    """The filter that :func:`scipy.signal.resample_poly` makes anew for every sound."""
+    from scipy.signal import firwin
+
+    return firwin(20 * rate + 1, 1 / rate, window=("kaiser", 5.0))
 
 
 def resample_causally(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Float[Tensor, "C T2"]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,13 +19,18 @@ from deepSTRF.datasets.audio.ns1_release import (
     open_release,
     read_authors_cochleagram,
     read_metadata,
-    read_sound,
+    read_sounds,
     read_unit,
+    release_files,
     time_grid,
 )
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.cochleagram import band_centres, causal_cochleagram
+from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_folder import recording_folder
+from deepSTRF.datasets.smoothing import smoother_of_counts
+from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.registry import register_dataset
 
@@ -41,6 +47,8 @@ _RAHMAN_VALIDATION = (5, 11, 16)
 _TYPES = {0: "water_sounds", 19: "water_sounds", 3: "ferret_vocalization", 6: "insects_buzzing"} | dict.fromkeys(
     range(8, 12), "human_speech"
 )
+_NATURAL = [{"name": f"nat{s + 1:02d}", "type": _TYPES.get(s, "unknown")} for s in range(len(SOUNDS))]
+_DRC = [{"name": f"drc{s + 1:02d}", "type": "dynamic_random_chords"} for s in range(len(CHORDS))]
 _COCHLEAGRAM_FS = 48000
 
 
@@ -95,6 +103,9 @@ class NS1Dataset(AudioNeuralDataset):
     stimuli : {'natural', 'drc'}
         The 20 natural sounds, or the 12 dynamic random chords with 5 repeats. Where the sounds of the chords are not in
         the release, a warning says so, and the stimuli are zero: the responses can be looked at, not fitted.
+    cache : bool
+        Keep what was read in the cache (:mod:`deepSTRF.datasets.cache`), and take it from there as long as no file has
+        changed.
 
     Attributes
     ----------
@@ -162,6 +173,7 @@ class NS1Dataset(AudioNeuralDataset):
         *,
         cochleagram: Literal["sounds", "authors"] = "sounds",
         stimuli: Literal["natural", "drc"] = "natural",
+        cache: bool = True,
     ) -> None:
         check_choice("cochleagram", cochleagram, ("sounds", "authors"))
         check_choice("stimuli", stimuli, ("natural", "drc"))
@@ -174,7 +186,8 @@ class NS1Dataset(AudioNeuralDataset):
                 f"the authors' cochleagram has bins of 5 ms and no waveform; got dt_ms={dt_ms}, "
                 f"return_waveform={return_waveform}. Use cochleagram='sounds'."
             )
-        n_bins, hop = time_grid(dt_ms, audio_fs if return_waveform else _COCHLEAGRAM_FS)
+        fs = audio_fs if return_waveform else _COCHLEAGRAM_FS
+        n_bins, hop = time_grid(dt_ms, fs)
         parts = ("authors",) if cochleagram == "authors" else ()
         folder = recording_folder("NS1", path, download=download, parts=parts)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
@@ -187,47 +200,40 @@ class NS1Dataset(AudioNeuralDataset):
             self.spectrogram = Spectrogram("waveform", fs=audio_fs, dt_ms=dt_ms)
         elif cochleagram == "sounds":
             self.spectrogram = _spectrogram(dt_ms)
+        smoothed = smoother_of_counts(smooth, self.dt)
+        first, names = (0, SOUNDS) if stimuli == "natural" else (len(SOUNDS), CHORDS)
 
-        units = read_metadata(folder)
-        with open_release(folder) as release:
-            if cochleagram == "authors":
-                self.stims = read_authors_cochleagram(folder, self.F, n_bins)
-            else:
-                fs = audio_fs if return_waveform else _COCHLEAGRAM_FS
-                read = _chords if stimuli == "drc" else _sounds
-                sounds = read(release, fs, n_bins * hop)
-                self.stims = sounds if return_waveform else [causal_cochleagram(sound, fs, hop) for sound in sounds]
-            sets = range(len(SOUNDS)) if stimuli == "natural" else range(len(SOUNDS), len(SOUNDS) + len(CHORDS))
-            counts = [read_unit(release, unit["path"], n_bins, dt_ms, sets) for unit in units]
-        self.responses = [[unit[s] for unit in counts] for s in range(len(sets))]
-        self.stim_meta = [
-            {"name": f"nat{s + 1:02d}", "type": _TYPES.get(s, "unknown")}
-            if stimuli == "natural"
-            else {"name": f"drc{s + 1:02d}", "type": "dynamic_random_chords"}
-            for s in range(len(sets))
-        ]
-        self.nrn_meta = [{key: value for key, value in unit.items() if key != "path"} for unit in units]
-        self.N_neurons = len(units)
-        if smooth:
-            self.smooth_responses()
-        self.validate()
+        def counts(repeats: list[np.ndarray]) -> Tensor:
+            return smoothed(torch.from_numpy(count_in_repeats(repeats, 0.0, n_bins, self.dt, times_per_s=1000)))
 
+        def fill() -> None:
+            units = read_metadata(folder)
+            with open_release(folder) as release:
+                if cochleagram == "authors":
+                    self.stims = read_authors_cochleagram(folder, self.F, n_bins)
+                else:
+                    sounds = read_sounds(release, names, fs, n_bins * hop)
+                    self.stims = sounds if return_waveform else [causal_cochleagram(one, fs, hop) for one in sounds]
+                spikes = [read_unit(release, unit["path"], first, len(names)) for unit in units]
+            rows = ([counts(unit[s]) for unit in spikes] for s in range(len(names)))
+            self.responses = PackedResponses(rows, len(units))
+            self.stim_meta = [dict(meta) for meta in (_NATURAL if stimuli == "natural" else _DRC)]
+            self.nrn_meta = [{key: value for key, value in unit.items() if key != "path"} for unit in units]
+            self.N_neurons = len(units)
+            self.validate()
 
-def _sounds(release: Any, fs: int, n_samples: int) -> list[Tensor]:
-    return [read_sound(release / name, fs, n_samples) for name in SOUNDS]
-
-
-def _chords(release: Any, fs: int, n_samples: int) -> list[Tensor]:
-    missing = [name for name in CHORDS if not (release / name).exists()]
-    if missing:
-        warnings.warn(
-            f"the sounds of {len(missing)} of {len(CHORDS)} chords are not in the release ({missing[0]}, ...): these "
-            "stimuli are zero, so that the responses can be looked at, not fitted",
-            stacklevel=3,
-        )
-    return [
-        torch.zeros(1, n_samples) if name in missing else read_sound(release / name, fs, n_samples) for name in CHORDS
-    ]
+        options = {
+            "path": self.path, "dt_ms": self.dt, "smooth": bool(smooth), "audio_fs": self.audio_fs,
+            "cochleagram": cochleagram, "stimuli": stimuli,
+        }  # fmt: skip
+        fill_cached(self, "ns1", release_files(folder, *parts), options, fill, cache=cache)
+        silent = [name for name, stim in zip(names, self.stims, strict=True) if stim.min() == stim.max()]
+        if stimuli == "drc" and silent:
+            warnings.warn(
+                f"the sounds of {len(silent)} of {len(CHORDS)} chords are not in the release ({silent[0]}, ...): these "
+                "stimuli are zero, so that the responses can be looked at, not fitted",
+                stacklevel=2,
+            )
 
 
 def _spectrogram(dt_ms: float) -> Spectrogram:

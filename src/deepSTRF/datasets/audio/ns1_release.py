@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor
 from deepSTRF.checks import check_integer
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.mat_files import read_mat_variable
+from deepSTRF.datasets.mat_structs import MatArray, read_mat_struct
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_folder import how_to_get
 from deepSTRF.datasets.sound_files import load_wav, resample_causally
@@ -29,8 +31,9 @@ __all__ = [
     "open_release",
     "read_authors_cochleagram",
     "read_metadata",
-    "read_sound",
+    "read_sounds",
     "read_unit",
+    "release_files",
     "time_grid",
 ]
 
@@ -38,6 +41,7 @@ _METADATA = "MetadataSHEnCneurons.mat"
 _SPIKES = "spikesandwav"
 _AUTHORS = "test_data_5ms.mat"
 _WHERE = how_to_get(RECORDINGS["NS1"])
+_REMEDY = f"download the release again: {_WHERE}"
 
 SOUNDS = tuple(
     [f"SH.En.C/source.1.sound.0.snr.0.token.0.fw.2.frozen.{k}" for k in range(1, 13)]
@@ -48,7 +52,7 @@ CHORDS = tuple(
     for token in range(3)
     for width in (10, 20, 30, 40)
 )
-_WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+_WRONG_STRUCTURE = (ValueError, TypeError, IndexError, KeyError, OverflowError, struct.error)
 RECORDED_MS = 4995
 _SOUND_MS = 5000
 _TRUE_FS = 48828.125  # the headers say 48 828
@@ -77,6 +81,13 @@ def open_release(folder: Path) -> Iterator[Any]:
         yield zipfile.Path(opened, _SPIKES + "/")
 
 
+def release_files(folder: Path, *parts: str) -> list[Path]:
+    """Every file and folder that is read, as far as it is there: the archive, or what was unpacked, counts as one."""
+    spikes = folder / _SPIKES if (folder / _SPIKES).is_dir() else folder / (_SPIKES + ".zip")
+    wanted = [folder / _METADATA, spikes, *([folder / _AUTHORS] if "authors" in parts else [])]
+    return [file for file in wanted if file.exists()]
+
+
 def _read_bytes(file: Any) -> bytes:
     """Read one file of the release."""
     if not file.exists():
@@ -91,32 +102,35 @@ def _read_bytes(file: Any) -> bytes:
         raise RecordingError(f"{file} can't be read ({error}); download the release again: {_WHERE}") from error
 
 
-def _read_mat(file: Any, variable: str) -> Any:
-    """Read one variable of a .mat file of the release."""
-    remedy = f"download the release again: {_WHERE}"
-    return read_mat_variable(_read_bytes(file), variable, name=str(file), remedy=remedy)
+def _read_struct(file: Any, variable: str) -> MatArray:
+    """Open one variable of a .mat file of the release."""
+    return read_mat_struct(_read_bytes(file), variable, name=str(file), remedy=_REMEDY)
 
 
 def read_metadata(folder: Path) -> list[dict[str, Any]]:
     """Return what is known about each unit: the keys of ``nrn_meta``, and its file's path."""
     file = folder / _METADATA
-    table = _read_mat(file, "neuron")
+    table = _read_struct(file, "neuron")
     try:
-        if table.size == 0:
+        if 0 in table.shape:
             raise ValueError("it lists no unit")
+        paths = [_inside(path.text()) for path in table["path"]]
+        columns: dict[str, list[Any]] = {
+            "depth_um": [float(depth.number()) for depth in table["depth"]],
+            "noise_ratio": [float(ratio.number()) for ratio in table["NoiseRatio"]],
+            "single_n": [int(number.number()) for number in table["singleN"]],
+            "single_t": [answer.text() for answer in table["singleT"]],
+            "n_electrodes": [int(number.number()) for number in table["NrOfElectrodes"]],
+            "electrode_number": [int(number.number()) for number in table["ElectrodeNumber"]],
+        }
         return [
             {
-                "path": _inside(str(row["path"].item())),
-                "cell_id": str(row["path"].item()).removesuffix(".mat"),
+                "path": path,
+                "cell_id": path.removesuffix(".mat"),
                 "area": "A1",
-                "depth_um": float(row["depth"].item()),
-                "noise_ratio": float(row["NoiseRatio"].item()),
-                "single_n": int(row["singleN"].item()),
-                "single_t": str(row["singleT"].item()),
-                "n_electrodes": int(row["NrOfElectrodes"].item()),
-                "electrode_number": int(row["ElectrodeNumber"].item()),
+                **{name: column[n] for name, column in columns.items()},
             }
-            for row in table.ravel()
+            for n, path in enumerate(paths)
         ]
     except _WRONG_STRUCTURE as error:
         raise RecordingError(f"{file} is not the NS1 metadata (a struct array of units): {error}") from error
@@ -127,6 +141,16 @@ def _inside(path: str) -> str:
     if not path.strip("/. ") or path.startswith("/") or ".." in path.split("/") or not path.isprintable():
         raise ValueError(f"{path!r} is not the path of a file of the release")
     return path
+
+
+def read_sounds(release: Any, names: Sequence[str], fs: int, n_samples: int) -> list[Float[Tensor, "1 T_audio"]]:
+    """Read sounds of the release; a chord that is not in it is silent, since that of the public has none."""
+    return [
+        torch.zeros(1, n_samples)
+        if name in CHORDS and not (release / name).exists()
+        else read_sound(release / name, fs, n_samples)
+        for name in names
+    ]
 
 
 def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]:
@@ -146,42 +170,28 @@ def read_sound(file: Any, fs: int, n_samples: int) -> Float[Tensor, "1 T_audio"]
     return resample_causally(waveform.mean(0, keepdim=True), _TRUE_FS, fs)[:, :n_samples]
 
 
-def read_unit(
-    release: Any, path: str, n_bins: int, dt_ms: float, sets: Sequence[int] = range(20)
-) -> list[Float[Tensor, "R T"]]:
-    """Return the spike counts of one unit, for each of some sets: 0 to 19 are sounds, 20 to 31 chords."""
+def read_unit(release: Any, path: str, first: int = 0, number: int = len(SOUNDS)) -> list[list[np.ndarray]]:
+    """Return the spike times of one unit in ms, one array per repeat, for each of some stimuli.
+
+    They are numbered as in the release: the first 20 are sounds, those after them chords.
+    """
     file = release / path
     if not file.exists():  # a few files of the release go by another name
         renamed = release / (path.removesuffix(".mat") + "_1.mat")
         file = renamed if renamed.exists() else file
-    data = _read_mat(file, "data")
+    data = _read_struct(file, "data")
     try:
-        every = data[0, 0]["set"]
-        trials = [[trial["t"].ravel() for trial in every[0, s]["repeats"].ravel()] for s in sets]
-        return [_bin_spikes(times, n_bins, dt_ms) for times in trials]
+        (every,) = data["set"]
+        spikes = [[trial.numbers() for trial in repeats["t"]] for repeats in every["repeats"][first : first + number]]
+        if len(spikes) < number or [] in spikes:
+            raise ValueError("a sound without repeats" if len(spikes) == number else f"it has {len(spikes)} stimuli")
+        if not np.isfinite(np.concatenate([np.concatenate(repeats) for repeats in spikes])).all():
+            raise ValueError("spike times are not finite numbers")
+        return spikes
     except _WRONG_STRUCTURE as error:
         raise RecordingError(
-            f"{file} does not have the structure of an NS1 spike file, data.set(1..32).repeats.t ({error}); download "
-            f"the release again"
+            f"{file} does not have the structure of an NS1 spike file, data.set(1..32).repeats.t ({error}); {_REMEDY}"
         ) from error
-
-
-def _bin_spikes(times: list[np.ndarray], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
-    """Count the spikes of each repeat in each bin; those outside of the bins are left out."""
-    if not times:
-        raise ValueError("a sound without repeats")
-    repeat = np.repeat(np.arange(len(times)), [t.size for t in times])
-    milliseconds = np.concatenate(times)
-    if np.iscomplexobj(milliseconds):
-        raise ValueError("spike times are complex numbers")
-    milliseconds = milliseconds.astype(np.float64)
-    if not np.isfinite(milliseconds).all():
-        raise ValueError("spike times are not finite numbers")
-    bins = np.floor(milliseconds / dt_ms)
-    inside = (bins >= 0) & (bins < n_bins)
-    flat = repeat[inside] * n_bins + bins[inside].astype(np.int64)
-    counts = np.bincount(flat, minlength=len(times) * n_bins).reshape(len(times), n_bins)
-    return torch.from_numpy(counts.astype(np.float32))
 
 
 def read_authors_cochleagram(folder: Path, n_bands: int, n_bins: int) -> list[Float[Tensor, "1 F T"]]:
@@ -192,7 +202,7 @@ def read_authors_cochleagram(folder: Path, n_bands: int, n_bins: int) -> list[Fl
             f"{file} is missing; download=True fetches it from https://github.com/monzilur/DNet, or use "
             "cochleagram='sounds'"
         )
-    levels = _read_mat(file, "X_nfht")
+    levels = read_mat_variable(_read_bytes(file), "X_nfht", name=str(file), remedy=_REMEDY)
     expected = (len(SOUNDS), n_bands, 1, n_bins)
     if levels.shape != expected or levels.dtype.kind not in "fiu" or not np.isfinite(levels).all():
         raise RecordingError(

@@ -50,7 +50,9 @@ def bin_spike_times(times_s: Any, start_s: float, n_bins: int, dt_ms: float) -> 
     return count_in_repeats([np.asarray(times_s, dtype=np.float64).ravel()], start_s, n_bins, dt_ms)[0]
 
 
-def count_in_repeats(repeats: Sequence[np.ndarray | None], start_s: float, n_bins: int, dt_ms: float) -> np.ndarray:
+def count_in_repeats(
+    repeats: Sequence[np.ndarray | None], start_s: float, n_bins: int, dt_ms: float, *, times_per_s: float = 1.0
+) -> np.ndarray:
     """Count the spikes of several repeats in bins, as :func:`bin_spike_times` does for one.
 
     Parameters
@@ -59,6 +61,8 @@ def count_in_repeats(repeats: Sequence[np.ndarray | None], start_s: float, n_bin
         Spike times in s of each repeat; None for one that was not recorded.
     start_s, n_bins, dt_ms
         As for :func:`bin_spike_times`.
+    times_per_s : float
+        1000 where the times are in ms instead.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def count_in_repeats(repeats: Sequence[np.ndarray | None], start_s: float, n_bin
     """
     times = [np.empty(0) if repeat is None else repeat for repeat in repeats]
     repeat = np.repeat(np.arange(len(times)), [len(part) for part in times])
-    bins = bin_of(np.concatenate(times) - start_s, dt_ms)
+    bins = bin_of(np.concatenate(times) / times_per_s - start_s, dt_ms)
     inside = (bins >= 0) & (bins < n_bins)
     place = repeat[inside] * n_bins + bins[inside].astype(np.int64)
     counts = np.bincount(place, minlength=len(times) * n_bins).astype(np.float32).reshape(len(times), n_bins)

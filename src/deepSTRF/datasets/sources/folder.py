@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from deepSTRF.datasets.cache import cached_recording
+from deepSTRF.datasets.cached_recordings import cached_recording
 from deepSTRF.datasets.covariates import read_covariates
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.importers import ArrayRecording

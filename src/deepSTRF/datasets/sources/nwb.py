@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from deepSTRF.datasets.cache import cached_recording
+from deepSTRF.datasets.cached_recordings import cached_recording
 from deepSTRF.datasets.importers import ArrayRecording
 from deepSTRF.datasets.sources.hdf5_links import with_linked_files
 from deepSTRF.datasets.sources.nwb_contents import open_nwb

@@ -1,0 +1,173 @@
+"""Whole data sets of files, kept in the cache: :mod:`deepSTRF.datasets.cache` says until when."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from deepSTRF.datasets.cache import cached, file_digest
+from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.response_block import ResponseBlock
+from deepSTRF.datasets.storage import RecordingStorage
+from deepSTRF.files import AnyPath
+
+__all__ = ["cached_recording", "fill_cached"]
+
+D = TypeVar("D", bound=RecordingStorage)
+
+# Attributes that follow from the others.
+_DERIVED = ("_responses", "_masks", "_masks_of", "_selection_cache")
+
+
+def cached_recording(
+    cls: type[D], kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make: Callable[[], D]
+) -> D:
+    """Return the data set that `make` reads from files, from the cache where it was read before.
+
+    The function that a reader of files calls: it gives the files that it reads, all of them, and the options that it
+    reads them with. From the cache the arrays are mapped into memory, and read from the disk when they are used.
+
+    Parameters
+    ----------
+    cls : type
+        Class of the data set.
+    kind, files, options
+        As for :func:`~deepSTRF.datasets.cache.cached`; the options with the path as the user wrote it where the data
+        set keeps it.
+    make : callable
+        Reads the files; called where the cache has nothing.
+
+    Returns
+    -------
+    NeuralDataset
+        Bit by bit that of `make`, validated when it was made, with nothing selected.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError
+        As :func:`~deepSTRF.datasets.cache.cached`.
+
+    Warns
+    -----
+    UserWarning
+        If the cache cannot be written, or the data set has an attribute that cannot be stored; it is returned anyway.
+
+    Notes
+    -----
+    A class of the user's own counts with the code of its file, and is not kept where it has none, as in a notebook.
+
+    Examples
+    --------
+    >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+    >>> def read(path, dt_ms, cache=True):
+    ...     def make():
+    ...         counts = np.load(path)
+    ...         return AudioNeuralDataset.from_arrays([counts[0]], [counts], dt_ms)
+    ...     return cached_recording(AudioNeuralDataset, "npy", [path], {"dt_ms": dt_ms}, make) if cache else make()
+    >>> import numpy as np
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "counts.npy"
+    ...     np.save(path, np.ones((2, 3, 100)))
+    ...     print(read(path, 5.0, cache=False))
+    AudioNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=5.0)
+    """
+    made: list[D] = []
+
+    def state() -> dict[str, Any]:
+        made.append(make())
+        return _state_of(made[0])
+
+    own_code = _code_of_user(cls)
+    if own_code is None:
+        return make()
+    options = {"class": f"{cls.__module__}.{cls.__qualname__}", "code": own_code, **options}
+    found = cached(kind, files, options, state)
+    if made:
+        return made[0]
+    dataset = cls.__new__(cls)
+    dataset._init_contract(found["attributes"]["path"], found["attributes"]["dt"])
+    _restore(dataset, found)
+    return dataset
+
+
+def fill_cached(
+    dataset: RecordingStorage,
+    kind: str,
+    files: Iterable[AnyPath],
+    options: Mapping[str, Any],
+    fill: Callable[[], None],
+    *,
+    cache: bool = True,
+) -> None:
+    """Fill a data set as `fill` does, from the cache where the same was filled before.
+
+    As :func:`cached_recording`, for a class whose constructor reads files: `dataset` is what it constructs, and `fill`
+    sets its attributes and validates it. With ``cache=False``, and for a subclass of the user's own, whose arguments
+    are not among the options, nothing is kept and nothing taken.
+
+    Examples
+    --------
+    >>> from deepSTRF.datasets.audio import AudioNeuralDataset
+    >>> class Counts(AudioNeuralDataset):
+    ...     def __init__(self, path, dt_ms=5.0):
+    ...         super().__init__(str(path), dt_ms)
+    ...         fill_cached(self, "counts", [path], {"path": str(path), "dt_ms": dt_ms}, self._read)
+    ...
+    ...     def _read(self):
+    ...         counts = torch.from_numpy(np.load(self.path))
+    ...         self.stims, self.responses = [counts[:1].mean(1)], [counts]
+    ...         self.stim_meta, self.nrn_meta, self.N_neurons = [{}], [{}] * len(counts), len(counts)
+    ...         self.validate()
+    """
+    cls = type(dataset)
+    if not cache or _code_of_user(cls) != []:
+        fill()
+        return
+    filled = False
+
+    def state() -> dict[str, Any]:
+        nonlocal filled
+        filled = True
+        fill()
+        return _state_of(dataset)
+
+    found = cached(kind, files, {"class": f"{cls.__module__}.{cls.__qualname__}", **options}, state)
+    if not filled:
+        _restore(dataset, found)
+
+
+def _code_of_user(cls: type) -> list[str] | None:
+    """Digests of the files of a user's own classes among the bases; None where one has no file, as in a notebook."""
+    digests = []
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] in ("deepSTRF", "torch", "typing", "abc", "builtins"):
+            continue
+        file = getattr(sys.modules.get(base.__module__), "__file__", None)
+        if base.__module__ == "__main__" or file is None:
+            return None
+        digests.append(file_digest(file))
+    return digests
+
+
+def _state_of(dataset: RecordingStorage) -> dict[str, Any]:
+    """What a data set consists of, in parts that can be stored."""
+    attributes = {name: value for name, value in vars(dataset).items() if name not in _DERIVED}
+    spectrogram = attributes.pop("spectrogram", None)
+    blocks = [(block.values, block.neurons, block.repeats) for block in dataset._packed().blocks()]
+    return {
+        "attributes": attributes,
+        "blocks": blocks,
+        "spectrogram": None if spectrogram is None else spectrogram.as_dict(),
+    }
+
+
+def _restore(dataset: RecordingStorage, state: Mapping[str, Any]) -> None:
+    from deepSTRF.datasets.spectrograms import Spectrogram
+
+    vars(dataset).update(state["attributes"])
+    dataset.responses = PackedResponses([ResponseBlock(*block) for block in state["blocks"]], dataset.N_neurons)
+    dataset._selection_cache = None  # type: ignore[attr-defined]
+    if state["spectrogram"] is not None:
+        dataset.spectrogram = Spectrogram.from_dict(state["spectrogram"])  # type: ignore[attr-defined]
