@@ -24,6 +24,7 @@ import torch
 FRACTION = 0.25  # of the AA2-sized set, for metrics and collate
 METRIC_LIMITS = {"corrcoef": 1.5, "schoppe": 1.5}  # of the time of nanmean, on complete data
 METRIC_MEMORY_LIMIT = 0.25
+PSTH_LIMIT = 1.3
 COLLATE_LIMIT = 2.5
 
 
@@ -61,6 +62,12 @@ def metrics(threads: int, rounds: int) -> Iterator[dict]:
                 yield row_of(f"{name}, extra memory / data", [raw["extra"]], f"<= {METRIC_MEMORY_LIMIT}")
 
 
+def of_psth(rounds: int) -> Iterator[dict]:
+    for data, missing in (("complete", 0.0), ("a tenth missing", 0.1)):
+        ratios = bench_metrics.of_psth(missing, rounds)
+        yield row_of(f"corrcoef of a PSTH / Pearson of torchmetrics, {data}", ratios, f"<= {PSTH_LIMIT}")
+
+
 def fitter(rounds: int) -> Iterator[dict]:
     rows = [bench_fitter.time_model(name, rounds) for name in bench_fitter.MODELS] + [bench_fitter.memory_row()]
     yield from ({**row, "limit": f"<= {row['limit']}"} for row in rows)
@@ -87,6 +94,7 @@ def all_rows(threads: int, rounds: int) -> Iterator[dict]:
     yield loading(rounds)
     yield from collate(rounds)
     yield from metrics(threads, rounds)
+    yield from of_psth(rounds)
     yield from fitter(rounds)
     yield from (row_of(row["row"], row["values"], row["limit"]) for row in bench_ridge.rows(rounds))
     yield from time_to_score()

@@ -128,3 +128,25 @@ def test_numpy_integers_are_integers():
     value = metrics.ccmax(RESPONSES, ccmax_iters=np.int64(2))
     assert torch.equal(value, metrics.ccmax(RESPONSES, ccmax_iters=2))
     assert metrics.poisson_loss(PRED, RESPONSES, eps=np.float32(1e-6)).isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_one_repeat_is_its_own_psth(dtype, missing):
+    """Whatever is predicted where a response is missing, and without a change of what was given."""
+    generator = torch.Generator().manual_seed(0)
+    responses = torch.rand(3, 4, 1, 50, generator=generator, dtype=dtype) + 10
+    pred = responses + torch.rand(responses.shape, generator=generator, dtype=dtype)
+    absent = torch.rand(responses.shape, generator=generator) < missing
+    responses[absent] = torch.nan
+    given = responses.clone()
+    pairs = [
+        (metric(pred.masked_fill(absent, filling), responses, reduction="none"), metric(pred, twice, reduction="none"))
+        for twice in [responses.repeat(1, 1, 2, 1)]
+        for metric in (metrics.corrcoef, metrics.fve)
+        for filling in (0.0, torch.nan, torch.inf)
+    ]
+    for once, expected in pairs:
+        torch.testing.assert_close(once, expected)
+        assert once.isfinite().all()
+    torch.testing.assert_close(responses, given, rtol=0, atol=0, equal_nan=True)
