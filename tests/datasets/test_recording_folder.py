@@ -223,7 +223,15 @@ def test_every_recording_says_where_it_is_from(recording, tmp_path):
 def test_addresses_are_those_of_the_archives():
     """As the release notes of 0.1.0 and the pages of the recordings have them."""
     urls = {file.name: file.url for recording in RECORDINGS.values() for file in recording.files}
+    allen = "https://allen-brain-observatory.s3.amazonaws.com/visual-coding-neuropixels/ecephys-cache/"
+    calcium = "sub-516024042_ses-530026508-StimC_behavior+image+ophys.nwb"
     expected = {
+        "natural_movie_3.h5": allen + "natural_movie_templates/natural_movie_3.h5",
+        "natural_scene_117.tiff": allen + "natural_scene_templates/natural_scene_117.tiff",
+        calcium: "https://webdav.dandiarchive.org/dandisets/000728/releases/0.240827.1809/sub-516024042/"
+        + calcium.replace("+", "%2B"),
+        "sub-707296975_ses-721123822.nwb": "https://api.dandiarchive.org/api/assets/"
+        "224b57e5-c9a3-46ef-85db-966713f3ccbe/download/",
         "MetadataSHEnCneurons.mat": "https://osf.io/download/gdwyd/",
         "spikesandwav.zip": "https://osf.io/download/5nxga/",
         "test_data_5ms.mat": "https://raw.githubusercontent.com/monzilur/DNet/master/test_data_5ms.mat",

@@ -39,6 +39,7 @@ __all__ = [
 SCORES = ("cc", "cc_norm", "ceiling")
 PART_NAMES = {"val": "validation"}
 _COMPARED = ("val", "test")
+_MOST_NAMES = 4
 
 
 def start_line(dataset: str, model: str, recording: Recording, folder: Path) -> str:
@@ -188,7 +189,8 @@ def card_entry(card: DatasetCard) -> dict[str, Any]:
         if len(missing) == len(here):
             entry["on_this_disk"] = f"nothing in {folder}"
         else:
-            without = f", without {', '.join(missing)}" if missing else ""
+            others = f" and {len(missing) - _MOST_NAMES} others" if len(missing) > _MOST_NAMES else ""
+            without = f", without {', '.join(missing[:_MOST_NAMES])}{others}" if missing else ""
             entry["on_this_disk"] = f"{len(here) - len(missing)} of {len(here)} files in {folder}{without}"
         account = ", with CRCNS_USERNAME and CRCNS_PASSWORD set" if recording.needs_login else ""
         entry["to_get_it"] = f"deepstrf datasets {card.name} --download ({recording.size}{account})"

@@ -59,14 +59,23 @@ class PublicRecording:
 # What it says under `licence` in the file, where that is the name of terms
 _TERMS = {
     "CRCNS": "CRCNS terms of use (https://crcns.org/terms): for scientific purposes only, not to be redistributed; "
-    "name the contributors and CRCNS as the source, and cite the original papers"
+    "name the contributors and CRCNS as the source, and cite the original papers",
+    "Allen Institute": "CC BY 4.0; Allen Institute terms of use (https://alleninstitute.org/legal/terms-of-use)",
 }
 
 
-def _read(name: str, page: str, files: list[dict[str, str]], licence: str = "", **others: str) -> PublicRecording:
+def _read(name: str, page: str, files: list[dict[str, Any]], licence: str = "", **others: str) -> PublicRecording:
     """One table of the file."""
     licence = _TERMS.get(licence, licence) or f"that which its page names, {page}; openly available"
-    return PublicRecording(name, page, licence=licence, files=tuple(RemoteFile(**file) for file in files), **others)
+    every = tuple(one for file in files for one in _files(**file))
+    return PublicRecording(name, page, licence=licence, files=every, **others)
+
+
+def _files(name: str, url: str, count: int | None = None, **others: str) -> list[RemoteFile]:
+    """A file, or as many as `count` says, numbered."""
+    if count is None:
+        return [RemoteFile(name, url, **others)]
+    return [RemoteFile(name.replace("#", str(k)), url.replace("#", str(k)), **others) for k in range(count)]
 
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

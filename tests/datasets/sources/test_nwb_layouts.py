@@ -14,6 +14,7 @@ from pynwb.base import Images
 from pynwb.image import ImageSeries, IndexSeries, OpticalSeries, RGBImage
 from pynwb.spec import NWBGroupSpec, NWBNamespaceBuilder
 
+from deepSTRF.analysis import spike_triggered_average
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.spectrograms import sound_stimuli
 from deepSTRF.datasets.video import VideoNeuralDataset
@@ -140,3 +141,24 @@ def test_covariates_go_by_the_name_of_the_stimulus(tmp_path):
     path = save(nwb, tmp_path / "a.nwb")
     ds = AudioNeuralDataset.from_nwb(path, DT_MS, stims=stims, covariates={"speed": speed})
     assert ds[0]["speed"].unique().tolist() == [8.0]
+
+
+def test_a_retina_that_watches_a_checkerboard_once_and_a_movie_often(tmp_path):
+    """The average before its spikes is where the cell looks, in the movie that the file holds."""
+    rng = np.random.default_rng(0)
+    nwb = new_file()
+    checks = rng.choice([0, 255], (3000, 6, 8)).astype(np.uint8)
+    film = rng.integers(0, 256, (40, 6, 8), dtype=np.uint8)
+    for name, frames in (("checkerboard", checks), ("film", film)):
+        nwb.add_stimulus_template(ImageSeries(name=name, data=frames, rate=30.0, unit="n.a."))
+    add_trials(nwb, [5.0, 120.0, 125.0, 130.0], ["checkerboard", "film", "film", "film"])
+    driven = 5.0 + np.flatnonzero(checks[:, 2, 5])[:, None] / 30 + rng.uniform(2 / 30, 3 / 30, (1, 2))
+    nwb.add_unit(spike_times=np.sort(np.concatenate([driven.ravel(), rng.uniform(0, 140, 800)])))
+    nwb.add_unit(spike_times=np.sort(rng.uniform(0, 140, 900)))
+    ds = VideoNeuralDataset.from_nwb(save(nwb, tmp_path / "retina.nwb"))
+    assert [tuple(stim.shape) for stim in ds.stims] == [(1, 6, 8, 3000), (1, 6, 8, 40)]
+    assert [len(block[0]) for block in ds.responses] == [1, 3]
+    field = spike_triggered_average(ds, n_lags=5, neurons=0).fields[0]
+    assert np.unravel_index(int(field.argmax()), field.shape) == (2, 5, 2), "two frames before the spike"
+    around = ds.crop((1, 4), (4, 7))
+    assert torch.equal(spike_triggered_average(around, n_lags=5, neurons=0).fields[0], field[1:4, 4:7])

@@ -95,13 +95,13 @@ def shown_frames(frames: Any, onsets_s: np.ndarray, stops_s: np.ndarray, block: 
     return runs(frames, onsets_s, block)
 
 
-def frames_in_bins(frames: np.ndarray, frame_s: float, dt_ms: float) -> np.ndarray:
+def frames_in_bins(frames: Any, frame_s: float, dt_ms: float) -> np.ndarray:
     """Bring a movie to bins: a bin holds the frame that is shown during it, or their mean over time.
 
     Parameters
     ----------
     frames : ndarray
-        Frames (T, H, W) or (T, H, W, C).
+        Frames (T, H, W) or (T, H, W, C); or what reads them, with a ``shape``, by index and by slice.
     frame_s : float
         How long a frame is shown, in s.
     dt_ms : float
@@ -117,7 +117,7 @@ def frames_in_bins(frames: np.ndarray, frame_s: float, dt_ms: float) -> np.ndarr
     >>> frames_in_bins(np.arange(3.0).reshape(3, 1, 1), 0.02, 10.0)[0, 0]
     array([0., 0., 1., 1., 2., 2.], dtype=float32)
     """
-    frames = np.asarray(frames)
+    frames = frames if hasattr(frames, "shape") else np.asarray(frames)  # what has a shape may read frame by frame
     n_frames = len(frames)
     step = dt_ms / 1000 / frame_s  # frames per bin
     n_bins = max(int(np.floor(n_frames / step + 1e-3)), 1)
