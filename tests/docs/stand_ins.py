@@ -16,7 +16,9 @@ from deepSTRF.datasets.audio.ns1 import _spectrogram
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.datasets.video import SimulatedMovieDataset
 from deepSTRF.sweeps import sweep
+from deepSTRF.user_files import import_file
 
+RELEASES = Path(__file__).parents[1] / "datasets" / "releases"
 DATA_SET = """
 from deepSTRF.datasets.simulated import SimulatedDataset
 
@@ -64,7 +66,7 @@ class Movies(SimulatedMovieDataset):
 
 
 def write_files(folder):
-    """Write what the pages call ~/recordings/ns1, my/recording, day1.nwb, sounds/, new.wav, ..."""
+    """Write what the pages call ~/recordings/ns1, my/recording, day1.nwb, sounds/, recordings/allen, new.wav, ..."""
     (folder / "recordings" / "ns1").mkdir(parents=True)
     (folder / "path" / "to" / "ns1").mkdir(parents=True)
     (folder / "raw").mkdir()
@@ -89,6 +91,8 @@ def write_files(folder):
     np.save(folder / "spectrogram.npy", rng.normal(size=(34, 100)))
     _write_nwb(folder / "session.nwb")
     _write_day(folder)
+    (folder / "recordings" / "allen").mkdir()
+    import_file(RELEASES / "allen_neuropixels_files.py").write_release(folder / "recordings" / "allen")
     sweep_file = 'out = "sweeps"\n[[dataset]]\nname = "simulated"\n[[model]]\nname = "ridge"\n'
     (folder / "sweep.toml").write_text(sweep_file)
 

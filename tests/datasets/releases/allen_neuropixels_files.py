@@ -81,7 +81,7 @@ def _movie_rows(rng, spikes):
                 lasting = FRAME_S * (2 if (repeat, frame) == LATE else 1)
                 if frame in frames_shown:
                     for unit, own in enumerate(spikes):
-                        n = 0 if unit == 2 else rng.poisson(1.5)
+                        n = 0 if unit == 2 else rng.poisson(0.5 + 3 * (frame % 5 == 0))
                         own.append(rng.uniform(time + 1e-5, time + lasting - 1e-5, n))
                         counts[unit, repeat, frame] = n
                     frames.append(frame), onsets.append(time), stops.append(time + lasting), block.append(number)
