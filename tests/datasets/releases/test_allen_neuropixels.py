@@ -1,12 +1,18 @@
 """Allen Neuropixels: every spike in its frame, every pixel in its place, and the odd cases of the real files."""
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
 import torch
 from allen_neuropixels_files import AREAS, GABOR, GOOD, write_release
+from file_server import FileServer, Page
 
 from deepSTRF.analysis import spike_triggered_average
+from deepSTRF.datasets import recording_folder
+from deepSTRF.datasets.download import RemoteFile
+from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.video import AllenNeuropixelsDataset
 
@@ -36,7 +42,7 @@ def squares(frames, side):
 def test_every_spike_and_every_frame_of_a_movie(release):
     folder, truth = release
     ds = AllenNeuropixelsDataset(folder)
-    assert ds.dt == pytest.approx(1001 / 30)
+    assert ds.dt == pytest.approx(1000 / 30), "of a screen that is a thousandth slower"
     np.testing.assert_array_equal(rows(ds), truth.counts[list(GOOD)])
     assert ds.stims[0].shape == (1, 2, 3, 180)
     np.testing.assert_allclose(ds.stims[0][0].permute(2, 0, 1), squares(truth.movie, 8), rtol=1e-6)
@@ -50,7 +56,7 @@ def test_every_spike_and_every_frame_of_a_movie(release):
 
 def test_bins_shorter_and_longer_than_a_frame(release):
     folder, truth = release
-    frame_ms = 1001 / 30
+    frame_ms = 1000 / 30
     half = AllenNeuropixelsDataset(folder, dt_ms=frame_ms / 2, downsample=1)
     np.testing.assert_array_equal(rows(half).reshape(3, 6, 180, 2).sum(-1), truth.counts[list(GOOD)])
     assert torch.equal(half.stims[0][0, ..., ::2], torch.from_numpy(truth.movie).permute(1, 2, 0).float())
@@ -136,7 +142,9 @@ def test_which_file(release, tmp_path):
     write_release(tmp_path, seed=1, session=715093703)
     with pytest.raises(ValueError, match=r"has 2 sessions .*choose one with session="):
         AllenNeuropixelsDataset(tmp_path)
-    assert AllenNeuropixelsDataset(tmp_path, session="715093703").nrn_meta[0]["session"] == "715093703"
+    one, other = (AllenNeuropixelsDataset(tmp_path, session=number) for number in ("721123822", "715093703"))
+    assert (one + other).N_neurons == 6
+    assert other.nrn_meta[0]["session"] == "715093703"
 
 
 def test_what_is_wrong_is_said(release, tmp_path):
@@ -165,3 +173,21 @@ def test_what_is_wrong_is_said(release, tmp_path):
     file.write_bytes(b"no")
     with pytest.raises(RecordingError, match="damaged"):
         AllenNeuropixelsDataset(file)
+
+
+def test_downloads_the_session_and_the_template_that_are_needed(release, tmp_path, monkeypatch):
+    folder, truth = release
+    names = ["sub-707296975_ses-721123822.nwb", "natural_movie_1.h5", "natural_movie_3.h5"]
+    monkeypatch.setenv("DEEPSTRF_DATA_DIR", str(tmp_path))
+    with FileServer().running() as server:
+        server.pages |= {f"/{name}": Page((folder / name).read_bytes()) for name in names[:2]}
+        files = tuple(
+            RemoteFile(name, f"{server.url}/{name}", part=part)
+            for name, part in zip(names, ("", "natural_movie_one", "natural_movie_three"), strict=True)
+        )
+        here = dataclasses.replace(RECORDINGS["Allen_Neuropixels"], files=files)
+        monkeypatch.setattr(recording_folder, "RECORDINGS", {"Allen_Neuropixels": here})
+        ds = AllenNeuropixelsDataset(download=True)
+        assert sorted(path for _, path, _, _ in server.requests) == ["/natural_movie_1.h5", f"/{names[0]}"]
+    np.testing.assert_array_equal(rows(ds), truth.counts[list(GOOD)])
+    assert ds.path == str(tmp_path / "Allen_Neuropixels" / names[0])

@@ -21,6 +21,9 @@ _PAUSE_S = 1.0
 _TOLERANCE = 0.25
 """A bin that lasted longer or shorter by this part of it is missing data; so are steps no frame times."""
 _ROUNDING = 1e-6
+_SCREEN_HZ = 60.0
+_ALIKE = 0.01
+"""A frame that lasts a whole number of refreshes of a screen within this part of it does."""
 
 
 class Showing(NamedTuple):
@@ -190,7 +193,10 @@ class _Rows:
 
 
 def _frame_s(showings: list[Showing], rows: _Rows) -> float:
-    """How long a frame lasts: the mean of the steps between frames, without those where one came late."""
+    """How long a frame lasts: the mean of the steps between frames, without those where one came late.
+
+    It is rounded to refreshes of the screen, so that sessions agree.
+    """
     steps = [np.diff(showing.onsets_s) / np.diff(showing.places) for showing in showings]
     together = np.concatenate([*steps, np.empty(0)])
     if not len(together):
@@ -198,4 +204,6 @@ def _frame_s(showings: list[Showing], rows: _Rows) -> float:
     usual = float(np.median(together))
     if usual <= 0:
         raise RecordingError("the presentations do not last: their times are not those of frames, in s")
-    return float(together[np.abs(together / usual - 1) <= _TOLERANCE].mean())
+    mean = float(together[np.abs(together / usual - 1) <= _TOLERANCE].mean())
+    refreshes = round(mean * _SCREEN_HZ)
+    return refreshes / _SCREEN_HZ if abs(mean * _SCREEN_HZ - refreshes) < _ALIKE * refreshes else mean

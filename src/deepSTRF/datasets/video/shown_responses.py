@@ -46,20 +46,20 @@ def counts_in(
     """
     every = [one for showings in bins for one in showings]
     edges = np.concatenate([one.edges_s for one in every])
-    widths = np.concatenate([np.append(np.diff(one.edges_s), 0.0) for one in every])
-    edges = edges - _ROUNDING * widths.clip(min=0)  # a time that rounding put before an edge lies behind it
-    ends = np.cumsum([len(one.edges_s) for one in every])[:-1]
+    first = np.concatenate([np.append(np.ones(len(one.known), dtype=bool), False) for one in every]).nonzero()[0]
+    # A time that rounding put before an edge lies behind it.
+    edges[first] -= _ROUNDING * (edges[first + 1] - edges[first])
+    sizes = np.array([len(own) * len(own[0].known) for own in bins])
     results = [np.empty((len(invalid), len(own), len(own[0].known)), dtype=np.float32) for own in bins]
-    masks: dict[tuple[tuple[float, float], ...], list[np.ndarray]] = {}
+    masks: dict[tuple[tuple[float, float], ...], np.ndarray] = {}
     for unit, (times, own_invalid) in enumerate(zip(spikes, invalid, strict=True)):
         key = tuple(own_invalid)
         if key not in masks:
-            masks[key] = [_valid(one, key) for one in every]
-        below = np.split(np.searchsorted(np.sort(np.asarray(times, dtype=np.float64)), edges), ends)
-        counted = (np.where(ok, np.diff(own), np.nan) for ok, own in zip(masks[key], below, strict=True))
-        for result in results:
-            for repeat in range(result.shape[1]):
-                result[unit, repeat] = next(counted)
+            masks[key] = np.concatenate([_valid(one, key) for one in every])
+        below = np.searchsorted(np.sort(np.asarray(times, dtype=np.float64)), edges)
+        counts = np.where(masks[key], below[first + 1] - below[first], np.nan)
+        for result, own in zip(results, np.split(counts, np.cumsum(sizes)[:-1]), strict=True):
+            result[unit] = own.reshape(result.shape[1:])
     return results
 
 
