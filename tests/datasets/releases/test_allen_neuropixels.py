@@ -161,6 +161,11 @@ def test_what_is_wrong_is_said(release, tmp_path):
     (tmp_path / "natural_movie_1.h5").unlink()
     with pytest.raises(FileNotFoundError, match=r"natural_movie_1\.h5 is missing .*--download"):
         AllenNeuropixelsDataset(tmp_path)
+    (tmp_path / "natural_scene_1.tiff").write_bytes(b"no")
+    with pytest.raises(RecordingError, match=r"natural_scene_1\.tiff is not a picture"):
+        AllenNeuropixelsDataset(tmp_path, stimulus="natural_scenes")
+    with pytest.raises(RecordingError, match=r"natural_scene_1\.tiff is not an array"):
+        AllenNeuropixelsDataset(tmp_path, template=tmp_path / "natural_scene_1.tiff")
     file = tmp_path / "sub-707296975_ses-721123822.nwb"
     with h5py.File(file, "a") as content:
         del content["units/isi_violations"]

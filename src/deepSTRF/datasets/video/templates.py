@@ -44,6 +44,11 @@ class PictureFile:
     ----------
     file : str or path
         In any format that Pillow reads.
+
+    Raises
+    ------
+    RecordingError
+        If it is no picture.
     """
 
     def __init__(self, file: AnyPath):
@@ -54,7 +59,10 @@ class PictureFile:
     def _opened(self) -> Any:
         from PIL import Image
 
-        return Image.open(self._file)
+        try:
+            return Image.open(self._file)
+        except OSError as error:
+            raise RecordingError(f"{self._file} is not a picture ({error}); download it again") from error
 
     def __getitem__(self, _: slice) -> np.ndarray:
         with self._opened() as picture:
