@@ -24,7 +24,8 @@ bench: $(VENV)/.core
 
 # The table in docs/reference/zoo.md: every model, three seeds each, on the NS1 recording in the folder DATA. Goes on where it stopped.
 zoo: $(VENV)/.core
-	$(BIN)/python benchmarks/zoo.py $(DATA)
+	$(BIN)/deepstrf benchmark --data ns1=$(DATA) --out runs/zoo
+	$(BIN)/python benchmarks/zoo_table.py runs/zoo/benchmark.csv
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import pytest
 from doc_pages import ROOT
 
 LISTED = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
-PACKAGES = ["analysis", "datasets", "metrics", "metrics.streaming", "models.activations", "models.layers"]
+PACKAGES = ["analysis", "benchmark", "datasets", "metrics", "metrics.streaming", "models.activations", "models.layers"]
 PACKAGES += ["models.prefiltering", "models.readouts", "models.wav2spec", "plotting", "registry", "runs", "sweeps"]
 PACKAGES += ["testing", "training", "training.loggers"]
 LEFT_OUT = {"LOGGER_KINDS", "Willmore_Adaptation", "softplus_by_default"}  # a constant, an old name, for subclasses

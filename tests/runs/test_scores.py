@@ -53,6 +53,16 @@ def test_scores_are_the_metrics_of_the_whole_part(recording, predictions):
     assert scores["n_repeats"].tolist() == [5, 1, 0]
 
 
+def test_the_other_convention_of_cc_norm_is_that_of_the_metric(recording, predictions):
+    scores = score_part(predictions, recording, concatenated=True)
+    batch = neural_collate([recording[i] for i in range(3)])
+    pred = torch.stack(predictions)[:, :, None]
+    expected = normalized_corrcoef(pred, batch["responses"], signal_power="concatenated", reduction="none")
+    expected[1] = math.nan
+    torch.testing.assert_close(scores["cc_norm_concatenated"], expected, equal_nan=True)
+    assert scores["cc_norm_concatenated"][0] != scores["cc_norm"][0]
+
+
 def test_single_trials_are_flagged_and_left_out_of_cc_norm(recording, predictions, tmp_path):
     scores = score_part(predictions, recording)
     assert bool(scores["cc"][1].isfinite())
@@ -115,7 +125,8 @@ def test_blocks_are_scored_against_the_ceiling_of_the_uncut_recording():
     for n_blocks in (5, 20):
         cut = recording.in_blocks(n_blocks, gap_ms=50)
         rates = [torch.from_numpy(rate[:, m["start"] - m["warm_up"] : m["stop"]]).float() for m in cut.stim_meta]
-        scores = score_part(rates, cut)
+        scores = score_part(rates, cut, concatenated=True)
         assert float(scores["ceiling"]) == pytest.approx(float(whole["ceiling"]), abs=1e-6)
         assert float(scores["cc_norm"]) == pytest.approx(float(scores["cc"]) / float(whole["ceiling"]), abs=1e-6)
         assert float(scores["cc_norm"]) == pytest.approx(float(whole["cc_norm"]), abs=0.01)
+        assert float(scores["cc_norm_concatenated"]) == pytest.approx(float(scores["cc_norm"]))  # of one stimulus

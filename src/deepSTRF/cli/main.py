@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deepSTRF.cli.benchmark import benchmark
 from deepSTRF.cli.options import (
     dataset_options,
     download_option,
@@ -250,6 +251,7 @@ def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 main.add_command(predict)
 main.add_command(report_command)
 main.add_command(sweep)
+main.add_command(benchmark)
 main.add_command(cache)
 main.add_command(new)
 main.add_command(check)

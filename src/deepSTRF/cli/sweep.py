@@ -7,8 +7,8 @@ import itertools
 import math
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,20 +18,31 @@ from deepSTRF.cli.options import download_option, echo_json, format_number, json
 if TYPE_CHECKING:
     from deepSTRF.sweeps import Outcome, Sweep
 
-__all__ = ["sweep"]
+__all__ = ["board_text", "exit_by", "show_runs", "sweep", "worker_options"]
+
+R = TypeVar("R")
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command of many runs where they run, and what it prints."""
+    for option in (
+        json_option,
+        quiet_option,
+        click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler, tcp://HOST:PORT."),
+        download_option,
+        click.option(
+            "--jobs", type=click.IntRange(min=1), help="Runs at the same time, one core each.  [default: all cores]"
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
 @click.argument("config", metavar="CONFIG.toml")
 @click.option("--out", metavar="FOLDER", help="Folder of all runs and results.  [default: the file's own out]")
-@click.option("--jobs", type=click.IntRange(min=1), help="Runs at the same time, one core each.  [default: all cores]")
-@download_option
-@click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler, tcp://HOST:PORT.")
-@quiet_option
-@json_option
-def sweep(
-    config: str, out: str | None, jobs: int | None, download: bool, dask: str | None, quiet: bool, as_json: bool
-) -> None:
+@worker_options
+def sweep(config: str, out: str | None, **options: Any) -> None:
     """Fit every combination of data sets, models, options and seeds that CONFIG.toml asks for.
 
     Each run is a folder as `deepstrf fit` writes it. Complete runs are skipped and interrupted ones resumed, so the
@@ -46,13 +57,34 @@ def sweep(
     name = ["linear", "statenet"]
     lr = [1e-3, 3e-3]               # every value of a list is tried
     """
+    from deepSTRF.sweeps import leaderboard, read_sweep, run_sweep, table
+    from deepSTRF.sweeps.results import RESULTS_FILE
+
+    asked = read_sweep(config, out)
+    outcomes = show_runs(asked, run_sweep, **options)
+    if options["as_json"]:
+        echo_json({"out": asked.out, "leaderboard": leaderboard(outcomes), "runs": table(outcomes)})
+    else:
+        click.echo(board_text(asked, outcomes))
+        click.echo(f"one row per run is in {asked.out / RESULTS_FILE}")
+    exit_by(outcomes)
+
+
+def show_runs(
+    asked: Sweep,
+    do: Callable[..., R],
+    *,
+    jobs: int | None,
+    dask: str | None,
+    download: bool,
+    quiet: bool,
+    as_json: bool,
+) -> R:
+    """Do the runs of a sweep and print a line about each; Ctrl-C and SIGTERM end it with how to go on."""
     if jobs is not None and dask is not None:
         raise click.UsageError("--jobs is for this machine; with --dask the cluster's workers decide")
     import joblib
 
-    from deepSTRF.sweeps import leaderboard, read_sweep, run_sweep, table
-
-    asked = read_sweep(config, out)
     counter = _Counter(len(asked.runs))
 
     def say(line: str) -> None:
@@ -67,7 +99,7 @@ def sweep(
 
     try:
         with _sigterm_as_ctrl_c():
-            outcomes = run_sweep(
+            return do(
                 asked,
                 jobs=min(jobs or joblib.cpu_count(), len(asked.runs)),
                 scheduler=dask,
@@ -83,10 +115,10 @@ def sweep(
             err=True,
         )
         sys.exit(130)
-    if as_json:
-        echo_json({"out": asked.out, "leaderboard": leaderboard(outcomes), "runs": table(outcomes)})
-    else:
-        click.echo(_text(asked, outcomes))
+
+
+def exit_by(outcomes: Sequence[Outcome]) -> None:
+    """End with exit code 1 unless every run is complete."""
     if any(outcome.status != "complete" for outcome in outcomes):
         sys.exit(1)
 
@@ -124,9 +156,9 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
-    """The leaderboard, what failed, and where everything is."""
-    from deepSTRF.sweeps.results import ERRORS_FILE, PARTS, RESULTS_FILE, SCORES, leaderboard
+def board_text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
+    """Return the leaderboard, and what failed."""
+    from deepSTRF.sweeps.results import ERRORS_FILE, PARTS, SCORES, leaderboard
 
     board = [row | {"label": _label(row["model"], row["options"])} for row in leaderboard(outcomes)]
     width = max(len(row["label"]) for row in board) + 2
@@ -154,7 +186,6 @@ def _text(asked: Sweep, outcomes: Sequence[Outcome]) -> str:
             f"{failed} of {counted(len(outcomes), 'run')} failed: see {asked.out / ERRORS_FILE}; "
             "the same command tries them again"
         )
-    lines.append(f"one row per run is in {asked.out / RESULTS_FILE}")
     return "\n".join(lines)
 
 

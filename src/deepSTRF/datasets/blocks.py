@@ -162,7 +162,7 @@ def _parts_of_block(
     )
 
 
-def uncut_ceiling(cut: NeuralDataset) -> Float[Tensor, " N"]:
+def uncut_ceiling(cut: NeuralDataset, signal_power: str = "per_stimulus") -> Float[Tensor, " N"]:
     """Noise ceilings of the selected neurons, measured on the recording that a data set in blocks was cut from.
 
     The signal power of short blocks leaves out what changes slowly, so that their own ceilings would depend on where
@@ -180,4 +180,4 @@ def uncut_ceiling(cut: NeuralDataset) -> Float[Tensor, " N"]:
     whole = cut.uncut.subset(range(cut.uncut.get_S()))
     whole.I = cut._selection().neurons.tolist()
     batch = neural_collate([whole[i] for i in range(len(whole))])
-    return noise_ceiling(batch["responses"], reduction="none")
+    return noise_ceiling(batch["responses"], signal_power=signal_power, reduction="none")

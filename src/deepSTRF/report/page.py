@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import html
-import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import deepSTRF
 from deepSTRF.datasets import NeuralDataset
-from deepSTRF.files import AnyPath, expand_path, prepare_file, to_plain, write_file
+from deepSTRF.files import AnyPath, expand_path, write_file
+from deepSTRF.report.markup import check_page, document
 from deepSTRF.report.neurons import pack_neurons
 from deepSTRF.report.reading import PARTS, SCORES, ReadRun, read_runs
 from deepSTRF.report.sections import comparison_section, how_section, notes_section, scores_section
-from deepSTRF.runs.options import RunError
 
 __all__ = ["write_report"]
 
-SCRIPTS = ("uPlot.iife.min.js", "unpack.js", "charts.js", "table.js", "neuron.js", "page.js")
+SCRIPTS = ("uPlot.iife.min.js", "elements.js", "sort.js", "unpack.js", "charts.js", "table.js", "neuron.js", "page.js")
 STYLES = ("uPlot.min.css", "page.css")
-GENERATOR = '<meta name=generator content="deepSTRF report">'
 SHOWN_METADATA = 4  # columns of the table; the rest is beside the neuron
-# Nothing may be loaded, from anywhere.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_report(
@@ -80,15 +72,9 @@ def write_report(
     """
     out = expand_path(out, "out")
     read = read_runs(runs)
-    _check_out(out)
+    check_page(out)
     write_file(out, _page(read, data, neurons))
     return out
-
-
-def _check_out(out: Path) -> None:
-    if out.is_file() and GENERATOR.encode() not in out.read_bytes()[:2000]:
-        raise RunError(f"{out} exists and is no report, so it is not replaced; choose another file (`out`)")
-    prepare_file(out, "out")
 
 
 def _page(runs: Sequence[ReadRun], data: str | NeuralDataset | None, neurons: bool) -> str:
@@ -100,7 +86,6 @@ def _page(runs: Sequence[ReadRun], data: str | NeuralDataset | None, neurons: bo
         **_neuron_table(shown),
         **(pack_neurons(shown, data) if shown else {}),
     }
-    title = _title(runs)
     body = [
         scores_section(runs),
         comparison_section(runs),
@@ -109,32 +94,17 @@ def _page(runs: Sequence[ReadRun], data: str | NeuralDataset | None, neurons: bo
         CURVES if payload["curves"] else "",
         how_section(runs),
     ]
-    reload = "" if len(finished) == len(runs) else RELOAD
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return "".join(
-        (
-            f'<!doctype html><html lang=en><head><meta charset=utf-8>{GENERATOR}<meta name=viewport content="width='
-            f'device-width, initial-scale=1"><meta http-equiv=Content-Security-Policy content="{POLICY}">',
-            f"<title>{html.escape(title)}</title><style>{''.join(map(_asset, STYLES))}</style></head><body>",
-            f"<header><h1>{html.escape(title)}</h1><p>{html.escape(_subtitle(runs))}</p>{reload}</header>"
-            "<noscript><p>The table of neurons and the figures need JavaScript.</p></noscript>"
-            f"<main>{''.join(body)}</main>",
-            f"<footer><p>Made by deepSTRF {deepSTRF.__version__}, {made}. Figures: uPlot, © 2022 Leon Sorokin, MIT "
-            "licence.</p></footer>",
-            f'<script type="application/json" id="payload">{_json(payload)}</script>',
-            *(f"<script>{_asset(name)}</script>" for name in SCRIPTS),
-            "</body></html>\n",
-        )
+    return document(
+        _title(runs),
+        _subtitle(runs),
+        "".join(body),
+        styles=STYLES,
+        scripts=SCRIPTS,
+        payload=payload,
+        header="" if len(finished) == len(runs) else RELOAD,
+        footer=" Figures: uPlot, © 2022 Leon Sorokin, MIT licence.",
+        without_scripts="The table of neurons and the figures need JavaScript.",
     )
-
-
-def _asset(name: str) -> str:
-    return (resources("deepSTRF.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _json(value: Any) -> str:
-    """JSON that is safe inside a script element."""
-    return json.dumps(to_plain(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _title(runs: Sequence[ReadRun]) -> str:
@@ -165,7 +135,7 @@ def _neuron_table(runs: Sequence[ReadRun]) -> dict[str, Any]:
     """Columns and rows of the table, and what else is known of each neuron."""
     if not runs:
         return {"columns": [], "rows": [], "metadata": []}
-    scores = {f"{score}_{part}" for score in (*SCORES, "single_trial") for part in PARTS}
+    scores = {f"{score}_{part}" for score in (*SCORES, "cc_norm_concatenated", "single_trial") for part in PARTS}
     keys = [key for key in runs[0].neurons[0] if key not in scores | {"neuron"}] if runs[0].neurons else []
     several = [key for key in keys if key != "cell_id" and len({row[key] for row in runs[0].neurons}) > 1]
     shown = several[:SHOWN_METADATA] + [key for key in several[SHOWN_METADATA:] if key == "n_repeats"]

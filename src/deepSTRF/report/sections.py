@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from deepSTRF.analysis import Interval, adjust_p_values, bootstrap_interval, paired_comparison
+from deepSTRF.report.markup import mean_text, section, table, text
 from deepSTRF.report.reading import PARTS, SCORES, ReadRun
 
 __all__ = ["comparison_section", "how_section", "notes_section", "scores_section"]
@@ -19,8 +18,6 @@ __all__ = ["comparison_section", "how_section", "notes_section", "scores_section
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 OF_FOLDS = {"train": "everything", "val": "validation", "test": "folds"}
 SCORE_NAMES = {"cc": "cc", "cc_norm": "cc_norm", "ceiling": "noise ceiling"}
-# Marks that turn the direction of what follows: a name with one of them would turn the sentence around it.
-TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 RESAMPLES = 2000  # quick also for thousands of neurons
 INTERVALS = "In brackets: 95 % intervals of the mean, by bootstrap over neurons."
 
@@ -37,14 +34,14 @@ def scores_section(runs: Sequence[ReadRun]) -> str:
             cells = [names[part]]
             for score in SCORES:
                 entry = _interval(run.scores(f"{score}_{part}"))
-                cells += [_mean(entry), f"{entry.n}/{len(run.neurons)}"]
+                cells += [mean_text(entry), f"{entry.n}/{len(run.neurons)}"]
             rows.append(cells)
         heads = ["part", *itertools.chain.from_iterable((SCORE_NAMES[score], "neurons") for score in SCORES)]
-        tables.append(_table(run.name if len(runs) > 1 else "Means over neurons", heads, rows))
+        tables.append(table(run.name if len(runs) > 1 else "Means over neurons", heads, rows))
     if not tables:
         return ""
     folds = "With folds, each stimulus is predicted by a model that never saw it. " if _has_folds(runs) else ""
-    return _section("scores", "Scores", f"{''.join(tables)}<p class=hint>{folds}{INTERVALS}</p>")
+    return section("scores", "Scores", f"{''.join(tables)}<p class=hint>{folds}{INTERVALS}</p>")
 
 
 def comparison_section(runs: Sequence[ReadRun]) -> str:
@@ -58,14 +55,14 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
     rows = []
     for place, run in enumerate(order, start=1):
         means = [
-            _mean(_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
+            mean_text(_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
             for kind in kinds
             for part in PARTS[1:]
         ]
         rows.append([str(place), run.name, run.model, *means, _seconds(run)])
     heads = ["", "run", "model", *(f"{kind}, {PART_NAMES[part]}" for kind in kinds for part in PARTS[1:]), "fitted in"]
     numbers = " ".join(sorted({str(int(mask.sum())) for mask in shared.values()}))
-    board = _table(f"Leaderboard: means over the {numbers} neurons that all runs define", heads, rows)
+    board = table(f"Leaderboard: means over the {numbers} neurons that all runs define", heads, rows)
     kind = kinds[0]
     pairs = list(itertools.combinations(order, 2))
     results = [
@@ -75,7 +72,7 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
     compared = [
         [
             *(run.name for run in pair),
-            _mean(result.effect, signed=True),
+            mean_text(result.effect, signed=True),
             f"{result.n_first_better} : {result.n_second_better}",
             _p(p),
             str(result.effect.n),
@@ -89,8 +86,8 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
         f"{INTERVALS} Pairs are compared neuron by neuron on the test stimuli; p: two-sided, by changing the sign of "
         f"each neuron’s difference at random{correction}.</p>"
     )
-    tables = board + _table("Paired comparison", heads, compared)
-    return _section("comparison", "Comparison", f'{tables}{hint}<div id="pair-chart"></div>')
+    tables = board + table("Paired comparison", heads, compared)
+    return section("comparison", "Comparison", f'{tables}{hint}<div id="pair-chart"></div>')
 
 
 def notes_section(runs: Sequence[ReadRun]) -> str:
@@ -105,9 +102,9 @@ def notes_section(runs: Sequence[ReadRun]) -> str:
         return ""
     lines = []
     for note, names in notes.items():
-        of = "" if len(names) == len(runs) else f"<b>{_text(', '.join(names))}:</b> "
-        lines.append(f"<li>{of}{_text(note)}</li>")
-    return _section("notes", "Notes", f"<ul>{''.join(lines)}</ul>")
+        of = "" if len(names) == len(runs) else f"<b>{text(', '.join(names))}:</b> "
+        lines.append(f"<li>{of}{text(note)}</li>")
+    return section("notes", "Notes", f"<ul>{''.join(lines)}</ul>")
 
 
 def how_section(runs: Sequence[ReadRun]) -> str:
@@ -116,13 +113,13 @@ def how_section(runs: Sequence[ReadRun]) -> str:
     names = dict.fromkeys(name for entries in facts for name in entries)
     heads = ["", *(run.name for run in runs)] if len(runs) > 1 else ["", "value"]
     rows = [[name, *(entries.get(name, "") for entries in facts)] for name in names]
-    table = _table("What was fitted and how", heads, rows, numbers=False)
+    facts_table = table("What was fitted and how", heads, rows, numbers=False)
     details = "".join(
-        f"<details><summary>config.json{f' of {_text(run.name)}' if len(runs) > 1 else ''}</summary>"
-        f'<pre tabindex="0">{_text(json.dumps(run.config, indent=1))}</pre></details>'
+        f"<details><summary>config.json{f' of {text(run.name)}' if len(runs) > 1 else ''}</summary>"
+        f'<pre tabindex="0">{text(json.dumps(run.config, indent=1))}</pre></details>'
         for run in runs
     )
-    return _section("how", "How it was made", table + details)
+    return section("how", "How it was made", facts_table + details)
 
 
 def _facts(run: ReadRun) -> dict[str, str]:
@@ -185,35 +182,5 @@ def _interval(values: np.ndarray) -> Interval:
     return bootstrap_interval(values, n_resamples=RESAMPLES)
 
 
-def _mean(entry: Interval, *, signed: bool = False) -> str:
-    """Mean and interval, as ``0.512 [0.490, 0.530]``."""
-    if math.isnan(entry.estimate):
-        return "–"
-    sign = "+" if signed else ""
-    interval = "" if math.isnan(entry.low) else f" [{entry.low:{sign}.3f}, {entry.high:{sign}.3f}]"
-    return f"{entry.estimate:{sign}.3f}{interval}".replace("-", "−")
-
-
 def _p(value: float) -> str:
     return "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _section(name: str, title: str, content: str) -> str:
-    return f'<section aria-labelledby="{name}-title" id="{name}"><h2 id="{name}-title">{title}</h2>{content}</section>'
-
-
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
-    head = "".join(f"<th scope=col>{_text(text)}</th>" if text else "<td></td>" for text in heads)
-    body = "".join(
-        f"<tr><th scope=row>{_text(row[0])}</th>{''.join(f'<td>{_text(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
-    kind = " class=numbers" if numbers else ""
-    return (
-        f'<div class=wide tabindex="0" role=region aria-label="{_text(caption)}"><table{kind}>'
-        f"<caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value).translate(TURNS))

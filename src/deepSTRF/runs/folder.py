@@ -279,15 +279,16 @@ def write_neurons(dataset: NeuralDataset, scores: Mapping[str, Mapping[str, Tens
     keys = list(dict.fromkeys(key for meta in every for key in meta))
     most_repeats = torch.stack([values["n_repeats"] for values in scores.values()]).amax(0)
     columns = ["neuron", *keys, "n_repeats"]
+    names = {part: [name for name in values if name != "n_repeats"] for part, values in scores.items()}
     for part in scores:
-        columns += [f"cc_{part}", f"cc_norm_{part}", f"ceiling_{part}", f"single_trial_{part}"]
+        columns += [f"{name}_{part}" for name in (*names[part], "single_trial")]
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(columns)
         for n, meta in enumerate(every):
             row = [n, *(meta.get(key, "") for key in keys), int(most_repeats[n])]
-            for values in scores.values():
-                row += [_cell(values[name][n]) for name in ("cc", "cc_norm", "ceiling")]
+            for part, values in scores.items():
+                row += [_cell(values[name][n]) for name in names[part]]
                 row.append(int(values["n_repeats"][n] == 1))
             table.writerow(row)
 

@@ -47,7 +47,7 @@ def predict_stimuli(model: nn.Module, stims: Sequence[Tensor], device: str | tor
         return [predict_in_pieces(model, stim[None].to(device))[0, :, 0].cpu() for stim in stims]
 
 
-def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, Tensor]:
+def score_part(predictions: Sequence[Tensor], part: NeuralDataset, *, concatenated: bool = False) -> dict[str, Tensor]:
     """Scores of every neuron on one part of the recording.
 
     Parameters
@@ -56,6 +56,8 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
         Per stimulus of `part`, ``(N, T_s)``.
     part : NeuralDataset
         What was recorded.
+    concatenated : bool
+        Also ``cc_norm_concatenated``, which takes the signal power of the responses to all stimuli in a row.
 
     Returns
     -------
@@ -66,9 +68,11 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
     """
     heard = [s for s in range(len(part.stims)) if bool(part.nrn_masks[s].any())]
     n_neurons = part.N_neurons
+    conventions = {"cc_norm": "per_stimulus"} | ({"cc_norm_concatenated": "concatenated"} if concatenated else {})
     if not heard:
         undefined = torch.full((n_neurons,), math.nan)
-        return {"cc": undefined, "cc_norm": undefined, "ceiling": undefined, "n_repeats": torch.zeros(n_neurons).long()}
+        names = ("cc", *conventions, "ceiling")
+        return {**dict.fromkeys(names, undefined), "n_repeats": torch.zeros(n_neurons).long()}
     batch = neural_collate([part[i] for i in range(len(heard))])
     responses = batch["responses"]
     pred = responses.new_zeros(len(heard), n_neurons, 1, responses.shape[-1])
@@ -76,14 +80,15 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset) -> dict[str, 
         pred[row, :, 0, : predictions[s].shape[-1]] = predictions[s]
     n_repeats = batch["valid_mask"].any(-1).sum(-1).amax(0)
     cc = corrcoef(pred, responses, reduction="none")
-    if part.uncut is None:
-        ceiling = noise_ceiling(responses, reduction="none")
-        cc_norm = normalized_corrcoef(pred, responses, method="schoppe", reduction="none")
-    else:
-        ceiling = uncut_ceiling(part)
-        cc_norm = cc / ceiling
-    cc_norm = torch.where(n_repeats > 1, cc_norm, math.nan)
-    return {"cc": cc, "cc_norm": cc_norm, "ceiling": ceiling, "n_repeats": n_repeats}
+    ceiling = noise_ceiling(responses, reduction="none") if part.uncut is None else uncut_ceiling(part)
+    scores = {"cc": cc}
+    for name, power in conventions.items():
+        if part.uncut is None:
+            value = normalized_corrcoef(pred, responses, method="schoppe", signal_power=power, reduction="none")
+        else:
+            value = cc / (ceiling if power == "per_stimulus" else uncut_ceiling(part, power))
+        scores[name] = torch.where(n_repeats > 1, value, math.nan)
+    return {**scores, "ceiling": ceiling, "n_repeats": n_repeats}
 
 
 def score_parts(
@@ -91,9 +96,15 @@ def score_parts(
     indices: Mapping[str, Sequence[int]],
     parts: Mapping[str, NeuralDataset],
 ) -> dict[str, dict[str, Tensor]]:
-    """Scores of every part, from the predictions for all stimuli of the recording; with folds, those of each part."""
+    """Scores of every part, from the predictions for all stimuli of the recording; with folds, those of each part.
+
+    Those of the test have ``cc_norm`` by both conventions.
+    """
     of = predictions if isinstance(predictions, Mapping) else dict.fromkeys(PARTS, predictions)
-    return {name: score_part([of[name][s] for s in indices[name]], parts[name]) for name in PARTS}
+    return {
+        name: score_part([of[name][s] for s in indices[name]], parts[name], concatenated=name == "test")
+        for name in PARTS
+    }
 
 
 def summarise(scores: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Any]]:

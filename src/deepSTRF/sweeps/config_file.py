@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import re
@@ -21,7 +22,7 @@ from deepSTRF.runs.folder import absolute_name, short_name
 from deepSTRF.runs.options import OPTIONS, Conditions, FitOptions, RunError
 from deepSTRF.runs.settings import resolve_settings
 
-__all__ = ["Run", "Sweep", "read_sweep"]
+__all__ = ["Run", "Sweep", "read_sweep", "sweep_over_seeds"]
 
 DATASET_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "dataset")
 MODEL_OPTIONS = tuple(name for name, option in OPTIONS.items() if option.scope == "model")
@@ -106,15 +107,27 @@ def read_sweep(config: str | Path, out: str | Path | None = None) -> Sweep:
     (device,) = _values(device, "device", TOP)
     seeds = _values(asked.get("seeds", OPTIONS["seed"].default), "seed", TOP)
     datasets, models = list(_datasets(asked, folder)), list(_models(asked, folder))
-    closed_form = {model["model"] for model in models if get_recipe(model["model"]).settings is None}
+    points = [FitOptions(**dataset, **model, device=device) for dataset in datasets for model in models]
+    return sweep_over_seeds(points, seeds, out)
+
+
+def sweep_over_seeds(points: Sequence[FitOptions], seeds: Sequence[int], out: str | Path) -> Sweep:
+    """Make the sweep of every seed for each of `points`; models in closed form run once, with the first seed.
+
+    Examples
+    --------
+    >>> sweep = sweep_over_seeds([FitOptions(model="ridge"), FitOptions(model="linear")], [0, 1], "first")
+    >>> [run.name for run in sweep.runs]
+    ['simulated-ridge-seed0', 'simulated-linear-seed0', 'simulated-linear-seed1']
+    """
+    closed_form = {point.model for point in points if get_recipe(point.model).settings is None}
     notes = []
     if len(seeds) > 1 and closed_form:
         notes.append(f"{', '.join(sorted(closed_form))} is fitted in closed form and runs once, with seed {seeds[0]}")
     every = [
-        FitOptions(**dataset, **model, seed=seed, device=device)
-        for dataset in datasets
-        for model in models
-        for seed in (seeds[:1] if model["model"] in closed_form else seeds)
+        dataclasses.replace(point, seed=seed)
+        for point in points
+        for seed in (seeds[:1] if point.model in closed_form else seeds)
     ]
     once = list(dict.fromkeys(every))
     if len(once) < len(every):

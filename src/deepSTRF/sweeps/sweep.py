@@ -53,6 +53,7 @@ def run_sweep(
     on_outcome: Callable[[Outcome], None] | None = None,
     on_wait: Callable[[str], None] | None = None,
     download: bool = False,
+    keep_going: bool = False,
 ) -> list[Outcome]:
     """Do every run of a sweep that is not complete, and write the table of all runs after each.
 
@@ -72,6 +73,8 @@ def run_sweep(
         ``(line)``, when the cluster has no worker, so that the runs wait, and when workers come.
     download : bool
         Fetch the files of public recordings that are not on this disk, before anything runs.
+    keep_going : bool
+        A recording that cannot be loaded fails its own runs, and the others are done.
 
     Returns
     -------
@@ -81,8 +84,8 @@ def run_sweep(
     Raises
     ------
     RunError, ValueError, OSError
-        Before anything runs: no scheduler at that address, a folder that belongs to other options, or a recording
-        that cannot be loaded. Later only if the scheduler is lost.
+        Before anything runs: no scheduler at that address, a folder that belongs to other options, or (unless
+        `keep_going`) a recording that cannot be loaded. Later only if the scheduler is lost.
 
     Examples
     --------
@@ -103,23 +106,23 @@ def run_sweep(
     left = [run for run in sweep.runs if run not in found]
     with connect(scheduler) if scheduler is not None and left else contextlib.nullcontext() as client:
         with warnings.catch_warnings(action="ignore"):  # the runs themselves report them
-            for run in left:
-                _data_sha256(run.options, download)  # an error in the data is raised now, not by every run
+            unreadable = _check_data(left, download, keep_going)
         try:
             (sweep.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the folder of the sweep, {error.filename}: {error.strerror}") from error
-        outcomes = {run: found.get(run) or Outcome(run, "unfinished") for run in sweep.runs}
+        outcomes = {run: Outcome(run, "unfinished") for run in sweep.runs} | found
         write_results(list(outcomes.values()), sweep.out)
         if on_start is not None:
             on_start(list(found.values()))
         shown: set[str] = set()
+        left = [run for run in left if run not in unreadable]
         ended = (
             _run_locally(left, sweep.out, jobs)
             if client is None
             else on_cluster(client, left, sweep.out, do_run, on_wait)
         )
-        for outcome in ended:
+        for outcome in itertools.chain(unreadable.values(), ended):
             outcomes[outcome.run] = outcome
             write_results(list(outcomes.values()), sweep.out)
             for warning in outcome.warnings:
@@ -129,6 +132,24 @@ def run_sweep(
             if on_outcome is not None:
                 on_outcome(outcome)
     return list(outcomes.values())
+
+
+def _check_data(runs: Sequence[Run], download: bool, keep_going: bool) -> dict[Run, Outcome]:
+    """Load every recording: an error in the data is raised now, not by every run; or it fails the runs that need it."""
+    unreadable = {}
+    for run in runs:
+        try:
+            _data_sha256(run.options, download)
+        except Exception as error:
+            if not keep_going:
+                raise
+            unreadable[run] = _failed(run, error)
+    return unreadable
+
+
+def _failed(run: Run, error: Exception, origin: str = "new") -> Outcome:
+    text = "".join(traceback.format_exception(error))
+    return Outcome(run, "failed", origin=origin, error=one_line(error), traceback=text)
 
 
 def _is_complete(run: Run, out: Path) -> bool:
@@ -181,7 +202,7 @@ def do_run(run: Run, out: Path) -> Outcome:
             messages = tuple(dict.fromkeys(str(warning.message) for warning in caught))
             return dataclasses.replace(read_outcome(run, folder, origin), warnings=messages)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported for this run, and the others go on
-        return Outcome(run, "failed", origin=origin, error=one_line(error), traceback=traceback.format_exc())
+        return _failed(run, error, origin)
 
 
 def read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
@@ -203,6 +224,8 @@ def read_outcome(run: Run, folder: Path, origin: str) -> Outcome:
             f"{part}_{score}": tuple(float(row[f"{score}_{part}"] or "nan") for row in rows)
             for part, score in itertools.product(PARTS, (*SCORES, "ceiling"))
         }
+        other = "cc_norm_concatenated"  # missing in runs of earlier versions
+        neurons[f"test_{other}"] = tuple(float(row.get(f"{other}_test") or "nan") for row in rows)
     return Outcome(run, "complete", scores, origin, neurons=neurons)
 
 

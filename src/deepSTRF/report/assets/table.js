@@ -72,13 +72,8 @@ function makeTable(choose) {
   function order() {
     const numbers = payload.rows.map((_, n) => n);
     if (sorted.column === null) return numbers;
-    const sign = sorted.descending ? -1 : 1;
-    return numbers.sort((a, b) => {
-      const [x, y] = [payload.rows[a][sorted.column], payload.rows[b][sorted.column]];
-      if (x === null || y === null) return (x === null) - (y === null); // undefined ones last
-      if (typeof x === "number" && typeof y === "number") return sign * (x - y);
-      return sign * String(x).localeCompare(String(y), undefined, { numeric: true });
-    });
+    return numbers.sort((a, b) =>
+      compareValues(payload.rows[a][sorted.column], payload.rows[b][sorted.column], sorted.descending));
   }
 
   function sortBy(column, descending = null) {
@@ -87,8 +82,7 @@ function makeTable(choose) {
       column,
       descending: descending ?? (sorted.column === column ? !sorted.descending : first),
     };
-    heads.forEach((head, c) =>
-      head.setAttribute("aria-sort", c !== column ? "none" : sorted.descending ? "descending" : "ascending"));
+    showOrder(heads, column, sorted.descending);
     body.replaceChildren(...order().map((n) => rows[n]));
   }
 

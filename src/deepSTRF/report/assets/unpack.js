@@ -6,18 +6,6 @@ const finished = payload.runs.filter((run) => run.finished);
 const MISSING = 255;
 const LEVELS = 254;
 
-/** Make an element with attributes and children; text is never read as HTML. */
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== null && value !== false) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
 function formatScore(value) {
   return value === null ? "–" : value.toFixed(3).replace("-", "−");
 }
