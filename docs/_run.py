@@ -76,7 +76,7 @@ class Run(Directive):
                     width=self.options.get("width", "100%"),
                 )
             )
-        return images
+        return [nodes.container("", *images, classes=["figure-of-code"])]
 
 
 def for_dark_pages(fig):

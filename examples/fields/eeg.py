@@ -22,7 +22,7 @@ from scipy.signal import butter, resample_poly, sosfilt
 from deepSTRF.analysis import strf
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.metrics import corrcoef
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_psth_vs_pred
 
 rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ import torch
 
 from deepSTRF.analysis import jackknife_errors, strf, tuning
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_strf_grid
 
 dataset = SimulatedDataset(

@@ -18,7 +18,7 @@ import torch
 from deepSTRF.analysis import strf, strf_correlation
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_coverage
 
 recording = {"n_neurons": 10, "n_stims": 24, "duration_s": 2.0, "n_repeats": (3, 10)}

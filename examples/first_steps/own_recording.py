@@ -18,7 +18,7 @@ from scipy.signal import butter, sosfilt
 
 from deepSTRF.analysis import strf, tuning
 from deepSTRF.datasets.audio import AudioNeuralDataset
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_raster, plot_strf_grid
 
 rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from deepSTRF.datasets.simulated import SimulatedDataset
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 
 dataset = SimulatedDataset(
     n_neurons=6,

@@ -17,7 +17,7 @@ import torch
 from deepSTRF.analysis import bootstrap_interval, learning_curve
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import normalized_corrcoef
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_amount_of_data
 
 dataset = SimulatedDataset(

@@ -19,7 +19,7 @@ import torch
 
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
-from deepSTRF.models.audio import fit_ridge
+from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_cc_against_ceiling, plot_raster
 
 dataset = SimulatedDataset(

@@ -58,11 +58,21 @@ class NS1(Sounds):
             stimulus["type"] = "speech" if number == 3 else "animal"
 
 
+class Grasshopper(SimulatedDataset):
+    """In place of ``grasshopper``, whose files are in another package."""
+
+    def __init__(self, dt_ms=5.0):
+        super().__init__(n_neurons=1, n_stims=2, duration_s=6.0, n_repeats=1, n_bands=2, dt_ms=dt_ms)
+
+
 class Movies(SimulatedMovieDataset):
     """In place of ``simulated-movies``."""
 
     def __init__(self):
         super().__init__(n_neurons=2, n_stims=6, duration_s=1.0, n_repeats=3)
+
+
+STAND_INS = {"simulated": Sounds, "grasshopper": Grasshopper, "simulated-movies": Movies, "ns1": NS1}
 
 
 def write_files(folder):
@@ -141,7 +151,7 @@ def stand_ins():
     """Let the names of data sets mean the small ones, train for one epoch, and draw nothing."""
     with pytest.MonkeyPatch.context() as patch:
         registry.dataset_cards(), registry.model_cards()
-        for name, cls in {"simulated": Sounds, "simulated-movies": Movies, "ns1": NS1}.items():
+        for name, cls in STAND_INS.items():
             entry = registry._datasets.entries[name]
             patch.setitem(registry._datasets.entries, name, entry._replace(cls=cls))
         for name, entry in list(registry._models.entries.items()):

@@ -11,10 +11,11 @@ from big_run import write_big_run
 from pages import payload_of, unpack
 from tiny_data import Tiny
 
-from deepSTRF.analysis import bootstrap_interval, paired_comparison, receptive_fields, tuning
+from deepSTRF.analysis import bootstrap_interval, gradient_strf, paired_comparison, receptive_fields, tuning
 from deepSTRF.models import NeuralModel
 from deepSTRF.report import write_report
 from deepSTRF.runs import FitOptions, RunError, fit_run
+from deepSTRF.runs.recording import load_recording
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,18 @@ def test_neurons_hold_responses_predictions_and_fields(page, two_runs):
         for name in ("best_frequency_hz", "bandwidth_octaves", "latency_ms", "separability"):
             expected = float(getattr(numbers, name)[n])
             assert tuned[name] is None if np.isnan(expected) else tuned[name] == pytest.approx(expected, rel=1e-3)
+
+
+def test_tuning_of_gradients_has_standard_errors(page, tmp_path, no_figures):
+    dataset = Tiny()
+    run = fit_run(FitOptions(dataset, "statenet", split="holdout:2", epochs=1), tmp_path / "run").folder
+    shown = payload_of(write_report(run, tmp_path / "report.html", data=dataset))["neurons"]
+    train = load_recording(FitOptions(dataset, "statenet", split="holdout:2")).parts["train"]
+    expected = tuning(gradient_strf(NeuralModel.from_pretrained(run / "model"), train, 30)).standard_errors
+    for name in ("latency_ms", "separability"):
+        errors = [entry["fields"][0]["se"][name] for entry in shown]
+        assert errors == [pytest.approx(e, rel=0.05) if e == e else None for e in expected[name].tolist()]
+    assert all(entry["fields"][0]["se"] == {} for entry in payload_of(page)["neurons"])  # of one kernel
 
 
 def test_table_has_scores_and_metadata_of_every_neuron(page):

@@ -20,7 +20,7 @@ from deepSTRF.metrics import corrcoef
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
 
-__all__ = ["receptive_fields", "strf_correlation"]
+__all__ = ["is_one_kernel", "receptive_fields", "strf_correlation"]
 
 # A recurrent model sees further than its nominal window of one bin; 30 bins of 5 ms hold most of a cortical field.
 DEFAULT_GRADIENT_LAGS = 30
@@ -101,7 +101,7 @@ def receptive_fields(
     if stimuli is not None and stimulus is not None:
         raise ValueError("give `stimuli` to average over, or one `stimulus` to take the gradient at, not both")
     several = None if stimuli is None else _as_stimuli(stimuli, model)
-    if stimulus is None and _is_one_kernel(model):
+    if stimulus is None and is_one_kernel(model):
         kernels = _exact_kernels(model.readout).reshape(model.O, *model._frame, model.T)
         if model.response_scale is not None:
             kernels = kernels * model.response_scale.detach().to(kernels).view(-1, *[1] * (kernels.ndim - 1))
@@ -186,7 +186,7 @@ def _as_fields(name: str, values: object) -> Tensor:
     return fields
 
 
-def _is_one_kernel(model: FrameModel) -> bool:
+def is_one_kernel(model: FrameModel) -> bool:
     """Whether the model is one convolution with the stimulus and an activation."""
     return (
         isinstance(model.readout, STRFReadout)

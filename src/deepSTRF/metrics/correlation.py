@@ -220,7 +220,7 @@ def normalized_corrcoef(
     r"""Correlation relative to the best that any model could reach on responses of this reliability.
 
     .. math:: CC_{norm} = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,SP}}
-       \quad\text{('schoppe' [1]_)}, \qquad CC_{norm} = CC / CC_{max} \quad\text{('hsu' [2]_)}
+       \quad\text{('schoppe')}, \qquad CC_{norm} = CC / CC_{max} \quad\text{('hsu')}
 
     A neuron that was never repeated has no measurable noise: its value is the plain correlation.
 
@@ -231,7 +231,7 @@ def normalized_corrcoef(
     responses : Tensor
         ``(B, N, R, T)`` single repeats, NaN where missing.
     method : {'schoppe', 'hsu'}
-        Signal power in the denominator, or correlation between random halves of the repeats (:func:`ccmax`).
+        Signal power in the denominator [1]_, or correlation between random halves of the repeats (:func:`ccmax`) [2]_.
     mask : Tensor, optional
         Bool, broadcastable to ``responses``; replaces the not-NaN mask, for the covariance and for the noise.
     reduction : {'mean', 'sum', 'none'}

@@ -152,8 +152,8 @@ def _about_fit(scores: Scores, model: Any, names: Sequence[str]) -> Iterable[str
     above = (train > 1) & (scores["train"]["n_repeats"] > 1)
     if above.any():
         yield (
-            f"cc_norm in training is above 1 for {_named(above, names, train)}: the model has learnt the "
-            "noise of these responses, or their signal is too small to be estimated"
+            f"cc_norm in training is above 1 for {_named(above, names, train, '.3f')}: the model has learnt "
+            "the noise of these responses, or their signal is too small to be estimated"
         )
 
 
@@ -207,9 +207,9 @@ def _grouped(neurons: Mapping[str, Tensor], recording: Recording) -> Iterable[tu
         yield mask, " and ".join(called.get(part, part) for part in same)
 
 
-def _named(neurons: Tensor, names: Sequence[str], values: Tensor | None = None) -> str:
+def _named(neurons: Tensor, names: Sequence[str], values: Tensor | None = None, form: str = ".3g") -> str:
     """``2 of 40 neurons (7, 12)``; with a number each where there are `values`."""
     chosen = neurons.nonzero()[:, 0].tolist()
-    shown = [names[n] + ("" if values is None else f": {float(values[n]):.3g}") for n in chosen[:_NAMED]]
+    shown = [names[n] + ("" if values is None else f": {float(values[n]):{form}}") for n in chosen[:_NAMED]]
     more = ", ..." if len(chosen) > _NAMED else ""
     return f"{len(chosen)} of {counted(len(neurons), 'neuron')} ({', '.join(shown)}{more})"

@@ -36,7 +36,7 @@ _HOW = (
         species="grasshopper (Locusta migratoria)",
         area="auditory receptor",
         size="1 neuron, 2 stimuli, 1 repeat",
-        paper="Rokem et al. 2006, J Neurophysiol 95:2541-2552",
+        paper="Rokem et al. 2006, J Neurophysiol, doi:10.1152/jn.00891.2005",
         licence="BSD-3-Clause, as part of nitime",
         default_split="blocks:5",
         window_ms=30.0,
@@ -72,7 +72,7 @@ class GrasshopperDataset(AudioNeuralDataset):
     References
     ----------
     Rokem A, Watzl S, Gollisch T, Stemmler M, Herz AVM, Samengo I (2006). Spike-timing precision underlies the coding
-    efficiency of auditory receptor neurons. J Neurophysiol 95:2541-2552.
+    efficiency of auditory receptor neurons. J Neurophysiol 95:2541-2552, https://doi.org/10.1152/jn.00891.2005
 
     Examples
     --------

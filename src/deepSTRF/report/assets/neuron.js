@@ -46,6 +46,9 @@ async function showNeuron(n, table, choose) {
     const grid = element("div", { class: "fields" });
     panel.append(grid);
     for (const [field, k] of shown) showField(grid, field, finished.length > 1 ? finished[k].name : "");
+    if (shown.some(([field]) => Object.values(field.se ?? {}).some(isNumber))) {
+      panel.append(element("p", { class: "hint" }, "±: standard error, by the jackknife over the training stimuli that a gradient is averaged over."));
+    }
   }
   const known = Object.entries(payload.metadata[n]).filter(([key]) => key !== "cell_id");
   if (known.length) {
@@ -197,6 +200,10 @@ function drawRaster(u, segment, counts, seconds) {
   ctx.restore();
 }
 
+function isNumber(value) {
+  return value !== null && value !== undefined;
+}
+
 /** A number with three digits. */
 function short(value) {
   return String(Number(value.toPrecision(3))).replace("-", "−");
@@ -279,21 +286,25 @@ function showField(grid, field, name) {
     },
     [weights.map((_, band) => band), weights],
   ));
-  grid.append(tuningNumbers(tuned));
+  grid.append(tuningNumbers(tuned, field.se));
 }
 
-/** What the field is tuned to, by deepSTRF.analysis.tuning; only what is defined. */
-function tuningNumbers(tuned) {
-  const octaves = tuned.bandwidth_octaves !== undefined;
+/** What the field is tuned to, by deepSTRF.analysis.tuning; only what is defined, with ± its standard error. */
+function tuningNumbers(tuned, errors) {
+  const bandwidth = tuned.bandwidth_octaves !== undefined ? "octaves" : "bands";
+  const share = (value) => value.toFixed(2).replace("-", "−");
   const entries = [
-    ["best frequency", tuned.best_frequency_hz, formatFrequency],
-    ["bandwidth", octaves ? tuned.bandwidth_octaves : tuned.bandwidth_bands, (value) => `${short(value)} ${octaves ? "octaves" : "bands"}`],
-    ["latency", tuned.latency_ms, (value) => `${short(value)} ms`],
-    ["(E − I) / (E + I)", tuned.excitation_inhibition, (value) => value.toFixed(2).replace("-", "−")],
-    ["separability", tuned.separability, (value) => value.toFixed(2)],
-    ["best rate", tuned.best_rate_hz, (value) => `${short(value)} Hz`],
-  ].filter(([, value]) => value !== null && value !== undefined);
-  const list = definitions(entries.map(([name, value, format]) => [name, format(value)]));
+    ["best frequency", "best_frequency_hz", formatFrequency, ""],
+    ["bandwidth", `bandwidth_${bandwidth}`, short, ` ${bandwidth}`],
+    ["latency", "latency_ms", short, " ms"],
+    ["(E − I) / (E + I)", "excitation_inhibition", share, ""],
+    ["separability", "separability", share, ""],
+    ["best rate", "best_rate_hz", short, " Hz"],
+  ].filter(([, key]) => isNumber(tuned[key]));
+  const list = definitions(entries.map(([name, key, format, unit]) => [
+    name,
+    format(tuned[key]) + (errors[key] > 0 ? ` ± ${format === share ? short(errors[key]) : format(errors[key])}` : "") + unit,
+  ]));
   list.classList.add("tuning");
   return list;
 }
