@@ -264,9 +264,9 @@ def test_quality_equals_the_metrics_on_one_tensor(make):
 def test_quality_looks_at_one_stimulus_at_a_time(ds, monkeypatch):
     shapes = []
 
-    def recording_collect(parts, responses):
+    def recording_collect(parts, responses, pred):
         shapes.append(tuple(responses.shape))
-        return collect(parts, responses)
+        return collect(parts, responses, pred)
 
     monkeypatch.setattr(quality_module, "collect", recording_collect)
     ds.compute_neuron_quality()

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_positive
-from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.datasets.covariates import cut_covariates
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.packed import PackedResponses
+from deepSTRF.datasets.quality import measured
 from deepSTRF.datasets.response_block import ResponseBlock, has_data
-from deepSTRF.metrics import noise_ceiling
+from deepSTRF.metrics.correlation import noise_ceiling_measure
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.neural_dataset import NeuralDataset
@@ -177,7 +177,5 @@ def uncut_ceiling(cut: NeuralDataset, signal_power: str = "per_stimulus") -> Flo
     >>> uncut_ceiling(ds.in_blocks(3, gap_ms=100))
     tensor([1.])
     """
-    whole = cut.uncut.subset(range(cut.uncut.get_S()))
-    whole.I = cut._selection().neurons.tolist()
-    batch = neural_collate([whole[i] for i in range(len(whole))])
-    return noise_ceiling(batch["responses"], signal_power=signal_power, reduction="none")
+    (ceilings,) = measured(cut.uncut._packed().blocks(), cut.N_neurons, noise_ceiling_measure(signal_power))
+    return ceilings.float()[torch.from_numpy(cut._selection().neurons)]

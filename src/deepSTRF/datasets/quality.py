@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -69,23 +70,48 @@ def stimulus_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], l
     }
 
 
-def measured(blocks: Iterable[ResponseBlock], n_neurons: int, *measures: Measure) -> list[Float[Tensor, " N"]]:
-    """Measures of the responses, each (N,), NaN where undefined; only one stimulus is looked at at a time."""
-    parts = tuple(part for measure in measures for part in measure.parts)
+def measured(
+    blocks: Iterable[ResponseBlock],
+    n_neurons: int,
+    *measures: Measure,
+    predictions: Iterable[Float[Tensor, "N T_s"]] | None = None,
+) -> list[Float[Tensor, " N"]]:
+    """Measures of the responses, each (N,), NaN where undefined; only one stimulus is looked at at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of ResponseBlock
+        Per stimulus.
+    n_neurons : int
+        Size of the population.
+    *measures : Measure
+        What to measure.
+    predictions : iterable of Tensor, optional
+        Per stimulus (N, T_s), for measures of how well responses are predicted.
+    """
+    parts = tuple(dict.fromkeys(part for measure in measures for part in measure.parts))
     total = None
-    for block in blocks:
+    for block, predicted in zip(blocks, itertools.repeat(None) if predictions is None else predictions, strict=False):
         if block.n_bins == 0:
             continue
         heard = torch.from_numpy(block.neurons)
-        statistics = tuple(
-            type(part)(*(torch.zeros(n_neurons, dtype=f.dtype).index_copy_(0, heard, f.cpu()) for f in part))
-            for part in collect(parts, block.values[None])
-        )
+        pred = None if predicted is None else predicted.index_select(0, heard)[None, :, None].to(block.values.dtype)
+        statistics = tuple(_of_everyone(part, heard, n_neurons) for part in collect(parts, block.values[None], pred))
         total = statistics if total is None else merge(total, statistics)
     if total is None:
         return [torch.full((n_neurons,), torch.nan) for _ in measures]
-    own = iter(total)
-    return [measure.compute(*(next(own) for _ in measure.parts)) for measure in measures]
+    of_part = dict(zip(parts, total, strict=True))
+    return [measure.compute(*(of_part[part] for part in measure.parts)) for measure in measures]
+
+
+def _of_everyone(statistic: Any, heard: Tensor, n_neurons: int) -> Any:
+    """A statistic of those who heard a stimulus, with what adds nothing for the others."""
+    fields = {}
+    for name, field in zip(statistic._fields, statistic, strict=True):
+        nothing = math.inf if name == "fewest" else 0.0  # the fewest repeats of any stimulus
+        everyone = field.new_full((n_neurons, *field.shape[1:]), nothing, device="cpu")
+        fields[name] = everyone.index_copy_(0, heard, field.cpu())
+    return type(statistic)(**fields)
 
 
 def _of_repeats(dataset: SplittableRecording, make: Callable[[], Measure]) -> list[float]:

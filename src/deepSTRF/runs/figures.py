@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import Tensor
 
 from deepSTRF import plotting
@@ -20,6 +21,7 @@ from deepSTRF.training.recipes import monitor_mode
 
 __all__ = ["draw_figures"]
 
+DPI = 150
 BEST_STRFS = 12
 RECOVERED_STRFS = 8
 LONGEST_NAME = 12
@@ -70,7 +72,8 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
     paths = []
     for name, figure in figures.items():
         paths.append(run.folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150)
+        figure.set_dpi(DPI)
+        FigureCanvasAgg(figure).print_png(paths[-1], pil_kwargs={"compress_level": 3})  # savefig draws twice
     return paths
 
 

@@ -317,7 +317,7 @@ def write_predictions(
         arrays["fold"] = np.full(len(predictions), -1)
         for k, fold in enumerate(folds):
             arrays["fold"][list(fold.test)] = k
-    np.savez_compressed(path, dt_ms=dataset.dt, **arrays)
+    np.savez(path, dt_ms=dataset.dt, **arrays)  # packing floats takes long, and saves a tenth
 
 
 def _psths(block: ResponseBlock, shape: Sequence[int]) -> np.ndarray:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.blocks import uncut_ceiling
-from deepSTRF.datasets.collate import neural_collate
-from deepSTRF.metrics import corrcoef, noise_ceiling, normalized_corrcoef
+from deepSTRF.datasets.quality import measured
+from deepSTRF.metrics.correlation import CORRCOEF, noise_ceiling_measure, normalized_corrcoef_measure
+from deepSTRF.metrics.statistics import Measure, Powers
 from deepSTRF.models.bin_by_bin import predict_in_pieces
 from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
@@ -20,6 +21,7 @@ from deepSTRF.modes import evaluating
 __all__ = ["predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
 
 PARTS = ("train", "val", "test")
+_REPEATS = Measure((Powers.of,), lambda powers: powers.repeats, of_responses=True)
 
 
 def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device = "cpu") -> list[Tensor]:
@@ -66,29 +68,23 @@ def score_part(predictions: Sequence[Tensor], part: NeuralDataset, *, concatenat
         power / variance of the PSTH); ``n_repeats``: the most repeats of any stimulus. A neuron with single trials has
         neither ``cc_norm`` nor a ceiling. For blocks of time the ceiling is that of the uncut recording.
     """
-    heard = [s for s in range(len(part.stims)) if bool(part.nrn_masks[s].any())]
-    n_neurons = part.N_neurons
     conventions = {"cc_norm": "per_stimulus"} | ({"cc_norm_concatenated": "concatenated"} if concatenated else {})
-    if not heard:
-        undefined = torch.full((n_neurons,), math.nan)
-        names = ("cc", *conventions, "ceiling")
-        return {**dict.fromkeys(names, undefined), "n_repeats": torch.zeros(n_neurons).long()}
-    batch = neural_collate([part[i] for i in range(len(heard))])
-    responses = batch["responses"]
-    pred = responses.new_zeros(len(heard), n_neurons, 1, responses.shape[-1])
-    for row, s in enumerate(heard):
-        pred[row, :, 0, : predictions[s].shape[-1]] = predictions[s]
-    n_repeats = batch["valid_mask"].any(-1).sum(-1).amax(0)
-    cc = corrcoef(pred, responses, reduction="none")
-    ceiling = noise_ceiling(responses, reduction="none") if part.uncut is None else uncut_ceiling(part)
-    scores = {"cc": cc}
-    for name, power in conventions.items():
-        if part.uncut is None:
-            value = normalized_corrcoef(pred, responses, method="schoppe", signal_power=power, reduction="none")
-        else:
-            value = cc / (ceiling if power == "per_stimulus" else uncut_ceiling(part, power))
-        scores[name] = torch.where(n_repeats > 1, value, math.nan)
-    return {**scores, "ceiling": ceiling, "n_repeats": n_repeats}
+    normalized = [normalized_corrcoef_measure("schoppe", power) for power in conventions.values()]
+    cc, ceiling, repeats, *values = (
+        value.float()
+        for value in measured(
+            part._packed().blocks(), part.N_neurons, CORRCOEF, noise_ceiling_measure(), _REPEATS, *normalized,
+            predictions=predictions,
+        )
+    )  # fmt: skip
+    n_repeats = repeats.nan_to_num(nan=0.0).long()
+    if part.uncut is not None:
+        values = [cc / uncut_ceiling(part, power) for power in conventions.values()]
+        ceiling = uncut_ceiling(part)
+    several = {
+        name: torch.where(n_repeats > 1, value, math.nan) for name, value in zip(conventions, values, strict=True)
+    }
+    return {"cc": cc, **several, "ceiling": ceiling, "n_repeats": n_repeats}
 
 
 def score_parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -110,7 +110,8 @@ def fit_recipe(
     model = recipe.build(train, train if val is None else val, window_ms, **(arguments or {}))
     if settings is None:
         loader = make_loader(train if val is None else val, 1)
-        fitter = Fitter(model, loader, loader, **{name: v for name, v in fitter_kwargs.items() if name in _EVALUATION})
+        of_evaluation = {name: value for name, value in fitter_kwargs.items() if name in _EVALUATION}
+        fitter = Fitter(model, loader, loader, optimizer=_NoOptimizer, **of_evaluation)
         scores = {} if val is None else fitter.evaluate(loader)
         return RecipeFit(model.eval(), fitter, [{"epoch": 0, **{f"val_{name}": v for name, v in scores.items()}}])
     # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
@@ -138,6 +139,13 @@ def fit_recipe(
         fitter = RecipeFitter(model, train_loader, make_loader(val, train_loader.batch_size), **kwargs)
     fitter.on_epoch, fitter.noise = on_epoch, settings.noise
     return RecipeFit(model, fitter, fitter.fit())
+
+
+class _NoOptimizer(torch.optim.Optimizer):
+    """Of a Fitter that only evaluates: making a real one imports the compiler of torch, which takes seconds."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.param_groups = [{"params": list(parameters)}]
 
 
 class RecipeFitter(Fitter):
