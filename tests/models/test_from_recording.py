@@ -1,10 +1,11 @@
 """What the recipes beside the models share."""
 
+import numpy as np
 import pytest
 import torch
 
 from deepSTRF.datasets.audio import AudioNeuralDataset
-from deepSTRF.datasets.video import SimulatedMovieDataset
+from deepSTRF.datasets.video import SimulatedMovieDataset, VideoNeuralDataset
 from deepSTRF.models.audio import ICNet, Linear, Transformer
 from deepSTRF.models.from_recording import (
     build_model,
@@ -48,6 +49,17 @@ def test_neurons_are_placed_where_they_look():
     ds.responses[1][0] = torch.full_like(ds.responses[1][0], torch.nan)
     centres = torch.tensor([[meta["row"], meta["column"]] for meta in ds.nrn_meta])
     assert ((place_neurons(ds, n_lags=12) - centres).abs() < 1.1).all()
+
+
+def test_a_complex_cell_is_placed_where_it_looks_although_its_average_is_flat():
+    rng = np.random.default_rng(0)
+    bars = np.where(rng.random((20, 5, 8000)) < 0.5, 1.0, -1.0)  # their squares say nothing, only their products do
+    phases = np.cos(1.5 * np.arange(5)), np.sin(1.5 * np.arange(5))
+    energy = sum((np.tensordot(phase, bars[9:14, 2], 1)) ** 2 for phase in phases)
+    spikes = rng.poisson(0.1 * np.roll(energy, 3))
+    ds = VideoNeuralDataset.from_arrays([bars], [spikes[None, None]], dt_ms=10.0)
+    row, column = place_neurons(ds, n_lags=8)[0].tolist()
+    assert 9 <= row <= 13 and column == 2
 
 
 def test_a_class_tells_what_it_takes():

@@ -150,21 +150,41 @@ def as_batches(train: Any) -> Iterator[dict[str, Tensor]]:
 
 
 def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
-    """Where each neuron looks: row and column of the strongest pixel of its spike-triggered average."""
-    average = torch.zeros(train.N_neurons, train.C, train.H, train.W, n_lags)
+    """Where each neuron looks: row and column of the pixel that its responses follow most.
+
+    Two maps are asked: the spike-triggered average, and that of the products of each pixel with itself and with its
+    neighbours, which shows where a complex cell looks although its average is flat. For each neuron the map whose peak
+    stands out more from its median decides.
+    """
+    pictures = (train.N_neurons, train.C, train.H, train.W)
+    average, products = torch.zeros(n_lags, *pictures), torch.zeros(n_lags, 5, *pictures)
     averaged = train.averaged()
     for i in range(len(averaged)):
         movie, responses = averaged[i]["stims"], _psths(averaged[i])
         deviations = (responses - responses.nanmean(1, keepdim=True)).nan_to_num(0.0)
-        for lag in range(n_lags):
-            behind = n_lags - 1 - lag
-            # a part of a long movie at a time, because a product copies it
-            later = deviations[:, behind:].split(_BINS_AT_ONCE, 1)
-            seen = movie[..., : max(0, movie.shape[-1] - behind)].split(_BINS_AT_ONCE, -1)
-            for part, frames in zip(later, seen, strict=True):
-                average[..., lag] += torch.einsum("nt,chwt->nchw", part, frames)
-    strongest = average.square().sum((1, 4)).flatten(1).argmax(1)
+        # a part of a long movie at a time, because its products are copies
+        for start in range(0, movie.shape[-1], _BINS_AT_ONCE):
+            frames = movie[..., start : start + _BINS_AT_ONCE]
+            squares = _local_products(frames)
+            for lag in range(n_lags):
+                later = deviations[:, start + lag :][:, : frames.shape[-1]]
+                n_bins = later.shape[1]
+                average[lag] += torch.einsum("nt,chwt->nchw", later, frames[..., :n_bins])
+                products[lag] += torch.einsum("nt,kchwt->knchw", later, squares[..., :n_bins])
+    maps = torch.stack([average.square().sum((0, 2)), products.square().sum((0, 1, 3))]).flatten(-2)
+    peak, place = maps.max(-1)
+    stands_out = peak / maps.median(-1).values.clamp(min=torch.finfo(peak.dtype).tiny)
+    strongest = place.gather(0, stands_out.argmax(0, keepdim=True))[0]
     return torch.stack([strongest // train.W, strongest % train.W], 1)
+
+
+def _local_products(frames: Float[Tensor, "C H W T"]) -> Float[Tensor, "5 C H W T"]:
+    """Each pixel times itself, and times those one and two below and to the right: a grating has a phase of both."""
+    products = [frames.square()]
+    for step in (1, 2):
+        products.append(functional.pad(frames[:, :-step] * frames[:, step:], (0, 0, 0, 0, 0, min(step, frames.shape[1]))))
+        products.append(functional.pad(frames[:, :, :-step] * frames[:, :, step:], (0, 0, 0, min(step, frames.shape[2]))))
+    return torch.stack(products)
 
 
 def _psths(item: dict[str, Any]) -> Float[Tensor, "N T"]:
