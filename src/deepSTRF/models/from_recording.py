@@ -41,7 +41,7 @@ PLACED_SPREAD = 0.5
 
 _BINS_AT_ONCE = 512
 
-MOVIES = Settings(epochs=20, patience=5, lr=1e-2, loss="poisson", window_ms=200.0)
+MOVIES = Settings(epochs=20, patience=8, lr=1e-2, loss="poisson", window_ms=200.0)
 
 
 def window_bins(window_ms: float, dt: float) -> int:

@@ -39,7 +39,7 @@ LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
 
 _EVALUATION = ("device", "loss_fn", "val_metrics")  # arguments of a Fitter that matter to a model in closed form
 
-_LEAST_STEPS = 12  # of the optimizer in an epoch
+_LEAST_STEPS, _MOST_STEPS = 12, 100  # of the optimizer in an epoch
 _LEAST_CHUNK = 100  # bins, over which gradients reach back
 
 EpochCallback = Callable[[Any, dict[str, Any]], None]
@@ -223,24 +223,29 @@ def _training_loader(model: nn.Module, averaged: NeuralDataset, settings: Settin
     from deepSTRF.datasets.chunks import ChunkLoader
     from deepSTRF.training.memory import chunks_in_memory
 
-    chunk_bins = settings.chunk_bins or _chunks_of_few(model, averaged, settings.batch_size)
+    chunk_bins = _chunk_bins(model, averaged, settings)
     chunks = chunks_in_memory(model, averaged, settings.batch_size, chunk_bins)
     if chunks is None:
         return make_loader(averaged, settings.batch_size, shuffle=True)
     return ChunkLoader(averaged, chunks.bins, chunks.batch_size, shuffle=True)
 
 
-def _chunks_of_few(model: nn.Module, averaged: NeuralDataset, batch_size: int) -> int | None:
-    """Length of the chunks of a recording with so few stimuli that an epoch would be a few steps.
+def _chunk_bins(model: nn.Module, averaged: NeuralDataset, settings: Settings) -> int | None:
+    """Length of the chunks: that of the recipe, unless an epoch would have too many steps; or that of few stimuli.
 
-    None if it has more, or of waveforms, whose recipes were chosen on whole ones.
+    None where neither asks for chunks, and for waveforms, whose recipes were chosen on whole ones.
 
-    The epochs and the patience of the recipes were chosen on recordings with a dozen training stimuli and more.
+    The recipes were chosen on recordings for which an epoch has a dozen to a hundred steps. From three steps nothing is
+    learnt before patience ends; many short ones hold a handful of spikes each, and a step follows their noise.
     """
-    if math.ceil(len(averaged) / batch_size) >= _LEAST_STEPS or averaged[0]["stims"].ndim < 3:
+    side_by_side = min(settings.batch_size, len(averaged))
+    few = math.ceil(len(averaged) / side_by_side) < _LEAST_STEPS and averaged[0]["stims"].ndim > 2
+    if settings.chunk_bins is None and not few:
         return None
     n_bins = sum(max(response.shape[1] for response in averaged[i]["responses"]) for i in range(len(averaged)))
-    return max(math.ceil(n_bins / (batch_size * _LEAST_STEPS)), _LEAST_CHUNK, 2 * getattr(model, "T", 1))
+    if settings.chunk_bins is not None:
+        return max(settings.chunk_bins, math.ceil(n_bins / (side_by_side * _MOST_STEPS)))
+    return max(math.ceil(n_bins / (side_by_side * _LEAST_STEPS)), _LEAST_CHUNK, 2 * getattr(model, "T", 1))
 
 
 def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
