@@ -54,6 +54,9 @@ def benchmark_page(
         _board(number, key, standings, [score for score in quoted if score.dataset == key[0]])
         for number, (key, standings) in enumerate(boards.items())
     ]
+    if parts:
+        reading = f"<p class=hint>{READING}</p>" + (f"<p class=hint>{QUOTED}</p>" if quoted else "")
+        parts.append(section("reading", "How to read these tables", reading))
     data, models = (list(dict.fromkeys(row[name] for row in rows)) for name in ("dataset", "model"))
     failed = [row for row in rows if row["status"] == "failed"]
     waiting = sum(row["status"] == "unfinished" for row in rows)
@@ -76,10 +79,8 @@ def _board(number: int, key: tuple[str, ...], standings: Sequence[Standing], quo
     caption = f"Means over the {' or '.join(map(str, n_neurons))} neurons that all models define"
     board = table(caption, BOARD, [*ours, *theirs], sortable=True, quoted=range(len(ours), len(ours) + len(theirs)))
     ceiling = _number(standings[0].scores["test_ceiling"].estimate).text
-    facts = (
-        f"{first['neurons']} neurons, bins of {first['bin_ms']:g} ms, noise ceiling of the test {ceiling}. {READING}"
-    )
-    hint = f"<p class=hint>{facts}{f' {QUOTED}' if quoted else ''}</p>"
+    facts = f"{first['neurons']} neurons, bins of {first['bin_ms']:g} ms, noise ceiling of the test {ceiling}."
+    hint = f"<p class=hint>{facts}</p>"
     return section(f"board-{number}", text(f"{key[0]}, {_split(first)}"), board + hint)
 
 
