@@ -180,10 +180,12 @@ def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
 
 def _local_products(frames: Float[Tensor, "C H W T"]) -> Float[Tensor, "5 C H W T"]:
     """Each pixel times itself, and times those one and two below and to the right: a grating has a phase of both."""
+    height, width = frames.shape[1:3]
     products = [frames.square()]
     for step in (1, 2):
-        products.append(functional.pad(frames[:, :-step] * frames[:, step:], (0, 0, 0, 0, 0, min(step, frames.shape[1]))))
-        products.append(functional.pad(frames[:, :, :-step] * frames[:, :, step:], (0, 0, 0, min(step, frames.shape[2]))))
+        below, right = frames[:, :-step] * frames[:, step:], frames[:, :, :-step] * frames[:, :, step:]
+        products.append(functional.pad(below, (0, 0, 0, 0, 0, min(step, height))))
+        products.append(functional.pad(right, (0, 0, 0, min(step, width))))
     return torch.stack(products)
 
 
