@@ -18,7 +18,7 @@ from deepSTRF.metrics.reliability import SNR, ccmax_measure
 from deepSTRF.metrics.statistics import Measure, collect, merge
 
 if TYPE_CHECKING:
-    from deepSTRF.datasets.splits import SplittableRecording
+    from deepSTRF.datasets.selection import SelectableRecording
 
 __all__ = ["FROM_RESPONSES", "measured", "neuron_qualities", "stimulus_qualities"]
 
@@ -30,7 +30,7 @@ _MEASURES: dict[str, Callable[[], Measure]] = {
 FROM_RESPONSES = (*_MEASURES, "rate")  # what chance in the responses changes
 
 
-def neuron_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], list[float]]]:
+def neuron_qualities(dataset: SelectableRecording) -> dict[str, Callable[[], list[float]]]:
     """What can be measured of each neuron, over all stimuli of a data set: name to ``() -> values``.
 
     ``snr``: signal power over noise power (:func:`deepSTRF.metrics.snr`). ``ccmax``: the correlation between halves of
@@ -57,7 +57,7 @@ def neuron_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], lis
     }
 
 
-def stimulus_qualities(dataset: SplittableRecording) -> dict[str, Callable[[], list[float]]]:
+def stimulus_qualities(dataset: SelectableRecording) -> dict[str, Callable[[], list[float]]]:
     """What can be measured of each stimulus: ``duration`` in s, ``repeats`` (the most of any neuron) and ``index``.
 
     The duration is undefined where no neuron has data.
@@ -114,13 +114,13 @@ def _of_everyone(statistic: Any, heard: Tensor, n_neurons: int) -> Any:
     return type(statistic)(**fields)
 
 
-def _of_repeats(dataset: SplittableRecording, make: Callable[[], Measure]) -> list[float]:
+def _of_repeats(dataset: SelectableRecording, make: Callable[[], Measure]) -> list[float]:
     """A measure of what repeats: undefined for single trials, of which the half-split ceiling would be 1."""
     (values,) = measured(dataset._packed().blocks(), dataset.N_neurons, make())
     return torch.where(_repeats(dataset) > 1, values, torch.nan).tolist()
 
 
-def _rate(dataset: SplittableRecording) -> Float[Tensor, " N"]:
+def _rate(dataset: SelectableRecording) -> Float[Tensor, " N"]:
     total, count = torch.zeros(2, dataset.N_neurons, dtype=torch.float64)
     for block in dataset._packed().blocks():
         neurons = torch.from_numpy(block.neurons)
@@ -129,7 +129,7 @@ def _rate(dataset: SplittableRecording) -> Float[Tensor, " N"]:
     return total / torch.where(count > 0, count, torch.nan) * 1000 / dataset.dt
 
 
-def _repeats(dataset: SplittableRecording) -> Tensor:
+def _repeats(dataset: SelectableRecording) -> Tensor:
     repeats = torch.zeros(dataset.N_neurons, dtype=torch.int64)
     for block in dataset._packed().blocks():
         heard = has_data(block.values)
