@@ -36,15 +36,7 @@ def download_aa1(
     return recording_folder("AA1", dest, download=True, login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS["AA1"].card(
-        summary="cells of auditory midbrain and forebrain that hear songs and song ripple, anaesthetised",
-        species="zebra finch",
-        area="Field L, MLd",
-        size="100 neurons, 30 stimuli, about 10 repeats",
-        default_split="holdout:4",
-    )
-)
+@register_dataset(RECORDINGS["AA1"].card)
 class CRCNSAA1Dataset(AudioNeuralDataset):
     """CRCNS AA-1 [1]_: 50 cells of Field L and 50 of MLd of anaesthetised zebra finches, about 10 trials each.
 

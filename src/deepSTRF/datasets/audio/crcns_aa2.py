@@ -30,15 +30,7 @@ def download_aa2(
     return recording_folder("AA2", dest, download=True, login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS["AA2"].card(
-        summary="cells of four auditory areas that hear songs and noise that ripples like them, anaesthetised",
-        species="zebra finch",
-        area="MLd, OV, Field L, CM",
-        size="494 neurons, 117 stimuli, 10 to 20 repeats",
-        default_split="holdout:15",
-    )
-)
+@register_dataset(RECORDINGS["AA2"].card)
 class CRCNSAA2Dataset(AudioNeuralDataset):
     """CRCNS AA-2 [1]_: 494 cells of MLd, OV, Field L and CM of anaesthetised zebra finches, 10 to 20 trials each.
 

@@ -48,15 +48,7 @@ def download_downer2025(dest: str | os.PathLike[str] | None = None) -> Path:
     return recording_folder("Downer2025", dest, download=True)
 
 
-@register_dataset(
-    RECORDINGS["Downer2025"].card(
-        summary="multi-unit activity while monkeys hear sentences or vocalizations, awake",
-        species="squirrel monkey",
-        area="auditory cortex, core and non-primary",
-        size="1718 channels, 499 sentences (10 of them: 11 repeats) or 303 vocalizations (11 of them: 15)",
-        default_split="published",
-    )
-)
+@register_dataset(RECORDINGS["Downer2025"].card)
 class Downer2025Dataset(AudioNeuralDataset):
     """Downer 2025 [1]_ [2]_: multi-unit activity on 1718 channels of three monkeys, sentences and vocalizations.
 
