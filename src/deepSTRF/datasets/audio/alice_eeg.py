@@ -35,10 +35,7 @@ _FILE = "_alice-raw.fif"
 def download_alice_eeg(dest: str | os.PathLike[str] | None = None) -> Path:
     """Download Alice EEG, 2.5 GB, what is not there yet, and return its folder.
 
-    Parameters
-    ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("Alice_EEG")``.
+    It is `dest`, by default ``default_cache_dir("Alice_EEG")``.
     """
     return recording_folder("Alice_EEG", dest, download=True)
 

@@ -40,10 +40,7 @@ _FOR_VALIDATION = 10  # every so many-th stimulus for estimation stops the train
 def download_downer2025(dest: str | os.PathLike[str] | None = None) -> Path:
     """Download the recording, 29 GB that need twice as much while they are unpacked, and return its folder.
 
-    Parameters
-    ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("Downer2025")``.
+    It is `dest`, by default ``default_cache_dir("Downer2025")``.
     """
     return recording_folder("Downer2025", dest, download=True)
 
