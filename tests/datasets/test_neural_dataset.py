@@ -92,7 +92,7 @@ def test_empty_masks():
 def test_items(ds):
     assert len(ds) == 4
     item = ds[0]
-    assert set(item) == {"stims", "responses", "valid_mask", "stim_meta"}
+    assert set(item) == {"stims", "responses", "valid_mask", "psth", "statistics", "stim_meta"}
     assert item["stims"] is ds.stims[0]
     assert type(item["responses"]).__mro__[1] is list
     assert isinstance(item["responses"], list)
@@ -123,7 +123,7 @@ def test_several_items(ds, index):
 
 
 def test_an_empty_slice(ds):
-    assert ds[4:] == {"stims": [], "responses": [], "valid_mask": [], "stim_meta": []}
+    assert ds[4:] == {"stims": [], "responses": [], "valid_mask": [], "psth": [], "statistics": [], "stim_meta": []}
 
 
 @pytest.mark.parametrize("index", [4, -5, np.int64(9), [0, 4]])

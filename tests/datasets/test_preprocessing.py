@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepSTRF.datasets import NeuralDataset
-from deepSTRF.datasets import quality as quality_module
+from deepSTRF.metrics import batches as batches_module
 from deepSTRF.metrics import ccmax, noise_power, signal_power, snr
 from deepSTRF.metrics.statistics import collect
 from deepSTRF.utils import hanning_smooth, neural_collate
@@ -268,7 +268,7 @@ def test_quality_looks_at_one_stimulus_at_a_time(ds, monkeypatch):
         shapes.append(tuple(responses.shape))
         return collect(parts, responses, pred)
 
-    monkeypatch.setattr(quality_module, "collect", recording_collect)
+    monkeypatch.setattr(batches_module, "collect", recording_collect)
     ds.compute_neuron_quality()
     assert shapes == [(1, 2, 3, 30), (1, 1, 2, 20), (1, 3, 4, 40), (1, 1, 1, 25)]
 

@@ -84,11 +84,11 @@ def test_a_gradient_and_a_model_that_cannot_go_in_pieces_need_the_whole(monkeypa
     batch = neural_collate([dataset[0]])
     with torch.no_grad():
         whole = unknown(batch["stims"])
-        assert torch.equal(predict_batch(unknown, batch, torch.device("cpu"))[0], whole)
+        assert torch.equal(predict_batch(unknown, batch), whole)
     assert chunks_in_memory(unknown, dataset, 1, most_bytes=1.0) is None
     stims = batch["stims"].requires_grad_()
     model = MODELS["convnet3d"]((6, 5)).eval()
-    pred, _ = predict_batch(model, {**batch, "stims": stims}, torch.device("cpu"))
+    pred = predict_batch(model, {**batch, "stims": stims})
     assert torch.equal(pred, model(stims))
 
 
@@ -165,7 +165,7 @@ def test_a_chunk_that_ends_in_zeros_is_not_taken_for_padded():
     model = MODELS["convnet3d"]((6, 5)).train()
     model.core.norms[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
     for chunk in chunks:
-        predict_batch(model, chunk, torch.device("cpu"))
+        predict_batch(model, chunk)
         assert torch.equal(seen[-1][:, :20], chunk["in_stimulus"])
     assert all(norm.known is None for norm in model.core.norms)
 

@@ -38,7 +38,7 @@ def test_batches_of_waveforms_carry_rate_and_bin():
     assert batch["audio_fs"] == [8000, 8000]
     assert batch["dt_ms"] == [5.0, 5.0]
     spectrograms = AudioNeuralDataset.from_arrays([np.ones((4, 9))], [np.ones((2, 3, 9))], dt_ms=5.0)
-    assert set(spectrograms[0]) == {"stims", "responses", "valid_mask", "stim_meta"}
+    assert set(spectrograms[0]) == {"stims", "responses", "valid_mask", "psth", "statistics", "stim_meta"}
 
 
 # The second fits in shape: 40 samples make a bin in both.

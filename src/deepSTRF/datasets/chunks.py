@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, SupportsIndex
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 from deepSTRF.checks import check_integer
 from deepSTRF.datasets.collate import fill_missing_data, neural_collate
 from deepSTRF.datasets.neural_dataset import NeuralDataset
+from deepSTRF.lazy import LazyDict, Pending
+from deepSTRF.metrics.batches import powers_of_stimuli
+from deepSTRF.metrics.statistics import Powers
 
 __all__ = ["ChunkLoader"]
 
@@ -98,26 +102,38 @@ class ChunkLoader:
 
     def _chunks(self, items: list[dict[str, Any]], samples_per_bin: int) -> Iterator[dict[str, Any]]:
         # Movies are large: a chunk of them is copied when its turn comes, never a whole one.
-        whole = neural_collate([{**item, "stims": item["stims"][..., :1]} for item in items])
+        whole = neural_collate([LazyDict(item).replaced({"stims": item["stims"][..., :1]}) for item in items])
         lengths = torch.tensor([item["stims"].shape[-1] // samples_per_bin for item in items])
         onset = True
-        for start in range(0, whole["responses"].shape[-1], self.chunk_bins):
+        for start in range(0, whole["psth"].shape[-1], self.chunk_bins):
             stop = start + self.chunk_bins
-            valid = whole["valid_mask"][..., start:stop]
-            if not valid.any():
+            psth = whole["psth"][..., start:stop]
+            if bool(psth.isnan().all()):
                 onset = True
                 continue
             samples = slice(start * samples_per_bin, stop * samples_per_bin)
-            yield {
-                **whole,
-                **{name: [value[..., start:stop] for value in whole[name]] for name in self.dataset.covariates},
-                "stims": fill_missing_data([item["stims"][..., samples] for item in items], dims=-1),
-                "responses": whole["responses"][..., start:stop],
-                "valid_mask": valid,
-                "in_stimulus": torch.arange(start, start + valid.shape[-1]) < lengths[:, None],
-                "onset": onset,
-            }
+            responses = Pending(partial(_bins, whole, "responses", start, stop))
+            yield whole.replaced(
+                {
+                    **{name: [value[..., start:stop] for value in whole[name]] for name in self.dataset.covariates},
+                    "stims": fill_missing_data([item["stims"][..., samples] for item in items], dims=-1),
+                    "responses": responses,
+                    "valid_mask": Pending(partial(_bins, whole, "valid_mask", start, stop)),
+                    "psth": psth,
+                    "statistics": Pending(partial(_powers, responses)),
+                    "in_stimulus": torch.arange(start, start + psth.shape[-1]) < lengths[:, None],
+                    "onset": onset,
+                }
+            )
             onset = False
+
+
+def _bins(batch: LazyDict, name: str, start: int, stop: int) -> Tensor:
+    return batch[name][..., start:stop]
+
+
+def _powers(responses: Pending) -> Powers:
+    return powers_of_stimuli(responses.value())
 
 
 def _samples_per_bin(item: dict[str, Any]) -> int:

@@ -14,16 +14,21 @@ from torch import Tensor
 
 from deepSTRF.checks import check_list
 from deepSTRF.datasets.packed import ItemResponses
+from deepSTRF.lazy import LazyDict, Pending
+from deepSTRF.metrics.batches import powers_of_stimuli
+from deepSTRF.metrics.blocks import average_repeats
+from deepSTRF.metrics.statistics import Powers
 
 __all__ = ["fill_missing_data", "neural_collate"]
 
 _CONTRACT_KEYS = ("stims", "responses")
 
 
-def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def neural_collate(batch: Sequence[dict[str, Any]]) -> LazyDict:
     """Make one batch of several items: stimuli zero-padded, responses NaN-padded, both on the right.
 
-    Pass it to a DataLoader as ``collate_fn``. A batch never shares memory with the data set.
+    Pass it to a DataLoader as ``collate_fn``. A batch never shares memory with the data set. What comes from the
+    responses is collated when it is read, so that whoever needs their average only does not copy the repeats.
 
     Parameters
     ----------
@@ -35,8 +40,9 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     -------
     dict
         ``'stims'`` (B, ..., T_max); ``'responses'`` (B, N, R_max, T_max of the responses), in dtype and device of the
-        stimuli; ``'valid_mask'``, bool, of the same shape, True where there is a number; and each other key of the
-        items, as ``'stim_meta'``, as a list of B entries.
+        stimuli; ``'valid_mask'``, bool, of the same shape, True where there is a number; ``'psth'`` (B, N, 1, T), the
+        mean over the repeats that there are; ``'statistics'``, the :class:`~deepSTRF.metrics.statistics.Powers` of each
+        stimulus and neuron, (B, N); and each other key of the items, as ``'stim_meta'``, as a list of B entries.
 
     Raises
     ------
@@ -57,8 +63,8 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     >>> batch = next(iter(DataLoader(ds, batch_size=2, collate_fn=neural_collate)))
     >>> batch["stims"].shape, batch["responses"].shape
     (torch.Size([2, 1, 8, 100]), torch.Size([2, 2, 5, 100]))
-    >>> bool(batch["valid_mask"][1, 1].any())
-    False
+    >>> bool(batch["valid_mask"][1, 1].any()), batch["psth"].shape, batch["statistics"].repeats.tolist()
+    (False, torch.Size([2, 2, 1, 100]), [[3.0, 3.0], [5.0, 0.0]])
     """
     if not isinstance(batch, Sequence):
         raise TypeError(f"neural_collate takes a list of items, got {type(batch).__name__}")
@@ -74,8 +80,7 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "item"
             )
     stims = _padded_stims([item["stims"] for item in batch])
-    responses = _padded_responses([item["responses"] for item in batch], stims)
-    collated: dict[str, Any] = {"stims": stims, "responses": responses, "valid_mask": _is_number(responses)}
+    collated = LazyDict({"stims": stims, **_collated_responses([item["responses"] for item in batch], stims)})
     for key in batch[0]:
         if key not in collated:
             collated[key] = [item[key] for item in batch]
@@ -112,7 +117,8 @@ def _padded_stims(stims: list[Tensor]) -> Tensor:
     return padded
 
 
-def _padded_responses(items: list[Any], like: Tensor) -> Float[Tensor, "B N R T"]:
+def _collated_responses(items: list[Any], like: Tensor) -> dict[str, Any]:
+    """The entries of a batch that come from responses: from the blocks of a data set where none was exchanged."""
     for index, item in enumerate(items):
         if not isinstance(item, Sequence | Tensor):
             raise TypeError(
@@ -124,16 +130,39 @@ def _padded_responses(items: list[Any], like: Tensor) -> Float[Tensor, "B N R T"
         raise ValueError(f"all items must have the same number of neurons, got {counts}")
     blocks = [item if isinstance(item, ItemResponses) and item.is_untouched() else None for item in items]
     sizes = [
-        (block.repeats, block.values.shape[2]) if block is not None else _largest(item)
+        (block.repeats, block.block.n_bins) if block is not None else _largest(item)
         for item, block in zip(items, blocks, strict=True)
     ]
-    padded = like.new_empty(len(items), n_neurons, max(r for r, _ in sizes), max(t for _, t in sizes))
-    for row, item, block in zip(padded, items, blocks, strict=True):
-        if block is None:
-            _copy_each(row, item)
-        else:
-            _copy_block(row, block)
-    return padded
+    precise = torch.promote_types(like.dtype, torch.float32)  # half precision would lose digits of an average
+
+    def responses() -> Float[Tensor, "B N R T"]:
+        padded = like.new_empty(len(items), n_neurons, max(r for r, _ in sizes), max(t for _, t in sizes))
+        for row, item, block in zip(padded, items, blocks, strict=True):
+            _copy_each(row, item) if block is None else block.place(block.block.values[:, : block.repeats], row)
+        return padded
+
+    def psth() -> Float[Tensor, "B N 1 T"]:
+        padded = like.new_empty(len(items), n_neurons, 1, max(t for _, t in sizes), dtype=precise)
+        for row, block in zip(padded, known, strict=True):
+            block.place(block.block.summary.psth[:, None], row)
+        return padded
+
+    def statistics() -> Powers:
+        fields = Powers(*(torch.stack(field) for field in zip(*(block.statistics for block in known), strict=True)))
+        resolution = torch.finfo(like.dtype).eps  # the responses would have this dtype
+        return fields._replace(resolution=fields.resolution.clamp(min=resolution))
+
+    all_of_them = Pending(responses)
+    known = [block for block in blocks if block is not None]
+    if len(known) < len(items):
+        repeats = all_of_them.value()  # says what is wrong with them, if anything is
+        averages = {
+            "psth": Pending(lambda: average_repeats(repeats.to(precise))),
+            "statistics": Pending(lambda: powers_of_stimuli(repeats)),
+        }
+    else:
+        averages = {"psth": Pending(psth), "statistics": Pending(statistics)}
+    return {"responses": all_of_them, "valid_mask": Pending(lambda: _is_number(all_of_them.value())), **averages}
 
 
 def _largest(responses: Sequence[Tensor]) -> tuple[int, int]:
@@ -155,24 +184,6 @@ def _copy_each(row: Float[Tensor, "N R T"], responses: Sequence[Tensor]) -> None
     row.fill_(float("nan"))
     for target, response in zip(row, responses, strict=True):
         target[: response.shape[0], : response.shape[1]] = response
-
-
-def _copy_block(row: Float[Tensor, "N R T"], block: ItemResponses) -> None:
-    """Copy a whole block at once and write NaN only where nothing is copied to."""
-    values = block.values[:, : block.repeats]
-    if block.rows is not None:
-        values = values.index_select(0, block.rows.to(values.device))  # a fifth of the time of values[rows]
-    repeats, bins = values.shape[1:]
-    row[:, repeats:] = float("nan")
-    row[:, :repeats, bins:] = float("nan")
-    target = row[:, :repeats, :bins]
-    if block.columns is None:
-        target.copy_(values)
-        return
-    missing = torch.ones(len(row), dtype=torch.bool)
-    missing[block.columns] = False
-    target.index_fill_(0, missing.nonzero().flatten().to(row.device), float("nan"))
-    target.index_copy_(0, block.columns.to(row.device), values.to(target))
 
 
 def _is_number(values: Tensor) -> Bool[Tensor, "*shape"]:

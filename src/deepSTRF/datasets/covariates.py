@@ -48,7 +48,7 @@ class Continuous:
     start_s: float = 0.0
 
 
-_KEYS_OF_ITEMS = ("stims", "responses", "valid_mask", "stim_meta", "onset")
+_KEYS_OF_ITEMS = ("stims", "responses", "valid_mask", "psth", "statistics", "stim_meta", "onset")
 
 
 def read_covariates(covariates: Any, n_bins: Sequence[int], names: Sequence[str] | None) -> Covariates:

@@ -5,6 +5,7 @@ NaN is the only mark of missing data. Stimuli never hold NaN; they are zero-padd
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from deepSTRF.datasets.sources.folder import FolderRecording
 from deepSTRF.datasets.sources.formats import ConvertibleRecording
 from deepSTRF.datasets.sources.phy import PhyRecording
 from deepSTRF.datasets.sources.signals import SignalRecording
+from deepSTRF.lazy import LazyDict, Pending
 
 __all__ = ["EmptySelectionError", "NeuralDataset"]
 
@@ -140,30 +142,30 @@ class NeuralDataset(
         """The item of one stimulus. A subclass that serves more than this overrides it and adds keys."""
         selection = self._selection()
         mask = self.nrn_masks[stimulus]
-        return {
-            "stims": self.stims[stimulus],
-            "responses": self._item_responses(stimulus),
-            "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
-            "stim_meta": self.stim_meta[stimulus],
-            **{name: values[stimulus] for name, values in self.covariates.items()},
-        }
+        responses = self._item_responses(stimulus)
+        return LazyDict(
+            {
+                "stims": self.stims[stimulus],
+                "responses": responses,
+                "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
+                "psth": Pending(lambda: responses.psth),
+                "statistics": Pending(lambda: responses.statistics),
+                "stim_meta": self.stim_meta[stimulus],
+                **{name: values[stimulus] for name, values in self.covariates.items()},
+            }
+        )
 
     def _item_responses(self, stimulus: int) -> ItemResponses:
         selection, packed = self._selection(), self._packed()
         block = packed[stimulus].block
         rows, columns = selection.block_map(stimulus, block, self.N_neurons)
-        if rows is None:
-            views, repeats = block.views(), block.values.shape[1]
-        else:
-            positions = rows.tolist()
-            views = [block.view(position) for position in positions]
-            repeats = int(block.repeats[positions].max())
+        views = block.views() if rows is None else [block.view(position) for position in rows.tolist()]
         if columns is None:
-            return ItemResponses(views, block.values, rows, None, repeats)
+            return ItemResponses(views, block, rows)
         responses = [packed.missing] * len(selection.neurons)
         for column, view in zip(columns.tolist(), views, strict=True):
             responses[column] = view
-        return ItemResponses(responses, block.values, rows, columns, repeats)
+        return ItemResponses(responses, block, rows, columns)
 
     def __repr__(self) -> str:
         selected = len(self.I) or (0 if self._no_neuron_because else self.N_neurons)
@@ -200,9 +202,11 @@ class NeuralDataset(
         for index, stim in enumerate(self.stims):
             _validate_stim(stim, index)
         for index, block in enumerate(self._packed().blocks()):
-            if has_infinite(block.values):
+            # an infinite response is in the PSTH, which every item needs
+            if not math.isfinite(block.summary.psth.sum()) and has_infinite(block.values):
                 neuron = block.neurons[int(torch.isinf(block.values).flatten(1).any(1).nonzero()[0])]
                 raise ValueError(f"responses[{index}][{neuron}] holds infinite values; use NaN where data are missing")
+            _ = block.summary.powers  # now, so that worker processes of a DataLoader find them ready
         if self.covariates:
             check_covariates(self.covariates, self._bins())
 

@@ -9,6 +9,7 @@ Blocks are never written to, only replaced, so that data sets can share them.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
 from typing import Any, overload
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.datasets.response_block import ResponseBlock, check_response, pack_responses
+from deepSTRF.metrics.statistics import Powers
 
 __all__ = ["ItemResponses", "PackedResponses", "StimulusResponses"]
 
@@ -143,6 +145,11 @@ class PackedResponses(MutableSequence[StimulusResponses]):
         """The block of each stimulus."""
         return (row.block for row in self._rows)
 
+    def forget_summaries(self) -> None:
+        """Compute PSTHs and powers again when they are needed next."""
+        for row in self._rows:
+            row._block.summary.forget()
+
     def check_bins(self, row: StimulusResponses, neuron: int, n_bins: int) -> None:
         """Raise ValueError if the stimulus of `row` has other than `n_bins` bins, as far as that is known."""
         stimulus = self.position_of(row)
@@ -196,40 +203,69 @@ class PackedResponses(MutableSequence[StimulusResponses]):
 class ItemResponses(list[Tensor]):
     """The responses of one item: a list of (R, T) tensors that remembers the block it was made from.
 
-    :func:`~deepSTRF.datasets.collate.neural_collate` copies the whole block at once as long as nothing was exchanged in
-    the list.
+    :func:`~deepSTRF.datasets.collate.neural_collate` copies the whole block at once, and takes PSTH and powers from it,
+    as long as nothing was exchanged in the list.
 
     Parameters
     ----------
     responses : list of Tensor
-        One (R, T) tensor per selected neuron, views into `values`.
-    values : Tensor
-        The values of the :class:`ResponseBlock`, shape (N_s, R_s, T_s).
+        One (R, T) tensor per selected neuron, views into the block.
+    block : ResponseBlock
+        What was recorded, of N_s neurons.
     rows : Tensor or None
         Which neurons of the block were selected, shape (N_heard,); None is all.
     columns : Tensor or None
         Where they stand in the list, shape (N_heard,); None is everywhere.
-    repeats : int
-        The most repeats of a selected neuron.
     """
 
-    __slots__ = ("_originals", "columns", "repeats", "rows", "values")
+    __slots__ = ("_originals", "block", "columns", "rows")
 
     def __init__(
-        self,
-        responses: list[Tensor],
-        values: Float[Tensor, "N_s R_s T_s"],
-        rows: Tensor | None,
-        columns: Tensor | None,
-        repeats: int,
+        self, responses: list[Tensor], block: ResponseBlock, rows: Tensor | None = None, columns: Tensor | None = None
     ):
         super().__init__(responses)
-        self.values, self.rows, self.columns, self.repeats = values, rows, columns, repeats
+        self.block, self.rows, self.columns = block, rows, columns
         self._originals = tuple(responses)
 
     def is_untouched(self) -> bool:
         """Whether every element is still the tensor that it was made with."""
         return len(self) == len(self._originals) and all(map(operator.is_, self, self._originals))
+
+    @property
+    def repeats(self) -> int:
+        """The most repeats of a selected neuron."""
+        return int(self.block.repeats[... if self.rows is None else self.rows.numpy()].max())
+
+    @property
+    def psth(self) -> Float[Tensor, "N T"]:
+        """Mean over repeats, NaN where there is none."""
+        psth = self.block.summary.psth
+        return self.place(psth[:, None], psth.new_empty(len(self), 1, psth.shape[1]))[:, 0]
+
+    @property
+    def statistics(self) -> Powers:
+        """Signal and noise power of each neuron, (N,); those of a neuron without data weigh nothing."""
+        fields = torch.stack(self.block.summary.powers, 1)[:, :, None]
+        return Powers(*self.place(fields, fields.new_empty(len(self), fields.shape[1], 1), 0.0)[:, :, 0].unbind(1))
+
+    def place(
+        self, values: Float[Tensor, "N_s R t"], row: Float[Tensor, "N R_max T"], missing: float = math.nan
+    ) -> Float[Tensor, "N R_max T"]:
+        """Copy what the neurons of the block have into a row of a batch, and `missing` where nothing is copied to."""
+        if self.rows is not None:
+            values = values.index_select(0, self.rows.to(values.device))  # a fifth of the time of values[rows]
+        repeats, bins = values.shape[1:]
+        row[:, repeats:] = missing
+        row[:, :repeats, bins:] = missing
+        target = row[:, :repeats, :bins]
+        if self.columns is None:
+            target.copy_(values)
+            return row
+        absent = torch.ones(len(row), dtype=torch.bool)
+        absent[self.columns] = False
+        target.index_fill_(0, absent.nonzero().flatten().to(row.device), missing)
+        target.index_copy_(0, self.columns.to(row.device), values.to(target))
+        return row
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickling views one by one would write the whole block once per neuron.

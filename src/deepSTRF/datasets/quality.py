@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.datasets.response_block import ResponseBlock, has_data
+from deepSTRF.metrics.batches import statistics_of
 from deepSTRF.metrics.correlation import noise_ceiling_measure
 from deepSTRF.metrics.reliability import SNR, ccmax_measure
-from deepSTRF.metrics.statistics import Measure, collect, merge
+from deepSTRF.metrics.statistics import Measure, merge
 
 if TYPE_CHECKING:
     from deepSTRF.datasets.selection import SelectableRecording
@@ -96,7 +97,8 @@ def measured(
             continue
         heard = torch.from_numpy(block.neurons)
         pred = None if predicted is None else predicted.index_select(0, heard)[None, :, None].to(block.values.dtype)
-        statistics = tuple(_of_everyone(part, heard, n_neurons) for part in collect(parts, block.values[None], pred))
+        found = statistics_of(parts, block.as_batch(), pred)
+        statistics = tuple(_of_everyone(part, heard, n_neurons) for part in found)
         total = statistics if total is None else merge(total, statistics)
     if total is None:
         return [torch.full((n_neurons,), torch.nan) for _ in measures]

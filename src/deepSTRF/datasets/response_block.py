@@ -12,6 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deepSTRF.datasets.block_summary import BlockSummary
+from deepSTRF.lazy import LazyDict
+from deepSTRF.metrics.statistics import Powers
+
 __all__ = ["ResponseBlock", "check_response", "has_data", "has_infinite", "pack_responses"]
 
 
@@ -57,11 +61,18 @@ class ResponseBlock:
         Indices of these neurons in the population, shape (N_s,), increasing.
     repeats : numpy.ndarray
         Number of repeats of each of these neurons, shape (N_s,).
+    summary : BlockSummary
+        PSTH and powers of `values`; made with them by default.
     """
 
     values: Float[Tensor, "N_s R_s T_s"]
     neurons: np.ndarray
     repeats: np.ndarray
+    summary: BlockSummary = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.summary is None:
+            object.__setattr__(self, "summary", BlockSummary(self.values))
 
     @property
     def n_bins(self) -> int:
@@ -86,13 +97,18 @@ class ResponseBlock:
             views[position] = views[position][: self.repeats[position]]
         return views
 
+    def as_batch(self) -> LazyDict:
+        """The block as a batch of one stimulus, for metrics of the responses."""
+        psth, powers = self.summary.psth[None, :, None], Powers(*(field[None] for field in self.summary.powers))
+        return LazyDict({"responses": self.values[None], "psth": psth, "statistics": powers})
+
     def replaced(self, values: Float[Tensor, "N_s R_new T_s"]) -> ResponseBlock:
         """The same neurons with other values; repeats beyond those of `values` are gone."""
         return ResponseBlock(values, self.neurons, np.minimum(self.repeats, values.shape[1]))
 
     def shifted(self, offset: int) -> ResponseBlock:
         """The same values, shared, for neurons that are numbered from `offset` on."""
-        return ResponseBlock(self.values, self.neurons + offset, self.repeats)
+        return ResponseBlock(self.values, self.neurons + offset, self.repeats, self.summary)
 
 
 def check_response(response: Any, where: str) -> Tensor:

@@ -217,7 +217,7 @@ class SplittableRecording(SelectableRecording):
         torch.Size([1, 8])
         """
         blocks = [
-            block.replaced(block.values.nanmean(1, keepdim=True)) if block.n_bins else block
+            block.replaced(block.summary.psth[:, None].to(block.values.dtype, copy=True)) if block.n_bins else block
             for block in self._packed().blocks()
         ]
         return self._shallow_copy(PackedResponses(blocks, self.N_neurons))
@@ -226,7 +226,7 @@ class SplittableRecording(SelectableRecording):
         """A copy with other responses that shares tensors, but no list or dict of the contract."""
         twin = copy.copy(self)
         twin._selection_cache = None
-        twin._invalidate_nrn_masks()
+        twin._masks = None
         twin.responses = responses
         twin.stims = list(self.stims)
         twin.stim_meta = copy_metadata(self.stim_meta)

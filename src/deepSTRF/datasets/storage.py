@@ -119,8 +119,10 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
         return self._masks
 
     def _invalidate_nrn_masks(self) -> None:
-        """Forget the masks: needed after response tensors were written to in place."""
+        """Forget masks, PSTHs and powers: needed after response tensors were written to in place."""
         self._masks = None
+        if isinstance(self._responses, PackedResponses):
+            self._responses.forget_summaries()
 
     def _forget_protocols(self) -> None:
         """Drop the named splits of this instance, because its stimuli are not those of its class."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Num
@@ -13,6 +14,7 @@ from deepSTRF.checks import describe_type
 # Types of the arguments and the value of every metric.
 Pred: TypeAlias = Num[Tensor, "B N 1 T"]
 Responses: TypeAlias = Num[Tensor, "B N R T"]
+Recorded: TypeAlias = Num[Tensor, "B N R T"] | Mapping[str, Any]  # or a batch that holds them
 Mask: TypeAlias = Bool[Tensor, "..."]
 Score: TypeAlias = Float[Tensor, "..."]  # (N,), or a scalar after a reduction
 

@@ -13,7 +13,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score
+from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Recorded, Score
+from deepSTRF.metrics.batches import statistics_of, target_of
 from deepSTRF.metrics.statistics import Measure, Part, Statistic, collect
 
 
@@ -116,15 +117,16 @@ class StreamingMetric(Metric):
             # nothing seen: no neurons yet
             self.add_state(name, layout.pack(example)[:, :0], dist_reduce_fx=layout.pool)
 
-    def update(self, pred: Pred | None, responses: Responses, mask: Mask | None = None) -> None:
+    def update(self, pred: Pred | None, responses: Recorded, mask: Mask | None = None) -> None:
         """Add a batch.
 
         Parameters
         ----------
         pred : Tensor or None
             ``(B, N, 1, T)`` predictions. A metric of the responses alone does not use them, and takes None too.
-        responses : Tensor
-            ``(B, N, R, T)`` responses in the same unit, NaN where missing.
+        responses : Tensor or dict
+            ``(B, N, R, T)`` responses in the same unit, NaN where missing; or a batch that holds them, as for
+            :func:`~deepSTRF.metrics.corrcoef`.
         mask : Tensor, optional
             Bool, broadcastable to ``responses``; replaces the not-NaN mask.
 
@@ -135,22 +137,23 @@ class StreamingMetric(Metric):
         TypeError
             For arguments that are not tensors of real numbers, or a mask that is not bool.
         """
-        mask = self.measure.check(pred, responses, mask, "responses")
+        target = target_of(responses, mask)
+        mask = self.measure.check(pred, target, mask, "responses")
         state = self._first_state
         neurons = state.shape[1]
-        if neurons not in (0, responses.shape[1]):
+        if neurons not in (0, target.shape[1]):
             raise ValueError(
-                f"{type(self).__name__} has seen N = {neurons} neurons, got a batch of N = {responses.shape[1]}: "
+                f"{type(self).__name__} has seen N = {neurons} neurons, got a batch of N = {target.shape[1]}: "
                 f"use one metric for each population, or reset() before the next"
             )
-        if responses.device != state.device:
+        if target.device != state.device:
             raise ValueError(
-                f"{type(self).__name__} is on {state.device} but got responses on {responses.device}; "
-                f"move it with .to({str(responses.device)!r})"
+                f"{type(self).__name__} is on {state.device} but got responses on {target.device}; "
+                f"move it with .to({str(target.device)!r})"
             )
-        fresh = collect(self.measure.parts, responses, None if self.measure.of_responses else pred, mask)
+        fresh = statistics_of(self.measure.parts, responses, None if self.measure.of_responses else pred, mask)
         layouts = zip(self._layouts.items(), fresh, strict=True)
-        self._reduce_states({name: layout.pack(statistic) for (name, layout), statistic in layouts})
+        self._reduce_states({name: layout.pack(statistic).to(state.device) for (name, layout), statistic in layouts})
 
     def compute(self) -> Score:
         """Value of all batches so far, of all processes: ``(N,)`` float32, or a scalar with a reduction.

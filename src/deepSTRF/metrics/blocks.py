@@ -200,9 +200,7 @@ def _left_range(squares: Float[Tensor, "S N"], sums: Float[Tensor, "S N R"], num
     return not math.isfinite(highest) or not ((squares > floor) | (sums == 0).all(-1)).all()
 
 
-def _complete_block(
-    responses: Tensor, pred: Tensor | None, psth: Tensor | None, neurons: list[slice], *, check: bool
-) -> Block | None:
+def _complete_block(responses: Tensor, pred: Tensor | None, neurons: list[slice], *, check: bool) -> Block | None:
     """All neurons of some stimuli without missing data; None if, with `check`, there is a NaN.
 
     Whatever is wanted of the repeats is computed while they are in the cache.
@@ -215,11 +213,8 @@ def _complete_block(
     if check and _has_nan(squares):
         return None
     if responses.dtype == torch.float32 and _left_range(squares, sums, repeats * bins):
-        return _complete_block(responses.to(torch.float64), pred, None, neurons, check=check)
-    if psth is None:
-        mean = torch.cat([sum_repeats(piece) for piece in pieces], 1).to(torch.float64).div_(repeats)
-    else:
-        mean = psth[:, :, 0].to(torch.float64)
+        return _complete_block(responses.to(torch.float64), pred, neurons, check=check)
+    mean = torch.cat([sum_repeats(piece) for piece in pieces], 1).to(torch.float64).div_(repeats)
     own, level = torch.linalg.vector_norm(mean, dim=-1).square_(), mean.sum(-1)
     scatter = _without_constants(squares - repeats * own, sums - level[..., None], bins)
     imprecise = (scatter < DIGITS_KEPT * squares) | (level.square() > OFFSET_ALLOWED * bins * own)
@@ -299,7 +294,6 @@ def blocks(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
-    psth: Float[Tensor, "B N 1 T"] | None = None,
 ) -> Iterator[Iterator[Block]]:
     """Yield, for each group of stimuli, an iterator over its blocks of neurons, in order.
 
@@ -313,8 +307,6 @@ def blocks(
         ``(B, N, 1, T)``. Without it the PSTH takes its place.
     mask : Tensor, optional
         ``(B, N, R, T)``, True where data count; replaces the not-NaN mask.
-    psth : Tensor, optional
-        What :func:`average_repeats` gives for the same responses, where that is at hand.
 
     Yields
     ------
@@ -324,14 +316,14 @@ def blocks(
     batch, neurons, repeats, bins = responses.shape
     if responses.numel() == 0:  # no stimulus at all: every neuron is there, and has no data
         responses = torch.full((1, neurons, 1, 1), torch.nan, device=responses.device)
-        pred, mask, psth, batch, repeats, bins = None, None, None, 1, 1, 1
+        pred, mask, batch, repeats, bins = None, None, 1, 1, 1
         if neurons == 0:
             raise ValueError("a population needs at least one neuron, got N = 0")
     for stimuli, groups in slices((batch, neurons, repeats, bins), block_elements(responses.device)):
         here = responses[stimuli]
-        rates, marks, means = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask, psth))
+        rates, marks = (None if tensor is None else tensor[stimuli] for tensor in (pred, mask))
         if repeats > 1 and may_be_complete(here, marks):
-            block = _complete_block(here, rates, means, groups, check=mask is None)
+            block = _complete_block(here, rates, groups, check=mask is None)
             if block is not None:
                 yield iter((block,))
                 continue

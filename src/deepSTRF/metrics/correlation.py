@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_integer
-from deepSTRF.metrics._arguments import Mask, Pred, Responses, Score
+from deepSTRF.metrics._arguments import Mask, Pred, Recorded, Score
+from deepSTRF.metrics.batches import score
 from deepSTRF.metrics.comoments import power_of_repeats
 from deepSTRF.metrics.halves import ROUNDING
 from deepSTRF.metrics.reliability import ceiling_of, pooled_noise, pooled_power
-from deepSTRF.metrics.statistics import HalfSplits, Measure, Moments, Powers, RepeatMoments, has_bins, score
+from deepSTRF.metrics.statistics import HalfSplits, Measure, Moments, Powers, RepeatMoments, has_bins
 
 METHODS = ("schoppe", "hsu")
 SIGNAL_POWERS = ("per_stimulus", "concatenated")
@@ -141,7 +142,7 @@ def noise_ceiling_measure(signal_power: str = "per_stimulus") -> Measure:
     return Measure((Moments.of, Powers.of), _ceiling_per_stimulus, of_responses=True)
 
 
-def corrcoef(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def corrcoef(pred: Pred, gt: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Pearson correlation between prediction and PSTH, over all valid bins of all stimuli.
 
     .. math:: CC = \frac{\mathrm{cov}(\hat y, \bar y)}{\sqrt{\mathrm{var}(\hat y)\,\mathrm{var}(\bar y)}}
@@ -150,8 +151,9 @@ def corrcoef(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str
     ----------
     pred : Tensor
         ``(B, N, 1, T)`` predictions.
-    gt : Tensor
+    gt : Tensor or dict
         ``(B, N, R, T)`` responses in the same unit, NaN where missing; repeats are averaged (without the missing ones).
+        Or a batch of :func:`~deepSTRF.utils.neural_collate`, whose ready averages are used.
     mask : Tensor, optional
         Bool, broadcastable to ``gt``; replaces the not-NaN mask. A NaN that it marks as valid makes the neuron NaN.
     reduction : {'mean', 'sum', 'none'}
@@ -183,7 +185,7 @@ def corrcoef(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str
     return score(CORRCOEF, gt, pred, mask=mask, reduction=reduction, name="gt")
 
 
-def fve(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def fve(pred: Pred, gt: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Fraction of the PSTH's variance that the prediction explains; negative if it is worse than the mean.
 
     .. math:: FVE = 1 - \frac{\sum_t (\bar y_t - \hat y_t)^2}{\sum_t (\bar y_t - \langle\bar y\rangle)^2}
@@ -210,7 +212,7 @@ def fve(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "m
 
 def normalized_corrcoef(
     pred: Pred,
-    responses: Responses,
+    responses: Recorded,
     method: str = "schoppe",
     mask: Mask | None = None,
     reduction: str = "mean",
@@ -228,8 +230,8 @@ def normalized_corrcoef(
     ----------
     pred : Tensor
         ``(B, N, 1, T)`` predictions.
-    responses : Tensor
-        ``(B, N, R, T)`` single repeats, NaN where missing.
+    responses : Tensor or dict
+        ``(B, N, R, T)`` single repeats, NaN where missing; or a batch, as for :func:`corrcoef`.
     method : {'schoppe', 'hsu'}
         Signal power in the denominator [1]_, or correlation between random halves of the repeats (:func:`ccmax`) [2]_.
     mask : Tensor, optional
@@ -279,7 +281,7 @@ def normalized_corrcoef(
 
 
 def noise_ceiling(
-    responses: Responses,
+    responses: Recorded,
     mask: Mask | None = None,
     reduction: str = "mean",
     signal_power: str = "per_stimulus",
@@ -290,8 +292,8 @@ def noise_ceiling(
 
     Parameters
     ----------
-    responses : Tensor
-        ``(B, N, R, T)`` single repeats, NaN where missing.
+    responses : Tensor or dict
+        ``(B, N, R, T)`` single repeats, NaN where missing; or a batch, as for :func:`corrcoef`.
     mask, reduction, signal_power
         As in :func:`normalized_corrcoef` with ``method='schoppe'``, with the same errors.
 

@@ -10,22 +10,24 @@ there would otherwise reach the gradient as ``0 × inf``.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from deepSTRF.checks import check_choice, check_positive
-from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Responses, Score, check_pair, reduce_neurons
+from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Recorded, Score, check_pair, reduce_neurons
+from deepSTRF.metrics.batches import target_of
 from deepSTRF.metrics.blocks import Block, average_repeats
 from deepSTRF.metrics.statistics import Measure, has_bins
 
 
-def _prepare(pred: Tensor, gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _prepare(pred: Tensor, gt: Any, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Prediction, PSTH ``(B, N, 1, T)`` and where it is valid, checked.
 
     At least in float32: in half precision the sum over the bins overflows. No gradient goes to the responses.
     """
+    gt = target_of(gt, mask)
     mask = check_pair(pred, gt, mask, "gt")
     target, valid = _target(_at_least_float32(gt.detach()), mask)
     return _at_least_float32(pred), target, valid
@@ -51,15 +53,16 @@ def _mean_over_valid(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
     return reduce_neurons(torch.where(count > 0, mean, torch.nan), reduction, count > 0)
 
 
-def mse_loss(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def mse_loss(pred: Pred, gt: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Mean squared error between prediction and PSTH over the valid bins of each neuron.
 
     Parameters
     ----------
     pred : Tensor
         ``(B, N, 1, T)`` predictions; gradients flow to them.
-    gt : Tensor
+    gt : Tensor or dict
         ``(B, N, R, T)`` responses in the same unit, NaN where missing; repeats are averaged (without the missing ones).
+        Or a batch of :func:`~deepSTRF.utils.neural_collate`, whose ready averages are used.
     mask : Tensor, optional
         Bool, broadcastable to ``gt``; replaces the not-NaN mask. A NaN that it marks as valid makes the neuron NaN.
     reduction : {'mean', 'sum', 'none'}
@@ -95,7 +98,7 @@ def mse_loss(pred: Pred, gt: Responses, mask: Mask | None = None, reduction: str
 
 def poisson_loss(
     pred: Pred,
-    gt: Responses,
+    gt: Recorded,
     mask: Mask | None = None,
     reduction: str = "mean",
     log_input: bool = False,
@@ -184,6 +187,11 @@ class PoissonSums(NamedTuple):
 
     total: Tensor
     bins: Tensor
+
+    @staticmethod
+    def source() -> str:
+        """What of a batch it is computed from."""
+        return "psth"
 
     @classmethod
     def of(cls, block: Block, log_input: bool = False, eps: float = 1e-8) -> PoissonSums:

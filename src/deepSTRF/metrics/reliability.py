@@ -17,8 +17,9 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from deepSTRF.checks import check_integer
-from deepSTRF.metrics._arguments import Mask, Responses, Score, check_real, result_dtype
-from deepSTRF.metrics.statistics import HalfSplits, Measure, Powers, score
+from deepSTRF.metrics._arguments import Mask, Recorded, Score, check_real, result_dtype
+from deepSTRF.metrics.batches import score
+from deepSTRF.metrics.statistics import HalfSplits, Measure, Powers
 
 
 def pooled_power(powers: Powers) -> Float[Tensor, " N"]:
@@ -35,7 +36,7 @@ def ratio_of(powers: Powers) -> Float[Tensor, " N"]:
     """Signal-to-noise ratio of :class:`Powers`; see :func:`snr`."""
     floor = (4 * powers.resolution).square()
     constant = powers.signal + powers.noise <= floor * powers.level
-    noiseless = powers.noise <= floor * powers.signal.abs()
+    noiseless = powers.noise <= floor * (powers.signal.abs() + powers.level)
     ratio = torch.where(noiseless, torch.inf, powers.signal / powers.noise)
     undefined = constant | (noiseless & (powers.signal <= 0)) | (powers.weight == 0)
     broken = powers.signal.isnan() | powers.noise.isnan()
@@ -65,7 +66,7 @@ def ccmax_measure(ccmax_iters: int = 126) -> Measure:
     return Measure((functools.partial(HalfSplits.of, max_splits=ccmax_iters),), ceiling_of, of_responses=True)
 
 
-def signal_power(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def signal_power(responses: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     r"""Variance over time of the part of the response that repeats, averaged over stimuli by their length.
 
     For each stimulus, with :math:`TP` the mean variance of single repeats and :math:`\bar y` the PSTH,
@@ -77,8 +78,8 @@ def signal_power(responses: Responses, mask: Mask | None = None, reduction: str 
 
     Parameters
     ----------
-    responses : Tensor
-        ``(B, N, R, T)`` single repeats, NaN where missing.
+    responses : Tensor or dict
+        ``(B, N, R, T)`` single repeats, NaN where missing; or a batch, as for :func:`~deepSTRF.metrics.corrcoef`.
     mask : Tensor, optional
         Bool, broadcastable to ``responses``; replaces the not-NaN mask. A NaN that it marks as valid makes the neuron
         NaN.
@@ -108,7 +109,7 @@ def signal_power(responses: Responses, mask: Mask | None = None, reduction: str 
     return score(SIGNAL_POWER, responses, mask=mask, reduction=reduction)
 
 
-def noise_power(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def noise_power(responses: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Variance over time of the part that differs between repeats: total power minus signal power.
 
     Arguments and errors are those of :func:`signal_power`.
@@ -128,7 +129,7 @@ def noise_power(responses: Responses, mask: Mask | None = None, reduction: str =
     return score(NOISE_POWER, responses, mask=mask, reduction=reduction)
 
 
-def snr(responses: Responses, mask: Mask | None = None, reduction: str = "mean") -> Score:
+def snr(responses: Recorded, mask: Mask | None = None, reduction: str = "mean") -> Score:
     """Signal power over noise power; arguments and errors are those of :func:`signal_power`.
 
     Returns
@@ -146,7 +147,7 @@ def snr(responses: Responses, mask: Mask | None = None, reduction: str = "mean")
     return score(SNR, responses, mask=mask, reduction=reduction)
 
 
-def ccmax(responses: Responses, mask: Mask | None = None, reduction: str = "mean", ccmax_iters: int = 126) -> Score:
+def ccmax(responses: Recorded, mask: Mask | None = None, reduction: str = "mean", ccmax_iters: int = 126) -> Score:
     r"""Highest correlation with the PSTH that any model could reach, from correlating halves of the repeats.
 
     Per stimulus, with :math:`\rho` the mean correlation between the PSTHs of two halves of the repeats,

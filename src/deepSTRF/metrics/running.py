@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import REDUCTIONS, check_pair, result_dtype
+from deepSTRF.metrics._arguments import REDUCTIONS, Recorded, check_pair, result_dtype
+from deepSTRF.metrics.batches import statistics_of, target_of
 from deepSTRF.metrics.correlation import (
     CORRCOEF,
     FVE,
@@ -25,7 +26,7 @@ from deepSTRF.metrics.correlation import (
     normalized_corrcoef_measure,
 )
 from deepSTRF.metrics.losses import mse_loss, poisson_loss, poisson_measure
-from deepSTRF.metrics.statistics import Measure, Statistic, collect, merge
+from deepSTRF.metrics.statistics import Measure, Statistic, merge
 
 __all__ = ["Recognised", "RunningScores", "as_score", "pad_and_cat", "recognise"]
 
@@ -129,26 +130,27 @@ class RunningScores:
         self.dtype = torch.float32
 
     @torch.no_grad()
-    def update(self, pred: Tensor, responses: Tensor, psth: Tensor | None = None) -> None:
+    def update(self, pred: Tensor, responses: Recorded) -> None:
         """Add a batch.
 
         Parameters
         ----------
         pred : Tensor
             ``(B, N, 1, T)`` predictions.
-        responses : Tensor
-            ``(B, N, R, T)`` responses, NaN where missing.
-        psth : Tensor, optional
-            ``(B, N, 1, T)``, the average of the responses over repeats, where that is at hand.
+        responses : Tensor or mapping
+            ``(B, N, R, T)`` responses, NaN where missing; or the batch that holds them, on the same device: they are
+            read only if a metric needs more than its PSTH and statistics.
         """
         if self.recognised:
-            check_pair(pred, responses, None, "responses")
-            self.dtype = result_dtype(pred, responses)
-            self.statistics.append(collect(self.parts, responses, pred.detach(), psth=psth))
+            target = target_of(responses)
+            check_pair(pred, target, None, "responses")
+            self.dtype = result_dtype(pred, target)
+            self.statistics.append(statistics_of(self.parts, responses, pred.detach()))
             if len(self.statistics) == MERGED_AT_ONCE:
                 self.statistics = [merge(*self.statistics)]
         if len(self.recognised) < len(self.metrics):
-            self.data.append((pred.detach().cpu(), responses.cpu()))
+            repeats = responses["responses"] if isinstance(responses, Mapping) else responses
+            self.data.append((pred.detach().cpu(), repeats.cpu()))
 
     @torch.no_grad()
     def compute(self) -> dict[str, Any]:
@@ -163,14 +165,16 @@ class RunningScores:
         """
         if self.metrics and not (self.statistics or self.data):
             raise ValueError("cannot compute metrics of an empty list of batches: the loader gave none")
-        statistics = dict(zip(self.parts, merge(*self.statistics), strict=True)) if self.statistics else {}
+        merged = merge(*self.statistics) if self.statistics else ()
+        on_cpu = (type(statistic)(*(field.cpu() for field in statistic)) for statistic in merged)
+        statistics = dict(zip(self.parts, on_cpu, strict=False))  # nothing is merged where nothing is recognised
         data = [pad_and_cat(list(tensors)) for tensors in zip(*self.data, strict=True)]
         values: dict[str, Any] = {}
         for name, metric in self.metrics.items():
             if name in self.recognised:
                 measure, reduction = self.recognised[name]
                 value = measure.reduced(reduction, *(statistics[part] for part in measure.parts))
-                values[name] = value.to(self.dtype).cpu()
+                values[name] = value.to(self.dtype)
             else:
                 values[name] = as_score(f"the value of metric {name!r}", metric(*data))
         return values

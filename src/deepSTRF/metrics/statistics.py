@@ -21,22 +21,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Num
 from torch import Tensor
 from torch.nn.functional import pad
 
-from deepSTRF.checks import check_choice
-from deepSTRF.metrics._arguments import (
-    REDUCTIONS,
-    Mask,
-    Pred,
-    Responses,
-    Score,
-    check_pair,
-    check_responses,
-    reduce_neurons,
-    result_dtype,
-)
+from deepSTRF.metrics._arguments import check_pair, check_responses, reduce_neurons
 from deepSTRF.metrics.blocks import Block, blocks, centre
 from deepSTRF.metrics.comoments import comoments, fill_unshared, replace_irregular, valid_first
 from deepSTRF.metrics.halves import ROUNDING, half_correlation
@@ -57,6 +46,11 @@ class Moments(NamedTuple):
     square_resp: Tensor
     cross: Tensor
     resolution: Tensor
+
+    @staticmethod
+    def source() -> str:
+        """What of a batch it is computed from."""
+        return "psth"
 
     @classmethod
     def of(cls, block: Block) -> Moments:
@@ -106,6 +100,11 @@ class Powers(NamedTuple):
     weight: Tensor
     repeats: Tensor
     resolution: Tensor
+
+    @staticmethod
+    def source() -> str:
+        """What of a batch it is: the statistics that go with its PSTH."""
+        return "statistics"
 
     @classmethod
     def of(cls, block: Block) -> Powers:
@@ -287,7 +286,6 @@ def collect(
     responses: Num[Tensor, "B N R T"],
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
-    psth: Float[Tensor, "B N 1 T"] | None = None,
 ) -> tuple[Statistic, ...]:
     """Compute statistics of a batch in one pass over it.
 
@@ -301,8 +299,6 @@ def collect(
         ``(B, N, 1, T)``; without it the PSTH takes its place.
     mask : Tensor, optional
         Bool ``(B, N, R, T)``; replaces the not-NaN mask.
-    psth : Tensor, optional
-        ``average_repeats(responses, mask)``, where that is at hand.
 
     Returns
     -------
@@ -317,9 +313,9 @@ def collect(
     (tensor([3.], dtype=torch.float64), tensor([14.], dtype=torch.float64))
     """
     total: tuple[Statistic, ...] | None = None
-    for group in blocks(responses, pred, mask, psth):
+    for group in blocks(responses, pred, mask):
         pieces = [[part(block) for part in parts] for block in group]
-        chunk = tuple(_pool(_join_neurons(piece)) for piece in zip(*pieces, strict=True))
+        chunk = tuple(_pool(join_neurons(piece)) for piece in zip(*pieces, strict=True))
         total = chunk if total is None else merge(total, chunk)
     if total is None:
         raise RuntimeError("no block was made of the responses; please report this as a bug")
@@ -339,44 +335,6 @@ def merge(*batches: tuple[Statistic, ...]) -> tuple[Statistic, ...]:
     return tuple(type(own[0])(*map(_stack, *own)).pool() for own in zip(*batches, strict=True))
 
 
-def score(
-    measure: Measure,
-    responses: Responses,
-    pred: Pred | None = None,
-    *,
-    mask: Mask | None,
-    reduction: str,
-    name: str = "responses",
-) -> Score:
-    """Value of a measure for a batch, after a check of the arguments: the body of every metric without gradients.
-
-    Parameters
-    ----------
-    measure : Measure
-        What to compute.
-    responses, pred, mask, reduction
-        As in :func:`~deepSTRF.metrics.corrcoef`.
-    name : str
-        Name of the responses in error messages.
-
-    Returns
-    -------
-    Tensor
-        ``(N,)`` or a scalar, in the dtype of the data (at least float32).
-
-    Examples
-    --------
-    >>> import torch
-    >>> from deepSTRF.metrics.reliability import SIGNAL_POWER
-    >>> score(SIGNAL_POWER, torch.tensor([[[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]]]]), mask=None, reduction="none")
-    tensor([1.])
-    """
-    check_choice("reduction", reduction, REDUCTIONS)
-    mask = measure.check(pred, responses, mask, name)
-    value = measure.reduced(reduction, *collect(measure.parts, responses, pred, mask))
-    return value.to(result_dtype(responses, *([] if pred is None else [pred])))
-
-
 def _stack(*fields: Tensor) -> Tensor:
     """Stack pooled fields, zero-padding the repeat axes to the longest."""
     if fields[0].ndim == 3 and len({field.shape for field in fields}) > 1:
@@ -392,7 +350,7 @@ def _pool(statistic: Statistic) -> Statistic:
     return statistic.pool()
 
 
-def _join_neurons(pieces: tuple[Statistic, ...]) -> Statistic:
+def join_neurons(pieces: tuple[Statistic, ...]) -> Statistic:
     """Concatenate the statistics of blocks of neurons along the neuron axis."""
     if len(pieces) == 1:
         return pieces[0]

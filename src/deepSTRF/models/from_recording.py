@@ -145,8 +145,7 @@ def is_signed(train: Any) -> bool:
 
 def as_batches(train: Any) -> Iterator[dict[str, Tensor]]:
     """Responses of each stimulus, averaged over repeats, as a batch of one: ``responses`` (1, N, 1, T)."""
-    averaged = train.averaged()
-    return ({"responses": _psths(averaged[i])[None, :, None]} for i in range(len(averaged)))
+    return ({"responses": train[i]["psth"][None, :, None]} for i in range(len(train)))
 
 
 def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
@@ -158,9 +157,9 @@ def place_neurons(train: Any, n_lags: int) -> Int64[Tensor, "N 2"]:
     """
     pictures = (train.N_neurons, train.C, train.H, train.W)
     average, products = torch.zeros(n_lags, *pictures), torch.zeros(n_lags, 5, *pictures)
-    averaged = train.averaged()
-    for i in range(len(averaged)):
-        movie, responses = averaged[i]["stims"], _psths(averaged[i])
+    for i in range(len(train)):
+        movie = train[i]["stims"]
+        responses = train[i]["psth"].to(movie)
         deviations = (responses - responses.nanmean(1, keepdim=True)).nan_to_num(0.0)
         # a part of a long movie at a time, because its products are copies
         for start in range(0, movie.shape[-1], _BINS_AT_ONCE):
@@ -187,10 +186,3 @@ def _local_products(frames: Float[Tensor, "C H W T"]) -> Float[Tensor, "5 C H W 
         products.append(functional.pad(below, (0, 0, 0, 0, 0, min(step, height))))
         products.append(functional.pad(right, (0, 0, 0, min(step, width))))
     return torch.stack(products)
-
-
-def _psths(item: dict[str, Any]) -> Float[Tensor, "N T"]:
-    """Responses of an averaged recording to one stimulus, NaN where there are none."""
-    longest = max(response.shape[-1] for response in item["responses"])
-    rows = [functional.pad(r[0], (0, longest - r.shape[-1]), value=torch.nan) for r in item["responses"]]
-    return torch.stack(rows).to(item["stims"])

@@ -42,14 +42,13 @@ class ResponseStatistics:
     Parameters
     ----------
     batches : iterable of dict
-        With ``responses`` ``(B, N, R, T)``, NaN where missing.
+        With ``responses`` ``(B, N, R, T)``, NaN where missing, or their average, ``psth``.
     """
 
     def __init__(self, batches: Iterable[Mapping[str, Any]]) -> None:
         totals: list[Tensor] = []
         for batch in batches:
-            psth = batch["responses"].detach().nanmean(2).transpose(0, 1).flatten(1)  # (N, bins)
-            psth = psth.to("cpu", torch.float64)
+            psth = _psth(batch).transpose(0, 1).flatten(1).to("cpu", torch.float64)  # (N, bins)
             known = psth.isfinite()
             values = psth.where(known, 0.0)
             least = psth.where(known, torch.inf).amin(1)
@@ -128,8 +127,7 @@ def explains_nothing(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     errors, deviations, n_bins = [], [], 0
     with evaluating(model), torch.no_grad():
         for batch in batches:
-            stims, responses = _first_bins(batch)
-            psth = responses.nanmean(2)
+            stims, psth = _first_bins(batch)
             pred = model(stims.to(reference))[:, :, 0].to(psth)
             if pred.shape != psth.shape:
                 return False  # whoever uses the prediction says what is wrong with it
@@ -145,15 +143,21 @@ def explains_nothing(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> 
     return bool((~(error < deviation)).double().mean() >= 0.5)
 
 
+def _psth(batch: Mapping[str, Any]) -> Float[Tensor, "B N T"]:
+    """Responses averaged over repeats, as a batch carries them if it does."""
+    ready = batch.get("psth")
+    return ready[:, :, 0] if isinstance(ready, Tensor) else batch["responses"].detach().nanmean(2)
+
+
 def _first_bins(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Stimuli and responses of a batch, cut to the first bins where a recording is long."""
-    stims, responses = batch["stims"], batch["responses"]
-    n_bins = responses.shape[-1]
+    """Stimuli and averaged responses of a batch, cut to the first bins where a recording is long."""
+    stims, psth = batch["stims"], _psth(batch)
+    n_bins = psth.shape[-1]
     per_bin = max(1, stims.shape[-1] // max(1, n_bins))  # samples of a waveform
     kept = min(n_bins, _MOST_BINS)
     if stims.ndim == 5:
         kept = min(kept, max(_LEAST_BINS, _MOST_VALUES // max(1, stims[..., 0].numel())))
-    return stims[..., : kept * per_bin], responses[..., :kept]
+    return stims[..., : kept * per_bin], psth[..., :kept]
 
 
 def _make_room(activation: ParametricSoftplus | Saturating, target: Float[Tensor, " N"]) -> None:

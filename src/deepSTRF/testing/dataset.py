@@ -15,6 +15,7 @@ from torch import Tensor
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.collate import neural_collate
+from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.testing.errors import ContractError, contract_errors, require
 
 __all__ = ["check_dataset"]
@@ -255,6 +256,8 @@ def _check_batches(ds: NeuralDataset) -> None:
     require(responses.ndim == 4, f"responses must be (B, N, R, T), got {tuple(responses.shape)}")
     require(bool(torch.isfinite(stims).all()), "stimuli hold NaN or infinity")
     require(valid.dtype == torch.bool and bool((valid == ~torch.isnan(responses)).all()), "wrong valid_mask")
+    average = average_repeats(responses.to(batch["psth"].dtype))
+    require(_same(batch["psth"], average), "psth is not the average of the responses over repeats")
     memory = {ds.stims[s].untyped_storage().data_ptr() for s in range(ds.get_S())}
     memory |= {response.untyped_storage().data_ptr() for item in items for response in item["responses"]}
     shared = {stims.untyped_storage().data_ptr(), responses.untyped_storage().data_ptr()} & memory

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from deepSTRF.checks import describe_type
+from deepSTRF.metrics.batches import carries_statistics
 
 __all__ = [
     "check_batch",
@@ -190,7 +191,7 @@ def check_loader(name: str, loader: Any, n_passes: int) -> None:
 
 
 def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
-    """Return the stimuli and the responses of a batch.
+    """Return the stimuli of a batch and what its predictions are compared with: the PSTH that it carries, or responses.
 
     Raises
     ------
@@ -201,19 +202,21 @@ def check_batch(batch: Any) -> tuple[Tensor, Tensor]:
     """
     if not isinstance(batch, Mapping):
         raise TypeError(f"a batch must be a dict with 'stims' and 'responses', got {describe_type(batch)}; {_COLLATE}")
-    for name in ("stims", "responses"):
+    found: list[Tensor] = []
+    for name in ("stims", "psth" if carries_statistics(batch) else "responses"):
         if name not in batch:
             raise ValueError(f"a batch needs {name!r}, but has {sorted(map(str, batch))}; {_COLLATE}")
-        if not isinstance(batch[name], Tensor):
-            raise TypeError(f"{name} of a batch must be a tensor, got {describe_type(batch[name])}; {_COLLATE}")
-    stims, responses = batch["stims"], batch["responses"]
-    if responses.ndim != 4:
-        raise ValueError(f"responses of a batch must have the shape (B, N, R, T), got {tuple(responses.shape)}")
-    return stims, responses
+        found.append(batch[name])
+        if not isinstance(found[-1], Tensor):
+            raise TypeError(f"{name} of a batch must be a tensor, got {describe_type(found[-1])}; {_COLLATE}")
+    stims, target = found
+    if target.ndim != 4:
+        raise ValueError(f"responses of a batch must have the shape (B, N, R, T), got {tuple(target.shape)}")
+    return stims, target
 
 
-def check_prediction(pred: Any, responses: Tensor) -> None:
-    """Check that a prediction belongs to responses ``(B, N, R, T)``.
+def check_prediction(pred: Any, target: Tensor) -> None:
+    """Check that a prediction belongs to responses ``(B, N, R, T)``, or to their PSTH.
 
     Raises
     ------
@@ -222,7 +225,7 @@ def check_prediction(pred: Any, responses: Tensor) -> None:
     ValueError
         If its shape is not ``(B, N, 1, T)``.
     """
-    batch, neurons, _, bins = responses.shape
+    batch, neurons, _, bins = target.shape
     expected = (batch, neurons, 1, bins)
     if not isinstance(pred, Tensor):
         raise TypeError(
@@ -230,8 +233,8 @@ def check_prediction(pred: Any, responses: Tensor) -> None:
         )
     if pred.shape != expected:
         raise ValueError(
-            f"the model predicts {tuple(pred.shape)} where the responses {tuple(responses.shape)} = (B, N, R, T) "
-            f"need {expected}; build it with out_neurons={neurons} and one output per response bin"
+            f"the model predicts {tuple(pred.shape)} where the responses (B, N, R, T) need {expected}; build it with "
+            f"out_neurons={neurons} and one output per response bin"
         )
 
 

@@ -17,7 +17,7 @@ from deepSTRF.metrics.running import RunningScores
 from deepSTRF.registry import Recipe, get_recipe
 from deepSTRF.training.epochs import default_val_metrics, to_scalar
 from deepSTRF.training.fitter import Fitter
-from deepSTRF.training.prediction import detach_state
+from deepSTRF.training.prediction import detach_state, on_device
 from deepSTRF.training.recipes import LOSSES, fit_recipe, make_loader, settings_for
 from deepSTRF.training.repeated import Fit, RepeatedFits, check_factory, fit_once, make_template, name_checkpoint
 from deepSTRF.training.seed import check_seed, set_random_seed
@@ -260,7 +260,7 @@ def _predict(fitter: Fitter, loader: Iterable[Mapping[str, Any]]) -> list[Tensor
     predictions = []
     with torch.no_grad():
         for batch in loader:
-            predictions.append(fitter.forward(batch)[0][0, :, 0].cpu())
+            predictions.append(fitter.predict(batch)[0, :, 0].cpu())
             detach_state(fitter.model)
     return predictions
 
@@ -274,7 +274,7 @@ def _pooled_scores(
     recorded = recording.subset([s for s, _ in known])
     scores = RunningScores(metrics)
     for i, (_, prediction) in enumerate(known):
-        scores.update(prediction[None, :, None], neural_collate([recorded[i]])["responses"].cpu())
+        scores.update(prediction[None, :, None], on_device(neural_collate([recorded[i]]), torch.device("cpu")))
     values = scores.compute()
     return {**values, "loss": to_scalar(values["loss"])}
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_choice, check_device, check_integer, check_positive
 from deepSTRF.files import expand_path, prepare_file
+from deepSTRF.lazy import LazyDict
 from deepSTRF.metrics import mse_loss
-from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.running import RunningScores, pad_and_cat, recognise
 from deepSTRF.modes import evaluating
 from deepSTRF.training import arguments, epochs
@@ -25,7 +25,7 @@ from deepSTRF.training.checkpoint import load_state, save_state
 from deepSTRF.training.epochs import Epoch, default_val_metrics, format_epoch, print_epoch, to_scalar
 from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
 from deepSTRF.training.per_cell import PerCellSnapshots
-from deepSTRF.training.prediction import detach_state, predict_batch
+from deepSTRF.training.prediction import detach_state, on_device, predict_batch, with_averages
 from deepSTRF.training.resume import SavedTraining
 from deepSTRF.training.units import calibrate_new_model, check_first_batch, in_units_of_scale
 
@@ -268,21 +268,19 @@ class Fitter:
         loss, scores = RunningScores({"loss": self._loss_to_score()}), RunningScores(self.val_metrics)
         with evaluating(self.model), torch.no_grad():
             for batch in loader:
-                pred, responses = self.forward(batch)
-                psth = self._psth(responses)
-                scores.update(pred, responses, psth)
-                loss.update(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
+                pred, recorded = self._predicted(batch)
+                scores.update(pred, recorded)
+                loss.update(*in_units_of_scale(self.model, pred, self._target(recorded)))
                 detach_state(self.model)
-                del batch, pred, responses
+                del batch, pred, recorded
             return {"loss": to_scalar(loss.compute()["loss"]), **scores.compute()}
 
     def train_step(self, batch: Batch, scores: RunningScores) -> Tensor:
         """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss."""
         self.optimizer.zero_grad()
-        pred, responses = self.forward(batch)
-        psth = self._psth(responses)
-        scores.update(pred.detach(), responses, psth)
-        loss = self.compute_loss(*in_units_of_scale(self.model, pred, responses if psth is None else psth))
+        pred, recorded = self._predicted(batch)
+        scores.update(pred.detach(), recorded)
+        loss = self.compute_loss(*in_units_of_scale(self.model, pred, self._target(recorded)))
         arguments.check_loss(loss)
         # on an accelerator, asking would wait for it
         if loss.device.type == "cpu" and not self._undefined_neurons and not math.isfinite(loss.detach()):
@@ -294,9 +292,13 @@ class Fitter:
         detach_state(self.model)
         return loss.detach()
 
+    def predict(self, batch: Batch) -> Tensor:
+        """Predict a batch on the device; one with a key ``onset`` carries the state over."""
+        return predict_batch(self.model, on_device(batch, self.device))
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Move a batch to the device and predict its responses; one with a key ``onset`` carries the state over."""
-        return predict_batch(self.model, batch, self.device)
+        """Predictions and responses of a batch, on the device; :meth:`predict` leaves the responses where they are."""
+        return self.predict(batch), on_device(batch, self.device)["responses"]
 
     def compute_loss(self, pred: Tensor, responses: Tensor) -> Tensor:
         """Loss of a batch, ``loss_fn(pred, responses)`` unless overridden."""
@@ -361,6 +363,14 @@ class Fitter:
         overridden = getattr(self.compute_loss, "__func__", None) is not Fitter.compute_loss
         return self.compute_loss if overridden else self.loss_fn
 
-    def _psth(self, responses: Tensor) -> Tensor | None:
-        """The library's losses compare with the PSTH: where the metrics need it too, the repeats are averaged once."""
-        return average_repeats(responses) if recognise(self._loss_to_score()) is not None else None
+    def _predicted(self, batch: Batch) -> tuple[Tensor, LazyDict]:
+        """Predictions and the batch, on the device; where `forward` is overridden, the responses are those it gives."""
+        if getattr(self.forward, "__func__", None) is Fitter.forward:
+            batch = on_device(batch, self.device)
+            return self.predict(batch), batch
+        pred, responses = self.forward(batch)
+        return pred, with_averages(LazyDict({"responses": responses}))
+
+    def _target(self, recorded: LazyDict) -> Tensor:
+        """What predictions are compared with: PSTHs by the library's losses, repeats by all others."""
+        return recorded["responses" if recognise(self._loss_to_score()) is None else "psth"]

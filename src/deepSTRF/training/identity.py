@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_identity", "describe", "describe_model", "fingerprint", "identity"]
 
+_FROM_RESPONSES = {"psth", "statistics"}
 OPTIONS = ("monitor", "mode", "patience", "max_grad_norm", "track_train_metrics", "track_per_cell_best")
 
 
@@ -141,7 +142,7 @@ def _add(digest: Any, value: Any) -> None:
         digest.update(f"{tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data if value.numel() else b"")
     elif isinstance(value, Mapping):
-        for name in sorted(value, key=str):
+        for name in sorted(set(value) - _FROM_RESPONSES, key=str):
             digest.update(str(name).encode())
             _add(digest, value[name])
     elif isinstance(value, (list, tuple)):

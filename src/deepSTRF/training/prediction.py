@@ -8,13 +8,56 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepSTRF.lazy import LazyDict, Pending
+from deepSTRF.metrics.batches import carries_statistics, powers_of_stimuli
+from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.training.arguments import check_batch, check_prediction
 
-__all__ = ["check_front_end", "detach_state", "predict_batch"]
+__all__ = ["check_front_end", "detach_state", "on_device", "predict_batch", "with_averages"]
 
 
-def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Move a batch to the device; return the predictions and the responses.
+def on_device(batch: Mapping[str, Any], device: torch.device) -> LazyDict:
+    """The batch with tensors on a device, where each goes when it is asked for.
+
+    A batch that was not collated by :func:`~deepSTRF.utils.neural_collate` is given a PSTH and statistics too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a dict of stimuli and responses.
+
+    Examples
+    --------
+    >>> on_device({"stims": torch.zeros(1, 1, 3, 2), "responses": torch.ones(1, 1, 5, 2)}, torch.device("cpu"))["psth"]
+    tensor([[[[1., 1.]]]])
+    """
+    check_batch(batch)
+    moved = LazyDict(batch).mapped(lambda value: _moved(value, device))
+    return moved if carries_statistics(batch) else with_averages(moved)
+
+
+def with_averages(batch: LazyDict) -> LazyDict:
+    """Give a batch the PSTH and the statistics of its responses.
+
+    Examples
+    --------
+    >>> with_averages(LazyDict({"responses": torch.ones(1, 1, 5, 2)}))["psth"]
+    tensor([[[[1., 1.]]]])
+    """
+    return batch.replaced(
+        {
+            "psth": Pending(lambda: average_repeats(batch["responses"])),
+            "statistics": Pending(lambda: powers_of_stimuli(batch["responses"])),
+        }
+    )
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+
+def predict_batch(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """Predict a batch that is on the device of the model.
 
     A batch with a key ``onset`` holds chunks of long recordings: the model goes on from its state, unless they begin.
     In eval mode and without gradients, long movies are predicted in pieces.
@@ -28,7 +71,7 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
         its responses.
     """
     check_front_end(model, batch)
-    stims, responses = (tensor.to(device, non_blocking=True) for tensor in check_batch(batch))
+    stims, target = check_batch(batch)
     forward_chunk: Any = getattr(model, "forward_chunk", None)
     if "onset" not in batch:
         pred = _predict_whole(model, stims)
@@ -37,16 +80,15 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any], device: torch.devi
             padding_known,
         )  # here, as importing the Fitter should cost little
 
-        valid = batch.get("in_stimulus") if model.training else None
-        with padding_known(model, None if valid is None else valid.to(device)):
+        with padding_known(model, batch.get("in_stimulus") if model.training else None):
             pred = forward_chunk(stims, onset=batch["onset"])
     else:
         raise TypeError(
             f"the batches are chunks of long recordings, but {type(model).__name__} has no method "
             "forward_chunk(stims, *, onset) that carries its state over; a NeuralModel has"
         )
-    check_prediction(pred, responses)
-    return pred, responses
+    check_prediction(pred, target)
+    return pred
 
 
 def _predict_whole(model: nn.Module, stims: Tensor) -> Tensor:

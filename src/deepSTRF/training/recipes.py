@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from deepSTRF.lazy import LazyDict
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.registry import Recipe, Settings
 from deepSTRF.training.epochs import Epoch, default_val_metrics
@@ -114,8 +115,7 @@ def fit_recipe(
         fitter = Fitter(model, loader, loader, optimizer=_NoOptimizer, **of_evaluation)
         scores = {} if val is None else fitter.evaluate(loader)
         return RecipeFit(model.eval(), fitter, [{"epoch": 0, **{f"val_{name}": v for name, v in scores.items()}}])
-    # Repeats matter to the scores, not to the gradient: training on the average is the same and cheaper.
-    train_loader = _training_loader(model, train.averaged(), settings)
+    train_loader = _training_loader(model, train, settings)
     if getattr(model, "response_scale", model) is None:
         model.calibrate(batches_in_order(train_loader) or [])
     kwargs: dict[str, Any] = {
@@ -154,13 +154,14 @@ class RecipeFitter(Fitter):
     on_epoch: EpochCallback | None = None
     noise: float = 0.0
 
-    def forward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def predict(self, batch: Mapping[str, Any]) -> Tensor:
         """Predict a batch; in training, of stimuli to which noise was added."""
         if self.noise and self.model.training:
             stims = batch["stims"]
             # padding stays silent, so that batch normalisation still knows it
-            batch = {**batch, "stims": stims + self.noise * torch.randn_like(stims) * (stims != 0)}
-        return super().forward(batch)
+            noisy = stims + self.noise * torch.randn_like(stims) * (stims != 0)
+            batch = LazyDict(batch).replaced({"stims": noisy})
+        return super().predict(batch)
 
     def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
         """Pass the epoch on."""
@@ -218,19 +219,19 @@ def make_loader(dataset: NeuralDataset, batch_size: int, *, shuffle: bool = Fals
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
 
 
-def _training_loader(model: nn.Module, averaged: NeuralDataset, settings: Settings) -> Any:
+def _training_loader(model: nn.Module, train: NeuralDataset, settings: Settings) -> Any:
     """Whole stimuli in a drawn order; chunks where they are few, or too long for the memory, or by the recipe."""
     from deepSTRF.datasets.chunks import ChunkLoader
     from deepSTRF.training.memory import chunks_in_memory
 
-    chunk_bins = _chunk_bins(model, averaged, settings)
-    chunks = chunks_in_memory(model, averaged, settings.batch_size, chunk_bins)
+    chunk_bins = _chunk_bins(model, train, settings)
+    chunks = chunks_in_memory(model, train, settings.batch_size, chunk_bins)
     if chunks is None:
-        return make_loader(averaged, settings.batch_size, shuffle=True)
-    return ChunkLoader(averaged, chunks.bins, chunks.batch_size, shuffle=True)
+        return make_loader(train, settings.batch_size, shuffle=True)
+    return ChunkLoader(train, chunks.bins, chunks.batch_size, shuffle=True)
 
 
-def _chunk_bins(model: nn.Module, averaged: NeuralDataset, settings: Settings) -> int | None:
+def _chunk_bins(model: nn.Module, train: NeuralDataset, settings: Settings) -> int | None:
     """Length of the chunks: that of the recipe, unless an epoch would have too many steps; or that of few stimuli.
 
     None where neither asks for chunks, and for waveforms, whose recipes were chosen on whole ones.
@@ -238,11 +239,11 @@ def _chunk_bins(model: nn.Module, averaged: NeuralDataset, settings: Settings) -
     The recipes were chosen on recordings for which an epoch has a dozen to a hundred steps. From three steps nothing is
     learnt before patience ends; many short ones hold a handful of spikes each, and a step follows their noise.
     """
-    side_by_side = min(settings.batch_size, len(averaged))
-    few = math.ceil(len(averaged) / side_by_side) < _LEAST_STEPS and averaged[0]["stims"].ndim > 2
+    side_by_side = min(settings.batch_size, len(train))
+    few = math.ceil(len(train) / side_by_side) < _LEAST_STEPS and train[0]["stims"].ndim > 2
     if settings.chunk_bins is None and not few:
         return None
-    n_bins = sum(max(response.shape[1] for response in averaged[i]["responses"]) for i in range(len(averaged)))
+    n_bins = sum(max(response.shape[1] for response in train[i]["responses"]) for i in range(len(train)))
     if settings.chunk_bins is not None:
         return max(settings.chunk_bins, math.ceil(n_bins / (side_by_side * _MOST_STEPS)))
     return max(math.ceil(n_bins / (side_by_side * _LEAST_STEPS)), _LEAST_CHUNK, 2 * getattr(model, "T", 1))

@@ -59,8 +59,8 @@ def calibrate_new_model(model: nn.Module, loader: Iterable[Mapping[str, Any]], l
     before = random_state([loader])
     try:
         for batch in batches:
-            _, responses = check_batch(batch)
-            if responses.shape[1] != model.O or not responses.is_floating_point():
+            _, target = check_batch(batch)
+            if target.shape[1] != model.O or not target.is_floating_point():
                 return  # the first training step says what is wrong
         if is_poisson and ResponseStatistics(batches).signed:
             raise ValueError(

@@ -1,0 +1,139 @@
+"""Dicts of which some values are made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["LazyDict", "Pending"]
+
+
+class Pending:
+    """A value that is made when it is asked for, once.
+
+    Parameters
+    ----------
+    make : callable
+        ``() -> value``.
+
+    Examples
+    --------
+    >>> answer = Pending(lambda: print("thinking") or 42)
+    >>> answer.value(), answer.value()
+    thinking
+    (42, 42)
+    """
+
+    __slots__ = ("_make", "_value")
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make: Callable[[], Any] | None = make
+        self._value: Any = None
+
+    def value(self) -> Any:
+        """Make the value, or give what was made before."""
+        if self._make is not None:
+            self._value, self._make = self._make(), None
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<made when it is asked for>"
+
+
+class LazyDict(dict[str, Any]):
+    """A dict whose :class:`Pending` values are made when they are read.
+
+    It is used like any dict. Copies share what is pending, so that it is made once for all of them. Pickling, and with
+    it the way from a worker process of a DataLoader, makes everything and gives a plain dict.
+
+    Parameters
+    ----------
+    entries : mapping
+        Values, some of them :class:`Pending`.
+
+    Examples
+    --------
+    >>> batch = LazyDict({"psth": 1.0, "responses": Pending(lambda: print("collating") or [1.0, 1.0])})
+    >>> list(batch), batch["psth"]
+    (['psth', 'responses'], 1.0)
+    >>> batch
+    {'psth': 1.0, 'responses': <made when it is asked for>}
+    >>> batch["responses"]
+    collating
+    [1.0, 1.0]
+    >>> {**batch, "psth": 2.0}
+    {'psth': 2.0, 'responses': [1.0, 1.0]}
+    """
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        dict.__init__(self)
+        for key in entries:
+            self[key] = _as_stored(entries, key)
+
+    def __getitem__(self, key: str) -> Any:
+        value = dict.__getitem__(self, key)
+        if isinstance(value, Pending):
+            value = self[key] = value.value()
+        return value
+
+    # Those of a mapping read every value by __getitem__, which dict's own do not.
+    get, items, values, __eq__ = Mapping.get, Mapping.items, Mapping.values, Mapping.__eq__  # type: ignore[assignment]
+    pop, popitem, setdefault = MutableMapping.pop, MutableMapping.popitem, MutableMapping.setdefault
+    __hash__ = None
+
+    def __iter__(self) -> Iterator[str]:  # with it, {**lazy} and dict(lazy) read values by __getitem__ too
+        return dict.__iter__(self)
+
+    def __or__(self, other: Mapping[str, Any]) -> LazyDict:  # type: ignore[override]
+        return self.replaced(other)
+
+    def __repr__(self) -> str:
+        return repr({key: _as_stored(self, key) for key in self})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, ({**self},)
+
+    def __copy__(self) -> LazyDict:
+        return LazyDict(self)
+
+    copy = __copy__
+
+    def replaced(self, entries: Mapping[str, Any]) -> LazyDict:
+        """A copy with other values for some keys; nothing is made.
+
+        Examples
+        --------
+        >>> LazyDict({"a": 1, "b": Pending(list)}).replaced({"a": 2})
+        {'a': 2, 'b': <made when it is asked for>}
+        """
+        twin = LazyDict(self)
+        for key in entries:
+            twin[key] = _as_stored(entries, key)
+        return twin
+
+    def mapped(self, function: Callable[[Any], Any]) -> LazyDict:
+        """The same keys with a function of each value, which is called when that is asked for.
+
+        Examples
+        --------
+        >>> LazyDict({"a": 1, "b": Pending(lambda: 2)}).mapped(lambda value: 10 * value)["b"]
+        20
+        """
+        return LazyDict({key: Pending(lambda key=key: function(self[key])) for key in self})  # type: ignore[misc]
+
+    def pin_memory(self) -> LazyDict:
+        """The same with tensors in pinned memory, as a DataLoader with ``pin_memory=True`` asks for.
+
+        What is pending is pinned when it is made.
+        """
+        pinned = self.mapped(lambda value: value.pin_memory() if isinstance(value, Tensor) else value)
+        for key in self:
+            if not isinstance(_as_stored(self, key), Pending):
+                pinned[key]
+        return pinned
+
+
+def _as_stored(entries: Mapping[str, Any], key: str) -> Any:
+    return dict.__getitem__(entries, key) if isinstance(entries, LazyDict) else entries[key]
