@@ -4,11 +4,11 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import processes
 import pytest
 import tiny_data
 from damaged_runs import damaged, edited, option, score, without
@@ -189,26 +189,33 @@ def test_a_damaged_run_of_a_sweep_is_left_alone(ridge_run, elsewhere, name, cont
 LONG = f"""{HEAD}[[dataset]]
 name = "quiet.py:Tiny"
 [[model]]
-name = "linear"
-epochs = 40
-patience = 40
-batch_size = 1
+name = "quiet.py:Slow"
+epochs = 12
+patience = 12
+batch_size = 4
 """
-# The tiny data set, and no figures in the processes that load it.
+# The tiny data set, no figures in processes that load it, and a model that takes its time while there is a file "slow".
 QUIET = f"""
-import sys
+import sys, time
+from pathlib import Path
 sys.path.insert(0, {str(Path(tiny_data.__file__).parent)!r})
 import tiny_data
+from deepSTRF.models.audio import Linear
 sys.modules["deepSTRF.runs.fit"].draw_figures = lambda *_, **__: []
 class Tiny(tiny_data.Tiny):
     pass
+class Slow(Linear):
+    def forward(self, stims):
+        if Path(__file__).with_name("slow").exists():
+            time.sleep(0.1)
+        return super().forward(stims)
 """
 
 
-def wait_until(condition, process, seconds=120):
+def wait_until(condition, process, folder, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, f"the sweep ended too early: {process.communicate()}"
+        assert process.exitcode is None, (folder / "err").read_text()
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
 
@@ -231,36 +238,32 @@ def workers_of(process):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:a Hann window:UserWarning")
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker processes in /proc")
-def test_stopped_and_killed_local_processes_change_nothing(tmp_path, no_figures):
-    """SIGTERM to the sweep, the same command again, kill -9 to one of its workers: the end is the same."""
+def test_killed_and_stopped_local_processes_change_nothing(tmp_path, no_figures):
+    """kill -9 to one of the workers of a sweep, SIGTERM to the sweep, the same command again: the end is the same."""
     config = tmp_path / "sweep.toml"
-    config.write_text(LONG.replace("quiet.py", str(tmp_path / "quiet.py")))
+    config.write_text(LONG)
     (tmp_path / "quiet.py").write_text(QUIET)
-    serial = run("sweep", config, "--jobs", 1, "--out", tmp_path / "serial", "--json")
-    assert serial.exit_code == 0
+    whole = run("sweep", config, "--jobs", 1, "--out", tmp_path / "whole", "--json", exit_code=0)
 
-    def start():
-        code = "from deepSTRF.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "sweep", str(config), "--jobs", "2", "--json"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def saved():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "first").glob("*/training/best.pt.resume")}
 
-    def begun():
-        return list((tmp_path / "first").glob("*/training/best.pt.resume"))
+    (tmp_path / "slow").touch()
+    process = processes.start(processes.COMMAND, "sweep", config, "--jobs", 2, folder=tmp_path)
+    wait_until(lambda: len(saved()) == 2, process, tmp_path)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    wait_until(lambda: not set(workers_of(process)) & set(workers), process, tmp_path)
+    before = saved()
+    wait_until(lambda: any(time_ns != before.get(path) for path, time_ns in saved().items()), process, tmp_path)
+    os.kill(process.pid, signal.SIGTERM)
+    done = processes.wait(process, tmp_path)
+    assert done.code == 130, done.err
+    assert "same command" in done.err
+    assert "Traceback" not in done.err, done.err
 
-    process = start()
-    wait_until(begun, process)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "same command" in errors
-    assert "Traceback" not in errors, errors
-
-    half = {path: path.stat().st_mtime_ns for path in begun()}
-    process = start()
-    wait_until(lambda: any(path.stat().st_mtime_ns != half.get(path) for path in begun() if path.exists()), process)
-    victim = workers_of(process)[0]
-    os.kill(victim, signal.SIGKILL)
-    out, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    rows, expected = (json.loads(text)["runs"] for text in (out, serial.stdout))
+    (tmp_path / "slow").unlink()
+    again = run("sweep", config, "--jobs", 1, "--json", exit_code=0)
+    rows, expected = (json.loads(result.stdout)["runs"] for result in (again, whole))
     assert [{**row, "fit_seconds": 0} for row in rows] == [{**row, "fit_seconds": 0} for row in expected]

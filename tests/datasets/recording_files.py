@@ -5,6 +5,12 @@ import io
 import numpy as np
 import scipy.io
 import soundfile
+import torch
+
+
+def rows(dataset, stimulus=0):
+    """Responses (N, R, T) to a stimulus; NaN for pairs and repeats without data."""
+    return torch.stack([dataset.responses[stimulus][n] for n in range(dataset.N_neurons)]).numpy()
 
 
 def mat_file(*, compress=False, format="5", **variables):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,24 +35,25 @@ class PublicRecording:
     """All its files."""
     size: str
     """How much there is to download, in words."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """The other fields of its :class:`~deepSTRF.registry.DatasetCard`."""
 
     @property
     def needs_login(self) -> bool:
         """Whether an account is needed to download its files."""
         return any(url.startswith(CRCNS) for file in self.files for url in file.urls)
 
-    def card(self, **about: Any) -> DatasetCard:
-        """Card of the data set that reads it: what is known is filled in, the other fields are given.
+    @property
+    def card(self) -> DatasetCard:
+        """Card of the data set that reads it.
 
         Examples
         --------
-        >>> about = {"summary": "units listening to sounds", "species": "ferret", "area": "A1"}
-        >>> card = RECORDINGS["NS1"].card(**about, size="119 neurons", default_split="checkpoint")
-        >>> card.name, card.recording, card.licence == RECORDINGS["NS1"].licence
-        ('ns1', 'NS1', True)
+        >>> RECORDINGS["NS1"].card.area
+        'A1 (auditory cortex)'
         """
         return DatasetCard(
-            name=self.name.lower(), paper=self.citation, licence=self.licence, recording=self.name, **about
+            name=self.name.lower(), paper=self.citation, licence=self.licence, recording=self.name, **self.about
         )
 
 
@@ -64,7 +65,7 @@ _TERMS = {
 }
 
 
-def _read(name: str, page: str, files: list[dict[str, Any]], licence: str = "", **others: str) -> PublicRecording:
+def _read(name: str, page: str, files: list[dict[str, Any]], licence: str = "", **others: Any) -> PublicRecording:
     """One table of the file."""
     licence = _TERMS.get(licence, licence) or f"that which its page names, {page}; openly available"
     every = tuple(one for file in files for one in _files(**file))

@@ -8,6 +8,7 @@ import torch
 pytest.importorskip("pynwb", reason="needs the extra nwb")
 
 from allen_calcium_files import BLOCKS, FIELD, FRAME_S, IDS, MOVIE, NOISE, NOISE_S, SAMPLE_S, write_release
+from recording_files import rows
 
 from deepSTRF.analysis import spike_triggered_average
 from deepSTRF.datasets.recording_error import RecordingError
@@ -19,10 +20,6 @@ from deepSTRF.testing import check_dataset
 def release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("allen")
     return folder, write_release(folder)
-
-
-def rows(dataset, stimulus=0):
-    return torch.stack([dataset.responses[stimulus][n] for n in range(dataset.N_neurons)]).numpy()
 
 
 def means(truth, response, onset, n_bins, dt_s):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from allen_neuropixels_files import AREAS, GABOR, GOOD, write_release
 from file_server import FileServer, Page
+from recording_files import rows
 
 from deepSTRF.analysis import spike_triggered_average
 from deepSTRF.datasets import recording_folder
@@ -21,11 +22,6 @@ from deepSTRF.datasets.video import AllenNeuropixelsDataset
 def release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("allen")
     return folder, write_release(folder)
-
-
-def rows(dataset, stimulus=0):
-    """Responses (N, R, T), with NaN for pairs and repeats without data."""
-    return torch.stack([dataset.responses[stimulus][n] for n in range(dataset.N_neurons)]).numpy()
 
 
 def squares(frames, side):

@@ -35,23 +35,12 @@ _FILE = "_alice-raw.fif"
 def download_alice_eeg(dest: str | os.PathLike[str] | None = None) -> Path:
     """Download Alice EEG, 2.5 GB, what is not there yet, and return its folder.
 
-    Parameters
-    ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("Alice_EEG")``.
+    It is `dest`, by default ``default_cache_dir("Alice_EEG")``.
     """
     return recording_folder("Alice_EEG", dest, download=True)
 
 
-@register_dataset(
-    RECORDINGS["Alice_EEG"].card(
-        summary="EEG of people who listen to a chapter of an audiobook",
-        species="human",
-        area="scalp EEG",
-        size="33 people of 61 channels, 12 segments of about a minute, heard once",
-        default_split="holdout:2",
-    )
-)
+@register_dataset(RECORDINGS["Alice_EEG"].card)
 class AliceEEGDataset(AudioNeuralDataset):
     """Alice EEG [1]_ [2]_: the scalp EEG of 33 people and the first chapter of Alice in Wonderland, in 12 segments.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell, waveforms_or_mel
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -16,9 +15,6 @@ from deepSTRF.datasets.recording_folder import find_in, recording_folder
 from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA1Dataset", "download_aa1"]
-
-_AREAS = ("Field_L", "MLd")
-_STIMULI = ("conspecific", "flatrip")
 
 
 def download_aa1(
@@ -36,16 +32,8 @@ def download_aa1(
     return recording_folder("AA1", dest, download=True, login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS["AA1"].card(
-        summary="cells of auditory midbrain and forebrain that hear songs and song ripple, anaesthetised",
-        species="zebra finch",
-        area="Field L, MLd",
-        size="100 neurons, 30 stimuli, about 10 repeats",
-        default_split="holdout:4",
-    )
-)
-class CRCNSAA1Dataset(AudioNeuralDataset):
+@register_dataset(RECORDINGS["AA1"].card)
+class CRCNSAA1Dataset(SpikeLineDataset):
     """CRCNS AA-1 [1]_: 50 cells of Field L and 50 of MLd of anaesthetised zebra finches, about 10 trials each.
 
     Responses are spike counts per bin from sound onset to the last whole bin of the sound; times before the onset are
@@ -56,9 +44,9 @@ class CRCNSAA1Dataset(AudioNeuralDataset):
     path : str or path, optional
         Folder with ``all_stims``, ``Field_L_cells`` and ``MLd_cells``, or with the archive of CRCNS.
         By default ``default_cache_dir("AA1")``.
-    areas : sequence of {'Field_L', 'MLd'}
+    areas : 'all' or sequence of {'Field_L', 'MLd'}
         Which cells.
-    stimuli : sequence of {'conspecific', 'flatrip'}
+    stimuli : 'all' or sequence of {'conspecific', 'flatrip'}
         Songs, and noise with the modulations of song.
     animals : 'all' or sequence of str
         Which birds, such as ``'pipu1018'``.
@@ -94,45 +82,20 @@ class CRCNSAA1Dataset(AudioNeuralDataset):
     >>> ds = CRCNSAA1Dataset("recordings/aa1", areas=["MLd"], stimuli=["conspecific"])  # doctest: +SKIP
     """
 
-    behavioral_state = "anesthetized"
+    _recording, _areas, _stimuli = "AA1", ("Field_L", "MLd"), ("conspecific", "flatrip")
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        areas: str | Sequence[str] = _AREAS,
-        stimuli: str | Sequence[str] = _STIMULI,
-        animals: str | Sequence[str] = "all",
-        dt_ms: float = 1.0,
-        smooth: bool = True,
-        n_mels: int = 32,
-        compression: Literal["cubic", "log1p", "none"] = "cubic",
-        window_ms: float = 10.0,
-        return_waveform: bool = False,
-        audio_fs: int = 32000,
-        download: bool = False,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        areas, stimuli = chosen("areas", areas, _AREAS), chosen("stimuli", stimuli, _STIMULI)
-        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
-        folder = recording_folder("AA1", path, download=download, login=Login(username, password))
-        super().__init__(path=str(folder), dt_ms=float(dt_ms))
-        sounds = {
+    def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for area in areas:
+            for place in sorted(find_in(folder, f"{area}_cells", "AA1").iterdir()):
+                if place.is_dir() and not place.name.startswith("."):
+                    yield place, {"cell_id": place.name, "area": area, **_parts_of(place)}
+
+    def _sounds(self, folder: Path, stimuli: Sequence[str]) -> dict[str, HeardSound]:
+        return {
             file.name: HeardSound(file, kind)
             for kind in stimuli
             for file in sorted(find_in(folder, f"all_stims/{kind}", "AA1").glob("*.wav"))
         }
-        cells = list(_cells(folder, areas, stimuli))
-        birds = chosen("animals", animals, sorted({cell.meta["animal_id"] for cell in cells}))
-        fill(self, [cell for cell in cells if cell.meta["animal_id"] in birds], sounds, made_with, smooth)
-
-
-def _cells(folder: Path, areas: Sequence[str], stimuli: Sequence[str]) -> Iterator[Cell]:
-    for area in areas:
-        for place in sorted(find_in(folder, f"{area}_cells", "AA1").iterdir()):
-            if place.is_dir() and not place.name.startswith("."):
-                folders = [place / kind for kind in stimuli if (place / kind).is_dir()]
-                yield Cell({"cell_id": place.name, "area": area, **_parts_of(place)}, read_cell(folders))
 
 
 def _parts_of(place: Path) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, read_cell, waveforms_or_mel
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -20,7 +19,6 @@ __all__ = ["CRCNSAA2Dataset", "download_aa2"]
 
 _FIELD_L = ("L", "L1", "L2a", "L2b", "L3")
 _AREAS = ("mld", "OV", *_FIELD_L, "CM", "None")
-_STIMULI = ("conspecific", "flatrip", "songrip")
 
 
 def download_aa2(
@@ -30,16 +28,8 @@ def download_aa2(
     return recording_folder("AA2", dest, download=True, login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS["AA2"].card(
-        summary="cells of four auditory areas that hear songs and noise that ripples like them, anaesthetised",
-        species="zebra finch",
-        area="MLd, OV, Field L, CM",
-        size="494 neurons, 117 stimuli, 10 to 20 repeats",
-        default_split="holdout:15",
-    )
-)
-class CRCNSAA2Dataset(AudioNeuralDataset):
+@register_dataset(RECORDINGS["AA2"].card)
+class CRCNSAA2Dataset(SpikeLineDataset):
     """CRCNS AA-2 [1]_: 494 cells of MLd, OV, Field L and CM of anaesthetised zebra finches, 10 to 20 trials each.
 
     Every cell heard some of the stimuli. Responses are spike counts per bin from sound onset to the last whole bin of
@@ -50,10 +40,10 @@ class CRCNSAA2Dataset(AudioNeuralDataset):
     path : str or path, optional
         Folder with ``cell_regions.csv``, ``stim_data.csv``, ``all_cells`` and ``all_stims``, or with the archives of
         CRCNS. By default ``default_cache_dir("AA2")``.
-    areas : sequence of {'Field_L', 'mld', 'OV', 'CM', 'None', 'L', 'L1', 'L2a', 'L2b', 'L3'}
+    areas : 'all' or sequence of {'Field_L', 'mld', 'OV', 'CM', 'None', 'L', 'L1', 'L2a', 'L2b', 'L3'}
         Which cells. ``'Field_L'`` and ``'L'`` stand for all of L, L1, L2a, L2b and L3; ``'None'`` is a cell whose
         area is not known.
-    stimuli : sequence of {'conspecific', 'flatrip', 'songrip'}
+    stimuli : 'all' or sequence of {'conspecific', 'flatrip', 'songrip'}
         Songs, and two kinds of noise with the modulations of song.
     animals : 'all' or sequence of str
         Which birds, such as ``'pipu1018'``.
@@ -74,64 +64,35 @@ class CRCNSAA2Dataset(AudioNeuralDataset):
     >>> ds = CRCNSAA2Dataset("recordings/aa2", areas=["mld", "Field_L"])  # doctest: +SKIP
     """
 
-    behavioral_state = "anesthetized"
+    _recording, _areas, _stimuli = "AA2", ("Field_L", *_AREAS), ("conspecific", "flatrip", "songrip")
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        areas: str | Sequence[str] = ("Field_L", "mld", "OV", "CM", "None"),
-        stimuli: str | Sequence[str] = _STIMULI,
-        animals: str | Sequence[str] = "all",
-        dt_ms: float = 1.0,
-        smooth: bool = True,
-        n_mels: int = 32,
-        compression: Literal["cubic", "log1p", "none"] = "cubic",
-        window_ms: float = 10.0,
-        return_waveform: bool = False,
-        audio_fs: int = 32000,
-        download: bool = False,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> None:
-        asked = chosen("areas", areas, ("Field_L", *_AREAS))
-        wanted = {area for name in asked for area in (_FIELD_L if name in ("Field_L", "L") else (name,))}
-        stimuli = chosen("stimuli", stimuli, _STIMULI)
-        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
-        folder = recording_folder("AA2", path, download=download, login=Login(username, password))
-        super().__init__(path=str(folder), dt_ms=float(dt_ms))
-        regions = dict(_rows(folder, "cell_regions.csv", 2, lambda row: row[1] in _AREAS))
-        birds = chosen("animals", animals, sorted({_animal(name) for name in regions}))
-        of_cell = {name: area for name, area in regions.items() if area in wanted and _animal(name) in birds}
-        fill(self, _cells(folder, of_cell, stimuli), _sounds(folder, stimuli), made_with, smooth)
+    def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        wanted = {area for name in areas for area in (_FIELD_L if name in ("Field_L", "L") else (name,))}
+        cells = find_in(folder, "all_cells", "AA2")
+        for name, area in _rows(folder, "cell_regions.csv", 2, lambda row: row[1] in _AREAS):
+            if area not in wanted:
+                continue
+            if not (cells / name).is_dir():
+                raise RecordingError(f"cell_regions.csv names the cell {name}, but there is no folder {cells / name}")
+            parts = name.split("_")
+            yield (
+                cells / name,
+                {
+                    "cell_id": name,
+                    "area": area,
+                    "animal_id": parts[0],
+                    "cell_seq": int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None,
+                    "rig": parts[2] if len(parts) > 2 else None,
+                },
+            )
 
-
-def _animal(cell: str) -> str:
-    return cell.split("_")[0]
-
-
-def _cells(folder: Path, areas: dict[str, str], stimuli: Sequence[str]) -> Iterator[Cell]:
-    place = find_in(folder, "all_cells", "AA2")
-    for name, area in areas.items():
-        if not (place / name).is_dir():
-            raise RecordingError(f"cell_regions.csv names the cell {name}, but there is no folder {place / name}")
-        parts = name.split("_")
-        meta = {
-            "cell_id": name,
-            "area": area,
-            "animal_id": parts[0],
-            "cell_seq": int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None,
-            "rig": parts[2] if len(parts) > 2 else None,
+    def _sounds(self, folder: Path, stimuli: Sequence[str]) -> dict[str, HeardSound]:
+        place = find_in(folder, "all_stims", "AA2")
+        return {
+            row[0]: HeardSound(place / row[0], row[-1])
+            for row in _rows(folder, "stim_data.csv", 5, lambda row: row[1].isdigit())
+            if row[-1] in stimuli
         }
-        yield Cell(meta, read_cell(place / name / kind for kind in stimuli))
-
-
-def _sounds(folder: Path, stimuli: Sequence[str]) -> dict[str, HeardSound]:
-    place = find_in(folder, "all_stims", "AA2")
-    return {
-        row[0]: HeardSound(place / row[0], row[-1])
-        for row in _rows(folder, "stim_data.csv", 5, lambda row: row[1].isdigit())
-        if row[-1] in stimuli
-    }
 
 
 def _rows(folder: Path, name: str, n_columns: int, is_data: Callable[[list[str]], bool]) -> list[list[str]]:

@@ -55,15 +55,7 @@ def download_aa4(
     return recording_folder("AA4", dest, download=True, parts=parts, login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS["AA4"].card(
-        summary="single and multi units that hear songs, calls and noise, anaesthetised",
-        species="zebra finch",
-        area="auditory pallium",
-        size="1401 units, 170 stimuli, about 10 repeats",
-        default_split="holdout:20",
-    )
-)
+@register_dataset(RECORDINGS["AA4"].card)
 class CRCNSAA4Dataset(AudioNeuralDataset):
     """CRCNS AA-4 [1]_: 1401 units (914 of them single units) of six anaesthetised zebra finches.
 

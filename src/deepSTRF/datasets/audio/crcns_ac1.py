@@ -47,15 +47,7 @@ def download_ac1(
     return recording_folder(_NAME, dest, download=True, parts=["asari"], login=Login(username, password))
 
 
-@register_dataset(
-    RECORDINGS[_NAME].card(
-        summary="membrane potentials (and spikes, of thalamus) while natural sounds play, anaesthetised",
-        species="rat",
-        area="A1 (auditory cortex), MGB (auditory thalamus)",
-        size="25 (Wehr) + 39 (A1) + 14 (MGB) neurons; stimuli and repeats vary",
-        default_split="",
-    )
-)
+@register_dataset(RECORDINGS[_NAME].card)
 class CRCNSAC1Dataset(AudioNeuralDataset):
     """CRCNS AC-1 [1]_: cells of the anaesthetised rat's A1 and MGB that heard fragments of natural sounds.
 

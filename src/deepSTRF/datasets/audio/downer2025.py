@@ -40,23 +40,12 @@ _FOR_VALIDATION = 10  # every so many-th stimulus for estimation stops the train
 def download_downer2025(dest: str | os.PathLike[str] | None = None) -> Path:
     """Download the recording, 29 GB that need twice as much while they are unpacked, and return its folder.
 
-    Parameters
-    ----------
-    dest : str or path, optional
-        The folder, by default ``default_cache_dir("Downer2025")``.
+    It is `dest`, by default ``default_cache_dir("Downer2025")``.
     """
     return recording_folder("Downer2025", dest, download=True)
 
 
-@register_dataset(
-    RECORDINGS["Downer2025"].card(
-        summary="multi-unit activity while monkeys hear sentences or vocalizations, awake",
-        species="squirrel monkey",
-        area="auditory cortex, core and non-primary",
-        size="1718 channels, 499 sentences (10 of them: 11 repeats) or 303 vocalizations (11 of them: 15)",
-        default_split="published",
-    )
-)
+@register_dataset(RECORDINGS["Downer2025"].card)
 class Downer2025Dataset(AudioNeuralDataset):
     """Downer 2025 [1]_ [2]_: multi-unit activity on 1718 channels of three monkeys, sentences and vocalizations.
 

@@ -91,15 +91,7 @@ def download_espejo_nat_waveforms(
     return files
 
 
-@register_dataset(
-    RECORDINGS["Espejo"].card(
-        summary="units that hear natural sounds, or noise modulated by vocalisations, awake",
-        species="ferret",
-        area="A1 (auditory cortex)",
-        size="about 540 neurons, 686 stimuli (nat); 200 neurons, 75 stimuli (vmn); 1 repeat (some of them: 10 to 30)",
-        default_split="published",
-    )
-)
+@register_dataset(RECORDINGS["Espejo"].card)
 class EspejoDataset(AudioNeuralDataset):
     """Lopez Espejo et al. 2019 [1]_: units of A1 in awake ferrets, and natural sounds or modulated noise.
 

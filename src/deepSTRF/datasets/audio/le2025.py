@@ -31,15 +31,7 @@ _OLD_NAME = re.compile(r"(?P<motif>.+)_(?P<variant>continuousnoise|gapnoise|cont
 _NAME = re.compile(r"ep_(?P<motif>.+?)_(?P<variant>GB|CB|GM|CM|C|G|N)(?:_g(?P<ci>\d+))?(?:_snr(?P<snr>-?[\d.]+))?")
 
 
-@register_dataset(
-    RECORDINGS["Le_2025"].card(
-        summary="units that hear song motifs, whole, with gaps, or with noise over the gaps, anaesthetised",
-        species="zebra finch",
-        area="auditory pallium",
-        size="794 (nat8a), 445 (nat8b) or 476 (synth8b) neurons, 8 motifs in up to 12 variants, 4 to 10 repeats",
-        default_split="motifs",
-    )
-)
+@register_dataset(RECORDINGS["Le_2025"].card)
 class Le2025Dataset(AudioNeuralDataset):
     """Auditory restoration [1]_: units of the zebra finch's pallium, song motifs and variants with gaps and noise.
 

@@ -55,15 +55,7 @@ def download_nat4(area: str, dest: str | os.PathLike[str] | None = None, wav: bo
     return recording_folder("NAT4", dest, download=True, parts=parts)
 
 
-@register_dataset(
-    RECORDINGS["NAT4"].card(
-        summary="units of two auditory areas that hear 593 natural sounds of 1 s, awake",
-        species="ferret",
-        area="A1, PEG (auditory cortex)",
-        size="849 (A1) or 398 (PEG) neurons, 593 stimuli, 1 repeat (18 of them: 20)",
-        default_split="published",
-    )
-)
+@register_dataset(RECORDINGS["NAT4"].card)
 class NAT4Dataset(AudioNeuralDataset):
     """NAT4 [1]_: units of the ferret's A1 or PEG, 575 natural sounds heard once and 18 heard 20 times.
 

@@ -63,15 +63,7 @@ def download_ns1(dest: str | os.PathLike[str] | None = None) -> Path:
     return recording_folder("NS1", dest, download=True)
 
 
-@register_dataset(
-    RECORDINGS["NS1"].card(
-        summary="single and multi units listening to 20 natural sounds of 5 s, anaesthetised",
-        species="ferret",
-        area="A1 (auditory cortex)",
-        size="119 neurons, 20 stimuli, 20 repeats",
-        default_split="checkpoint",
-    )
-)
+@register_dataset(RECORDINGS["NS1"].card)
 class NS1Dataset(AudioNeuralDataset):
     """Natural Sound data set 1: 119 units of ferret auditory cortex, 20 natural sounds, 20 repeats each.
 

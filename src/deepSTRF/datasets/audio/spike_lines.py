@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -13,13 +15,15 @@ from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.recording_folder import recording_folder
 from deepSTRF.datasets.sounds import Sound, read_sounds
 from deepSTRF.datasets.sources.binning import count_in_repeats
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
 
-__all__ = ["Cell", "HeardSound", "chosen", "fill", "read_cell", "waveforms_or_mel"]
+__all__ = ["Cell", "HeardSound", "SpikeLineDataset", "chosen", "fill", "read_cell", "waveforms_or_mel"]
 
 COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
 """Of power: its cube root is the amplitude to the power of 2/3."""
@@ -37,6 +41,57 @@ class Cell(NamedTuple):
 
     meta: dict[str, Any]
     spikes_ms: dict[str, list[np.ndarray]]
+
+
+class SpikeLineDataset(AudioNeuralDataset):
+    """Base of the recordings with a folder per cell, in it one for each class of stimuli, in it lines of spike times.
+
+    For the parameters see :class:`CRCNSAA1Dataset`. A subclass has ``behavioral_state``, the key of its recording, the
+    areas and classes of stimuli that can be chosen, and finds the cells and the sounds in the folder.
+    """
+
+    behavioral_state = "anesthetized"
+    _recording: ClassVar[str]
+    _areas: ClassVar[tuple[str, ...]]
+    _stimuli: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        areas: str | Sequence[str] = "all",
+        stimuli: str | Sequence[str] = "all",
+        animals: str | Sequence[str] = "all",
+        dt_ms: float = 1.0,
+        smooth: bool = True,
+        n_mels: int = 32,
+        compression: Literal["cubic", "log1p", "none"] = "cubic",
+        window_ms: float = 10.0,
+        return_waveform: bool = False,
+        audio_fs: int = 32000,
+        download: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        areas, stimuli = chosen("areas", areas, self._areas), chosen("stimuli", stimuli, self._stimuli)
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
+        folder = recording_folder(self._recording, path, download=download, login=Login(username, password))
+        super().__init__(path=str(folder), dt_ms=float(dt_ms))
+        places = list(self._places(folder, areas))
+        birds = chosen("animals", animals, sorted({meta["animal_id"] for _, meta in places}))
+        cells = (
+            Cell(meta, read_cell(place / kind for kind in stimuli if (place / kind).is_dir()))
+            for place, meta in places
+            if meta["animal_id"] in birds
+        )
+        fill(self, cells, self._sounds(folder, stimuli), made_with, smooth)
+
+    @abstractmethod
+    def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Folder and metadata of every cell in these areas."""
+
+    @abstractmethod
+    def _sounds(self, folder: Path, stimuli: Sequence[str]) -> dict[str, HeardSound]:
+        """The sounds of these classes, by the names that the cells use."""
 
 
 def chosen(name: str, values: str | Iterable[str], known: Iterable[str]) -> list[str]:

@@ -45,15 +45,7 @@ def download_wingert2026(dest: str | os.PathLike[str] | None = None, wav: bool =
     return recording_folder("Wingert2026", dest, download=True, parts=["wav"] if wav else [])
 
 
-@register_dataset(
-    RECORDINGS["Wingert2026"].card(
-        summary="units of four areas that hear sequences of natural sounds of 20 s, awake",
-        species="ferret",
-        area="A1, PEG, AC (auditory cortex), HC (hippocampus)",
-        size="3128 neurons of 67 sites, about 100 stimuli per site, 1 repeat (up to 6 of them: 5 to 30)",
-        default_split="published",
-    )
-)
+@register_dataset(RECORDINGS["Wingert2026"].card)
 class Wingert2026Dataset(AudioNeuralDataset):
     """Wingert et al. 2026 [1]_: 3128 units of 67 sites in four ferrets, each with about 100 sequences of sounds.
 

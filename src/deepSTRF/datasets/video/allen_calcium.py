@@ -35,15 +35,7 @@ _NAME = "Allen_Calcium"
 _LATE = 1.5
 
 
-@register_dataset(
-    RECORDINGS[_NAME].card(
-        summary="calcium imaging with natural movies and sparse noise; Visual Coding - Optical Physiology",
-        species="mouse",
-        area="visual cortex (VISp, VISl, VISal, VISpm, VISam, VISrl)",
-        size="1518 sessions, movies of 30 and 120 s with 10 repeats, sparse noise once",
-        default_split="",
-    )
-)
+@register_dataset(RECORDINGS[_NAME].card)
 class AllenCalciumDataset(VideoNeuralDataset):
     """Visual Coding - Optical Physiology [1]_: a session of the Allen Brain Observatory, as on DANDI (000728).
 

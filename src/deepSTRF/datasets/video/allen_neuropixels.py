@@ -37,16 +37,7 @@ _STILL_DT_MS = 10.0
 _NAME = "Allen_Neuropixels"
 
 
-@register_dataset(
-    RECORDINGS[_NAME].card(
-        summary="units watching natural movies, pictures and gabors; Visual Coding, stimulus set Brain Observatory 1.1",
-        species="mouse",
-        area="visual cortex, thalamus, hippocampus",
-        size="32 sessions of up to 2800 units (fewer by quality), 1 movie of 30 s with 20 repeats, 1 of 120 s with 10, "
-        "118 pictures with 50",
-        default_split="",
-    )
-)
+@register_dataset(RECORDINGS[_NAME].card)
 class AllenNeuropixelsDataset(VideoNeuralDataset):
     """Visual Coding - Neuropixels [1]_: a session of the Allen Brain Observatory, as its NWB file on DANDI (000021).
 
