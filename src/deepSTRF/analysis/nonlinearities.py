@@ -44,7 +44,7 @@ class Nonlinearity(Result):
 def nonlinearity(model: NeuralModel | Sequence[Float[Tensor, "N T"]], data: Any, n_bins: int = 15) -> Nonlinearity:
     """Return the mean response as a function of the prediction, neuron by neuron.
 
-    For a linear prediction (of :func:`~deepSTRF.models.audio.fit_ridge`, or your own drives) this is the output
+    For a linear prediction (of :func:`~deepSTRF.models.fit_ridge`, or your own drives) this is the output
     nonlinearity of the cell, as after :func:`spike_triggered_average`. For a model with one of its own it shows what
     that misses.
 

@@ -105,7 +105,7 @@ def banded_ridge(
     folds : int
         Number of parts that are held out in turn to choose penalties.
     threads : int
-        CPU threads, see :func:`~deepSTRF.models.audio.fit_ridge`.
+        CPU threads, see :func:`~deepSTRF.models.fit_ridge`.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def variance_partitioning(
     folds : int
         Number of parts of the stimuli that are predicted in turn by models fitted to the others.
     threads : int
-        CPU threads, see :func:`~deepSTRF.models.audio.fit_ridge`.
+        CPU threads, see :func:`~deepSTRF.models.fit_ridge`.
 
     Returns
     -------

@@ -35,7 +35,7 @@ def spike_triggered_average(
 
     with the spikes y summed over repeats, and the mean over the bins and repeats that were recorded. For stimuli
     without correlations it is proportional to the field of an LN cell [1]_; natural sounds blur it, and
-    :func:`~deepSTRF.models.audio.fit_ridge` does not.
+    :func:`~deepSTRF.models.fit_ridge` does not.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     model : LinearNonlinear
         Changed in place. Its activation must be a :class:`~deepSTRF.models.activations.ParametricSoftplus`.
     ridge : Linear
-        Of :func:`deepSTRF.models.audio.ridge.fit_ridge`, with the same bands, window and neurons.
+        Of :func:`deepSTRF.models.fit_ridge`, with the same bands, window and neurons.
     stims : iterable of Tensor (1, F, T)
         The training stimuli.
 

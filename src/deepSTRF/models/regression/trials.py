@@ -20,7 +20,7 @@ _BLOCK = 16384  # bins at a time
 
 @runtime_checkable
 class Recording(Protocol):
-    """What :func:`deepSTRF.models.audio.ridge.fit_ridge` needs of a data set."""
+    """What :func:`deepSTRF.models.fit_ridge` needs of a data set."""
 
     dt: float
 
