@@ -26,7 +26,7 @@ __all__ = ["CacheEntry", "cache_dir", "cache_entries", "cached", "clear_cache", 
 
 _SUFFIX = ".safetensors"
 _INDEX = "digests.json"
-_LARGE = 2**24  # bytes: the digests of larger files are remembered
+_LARGE = 2**20  # bytes: the digests of larger files are remembered
 _QUIET_S = 60.0  # for so long a large file must have been left alone, or its digest is not remembered
 _COMPUTED_WITH = ("numpy", "scipy", "torch", "soundfile")
 

@@ -154,7 +154,9 @@ def _code_of_user(cls: type) -> list[str] | None:
 def _state_of(dataset: RecordingStorage) -> dict[str, Any]:
     """What a data set consists of, in parts that can be stored."""
     attributes = {name: value for name, value in vars(dataset).items() if name not in _DERIVED}
-    spectrogram = attributes.pop("spectrogram", None)
+    spectrogram = attributes.get("spectrogram")
+    if spectrogram is not None:
+        del attributes["spectrogram"]
     blocks = [(block.values, block.neurons, block.repeats) for block in dataset._packed().blocks()]
     return {
         "attributes": attributes,

@@ -19,6 +19,7 @@ from deepSTRF.datasets.recording_error import RecordingError
 __all__ = ["MatArray", "read_mat_struct"]
 
 _HEADER = 128
+_BEGIN_OF_VARIABLE = 1024  # its flags, shape and name are in so many bytes
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXTS = {1: "utf-8", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
@@ -162,12 +163,14 @@ def read_mat_struct(content: bytes, variable: str, *, name: str, remedy: str) ->
         order, at = "<" if mark == b"\0\1IM" else ">", _HEADER
         while at < len(content):
             kind, start, stop, at = _element(content, at, order)
-            whole = content
+            if kind != _COMPRESSED and _name(content, start, order) == variable:
+                return MatArray(content, start, stop, order)
             if kind == _COMPRESSED:
-                whole = zlib.decompress(content[start:stop])
-                _, start, stop, _ = _element(whole, 0, order)
-            if _name(whole, start, order) == variable:
-                return MatArray(whole, start, stop, order)
+                packed = content[start:stop]
+                begin = zlib.decompressobj().decompress(packed, _BEGIN_OF_VARIABLE)
+                if _name(begin, 8, order) == variable:
+                    whole = zlib.decompress(packed)
+                    return MatArray(whole, *_element(whole, 0, order)[1:3], order)
         raise KeyError(f"it has no variable {variable!r}")
     except _WRONG as error:
         raise RecordingError(

@@ -21,7 +21,7 @@ from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, how_to_get, recording_folder
 from deepSTRF.datasets.sounds import Sound, read_sound
 from deepSTRF.datasets.sources.binning import signals_in_trials
-from deepSTRF.datasets.sources.parts import Part, rows_of_parts
+from deepSTRF.datasets.sources.parts import JoinedSessions
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
 from deepSTRF.registry import register_dataset
 
@@ -151,19 +151,20 @@ class AliceEEGDataset(AudioNeuralDataset):
         ]
         n_bins = [stim.shape[-1] // (self.spectrogram.hop if return_waveform else 1) for stim in self.stims]
         self.nrn_meta = []
-        parts: list[list[Part]] = [[] for _ in _SEGMENTS]
+        joined = JoinedSessions(n_bins)
         for repeat, (subject, file) in enumerate(files.items()):
             person = _read(file, band_hz, n_bins, self.dt)
             as_repeat = treat_subjects_as == "repeats"
             units = self._units(person, "all" if as_repeat else subject)
-            for part, response in zip(parts, person["responses"], strict=True):
+            for s, response in enumerate(person["responses"]):
                 if response is not None:
-                    part.append(Part(units, repeat if as_repeat else 0, response[:, None]))
+                    joined.add(s, units, response[:, None], repeat if as_repeat else 0)
             absent = [name for name, own in zip(_SEGMENTS, person["responses"], strict=True) if own is None]
             if absent:
                 say(f"{file} marks no segment {', '.join(absent)}: {subject} misses it")
         self.N_neurons = len(self.nrn_meta)
-        self.responses = PackedResponses(rows_of_parts(parts, self.N_neurons, n_bins), self.N_neurons)
+        joined.n_neurons = self.N_neurons
+        self.responses = PackedResponses(joined.rows(), self.N_neurons)
         self.validate()
 
     def _units(self, person: dict[str, Any], subject: str) -> list[int]:

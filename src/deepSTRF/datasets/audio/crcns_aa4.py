@@ -13,10 +13,12 @@ import numpy as np
 
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, chosen, fill, waveforms_or_mel
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.registry import register_dataset
 
 __all__ = ["AA4_ANIMAL_IDS", "CRCNSAA4Dataset", "download_aa4"]
@@ -71,6 +73,8 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         Of :data:`AA4_ANIMAL_IDS`. 'all' are those in the folder, or with `download` all six.
     stimuli : sequence of {'song', 'call', 'mlnoise'}
         Which kinds of sounds.
+    cache : bool
+        As of :class:`NS1Dataset`.
     dt_ms, smooth, n_mels, compression, window_ms, return_waveform, audio_fs, download, username, password
         As of :class:`CRCNSAA1Dataset`; bins are exact, the sounds of 24 414 Hz are resampled to a rate at which they
         are.
@@ -110,6 +114,8 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         download: bool = False,
         username: str | None = None,
         password: str | None = None,
+        *,
+        cache: bool = True,
     ) -> None:
         birds, stimuli = chosen("animals", animals, AA4_ANIMAL_IDS), chosen("stimuli", stimuli, _STIMULI)
         made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
@@ -119,8 +125,16 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         if animals == "all":
             birds = [bird for bird in birds if (folder / bird).is_dir()] or birds
         sounds: dict[str, HeardSound] = {}
-        cells = [cell for bird in birds for cell in _cells(find_in(folder, bird, "AA4"), bird, stimuli, sounds)]
-        fill(self, cells, sounds, made_with, smooth)
+        folders = {bird: find_in(folder, bird, "AA4") for bird in birds}
+        cells = (cell for bird, place in folders.items() for cell in _cells(place, bird, stimuli, sounds))
+        options = {
+            "path": self.path, "dt_ms": self.dt, "stimuli": stimuli, "birds": birds, "made_with": made_with.as_dict(),
+            "smooth": bool(smooth),
+        }  # fmt: skip
+        smoothed = smoother_of_counts(smooth, self.dt)
+        fill_cached(
+            self, "aa4", folders.values(), options, lambda: fill(self, cells, sounds, made_with, smoothed), cache=cache
+        )
 
 
 def _cells(folder: Path, bird: str, stimuli: Sequence[str], sounds: dict[str, HeardSound]) -> Iterator[Cell]:
@@ -146,8 +160,8 @@ def _cells(folder: Path, bird: str, stimuli: Sequence[str], sounds: dict[str, He
                         continue
                     if md5 not in sounds:
                         sounds[md5] = HeardSound(waves.find(stimulus.name, md5), kind)
-                    trials = sorted(stimulus.values(), key=lambda trial: (len(trial.name), trial.name))
-                    spikes.setdefault(md5, []).extend(_times(trial) * 1000 for trial in trials)
+                    trials = sorted(stimulus, key=lambda trial: (len(trial), trial))
+                    spikes.setdefault(md5, []).extend(_times(h5py, stimulus, trial) * 1000 for trial in trials)
                 meta = {
                     "cell_id": f"{bird}_{file.stem}",
                     "animal_id": bird,
@@ -172,9 +186,15 @@ def _stimuli_of(unit: Any) -> Iterator[Any]:
             yield from group.values()
 
 
-def _times(trial: Any) -> np.ndarray:
-    """Spike times of a trial in s; a trial without spikes may hold an empty or a NaN array."""
-    times = np.asarray(trial["spike_times"], dtype=float).ravel()
+def _times(h5py: Any, stimulus: Any, trial: str) -> np.ndarray:
+    """Spike times of a trial in s; a trial without spikes may hold an empty or a NaN array.
+
+    There are millions of trials, and the objects of h5py for each would take most of the time.
+    """
+    data = h5py.h5d.open(stimulus.id, f"{trial}/spike_times".encode())
+    times = np.empty(0 if data.shape is None else data.shape)
+    if times.size:
+        data.read(h5py.h5s.ALL, h5py.h5s.ALL, times)
     return times[np.isfinite(times)]
 
 

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from tqdm import tqdm
-
-from deepSTRF.checks import check_choice, check_fraction, check_positive
+from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.downer_release import AREAS, SessionTable, counts_by_stimulus, find_sessions
 from deepSTRF.datasets.audio.downer_stimuli import (
@@ -19,12 +16,14 @@ from deepSTRF.datasets.audio.downer_stimuli import (
     stimuli_in_bins,
     waveforms_or_mel_to,
 )
+from deepSTRF.datasets.audio.paper_tuning import PaperTuning
 from deepSTRF.datasets.audio.spike_lines import chosen
-from deepSTRF.datasets.audio.trial_tuning import TrialTuning, trial_tuning
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.registry import register_dataset
 
 __all__ = ["Downer2025Dataset", "download_downer2025"]
@@ -46,7 +45,7 @@ def download_downer2025(dest: str | os.PathLike[str] | None = None) -> Path:
 
 
 @register_dataset(RECORDINGS["Downer2025"].card)
-class Downer2025Dataset(AudioNeuralDataset):
+class Downer2025Dataset(PaperTuning, AudioNeuralDataset):
     """Downer 2025 [1]_ [2]_: multi-unit activity on 1718 channels of three monkeys, sentences and vocalizations.
 
     Responses are spike counts from the onset of a sound, without the silence around a sentence, to the bin nearest to
@@ -91,6 +90,8 @@ class Downer2025Dataset(AudioNeuralDataset):
         Give the sounds as waveforms ``(1, T * hop)``.
     download : bool
         Fetch files that are not in the folder.
+    cache : bool
+        As of :class:`NS1Dataset`; from the cache, responses are read from the disk when they are used.
 
     Attributes
     ----------
@@ -140,6 +141,8 @@ class Downer2025Dataset(AudioNeuralDataset):
         return_waveform: bool = False,
         download: bool = False,
         _enumerate_only: bool = False,
+        *,
+        cache: bool = True,
     ) -> None:
         code, read_stimuli = _STIMULI[check_choice("stimuli", stimuli, _STIMULI)]
         check_choice("subset", subset, _SUBSETS)
@@ -163,98 +166,35 @@ class Downer2025Dataset(AudioNeuralDataset):
         if _enumerate_only:
             return
 
-        every = list(read_stimuli(folder, table.repeats.get(_REPEATS_OF[stimuli], 1)))
-        heard = [stimulus for stimulus in every if subset in ("all", stimulus.meta["split"])]
-        if not heard:
-            raise RecordingError(f"{folder} has no stimulus for {subset!r}; download the recording again")
-        self.stim_meta = [stimulus.meta for stimulus in heard]
-        n_bins = [max(1, int(meta["duration_s"] * 1000 / dt_ms + 0.5)) for meta in self.stim_meta]
         zscore = spec_zscore and not return_waveform
-        sounds = [stimulus.sound for stimulus in heard]
-        self.stims, spectrogram = stimuli_in_bins(sounds, n_bins, self.dt, made_with, zscore)
-        self.spectrogram = None if zscore else spectrogram
+        smoothed = smoother_of_counts(smooth, self.dt)
         self.return_waveform, self.audio_fs, self.F = return_waveform, audio_fs, n_mels
-        self.frequencies_hz = None if return_waveform else spectrogram.frequencies_hz
         self.hearing_range_hz = (250.0, 43000.0)
-        known, loaded = {stimulus.stim_id for stimulus in every}, [stimulus.stim_id for stimulus in heard]
-        rows = counts_by_stimulus(channels, code, known, loaded, n_bins, self.dt)
-        self.responses = PackedResponses(rows, len(channels))
-        if subset == "all":
-            self.protocols = {"published": _published(self.stim_meta)}
-        if smooth:
-            self.smooth_responses()
-        self.validate()
 
-    def compute_paper_tuning(
-        self,
-        n_resamples: int = 10000,
-        dt_ms_analysis: float = 50.0,
-        seed: int = 0,
-        alpha: float = 0.05,
-        delta: float = 0.5,
-        verbose: bool = True,
-    ) -> dict[str, np.ndarray]:
-        """Find the channels that are tuned, as Ahmed et al. (2025) do.
+        def fill() -> None:
+            every = list(read_stimuli(folder, table.repeats.get(_REPEATS_OF[stimuli], 1)))
+            heard = [stimulus for stimulus in every if subset in ("all", stimulus.meta["split"])]
+            if not heard:
+                raise RecordingError(f"{folder} has no stimulus for {subset!r}; download the recording again")
+            self.stim_meta = [stimulus.meta for stimulus in heard]
+            n_bins = [max(1, int(meta["duration_s"] * 1000 / dt_ms + 0.5)) for meta in self.stim_meta]
+            sounds = [stimulus.sound for stimulus in heard]
+            self.stims, spectrogram = stimuli_in_bins(sounds, n_bins, self.dt, made_with, zscore)
+            self.spectrogram = None if zscore else spectrogram
+            self.frequencies_hz = None if return_waveform else spectrogram.frequencies_hz
+            known, loaded = {stimulus.stim_id for stimulus in every}, [stimulus.stim_id for stimulus in heard]
+            rows = counts_by_stimulus(channels, code, known, loaded, n_bins, self.dt, smoothed)
+            self.responses = PackedResponses(rows, len(channels))
+            if subset == "all":
+                self.protocols = {"published": _published(self.stim_meta)}
+            self.validate()
 
-        Two trials of each test stimulus are drawn and joined to two long responses, whose correlation is compared with
-        that of the same pair after one was shifted in time, over many draws. The paper does it with counts: load with
-        ``smooth=False``, and 100 000 draws (about 80 min for all channels).
-
-        Parameters
-        ----------
-        n_resamples : int
-            Number of draws.
-        dt_ms_analysis : float
-            Width of the bins that counts are summed to, a multiple of the bin width.
-        seed : int
-            Seed of the draws.
-        alpha : float
-            A channel is tuned if the one-sided rank-sum test gives a smaller p-value.
-        delta : float
-            It is well tuned if the difference of the means is also at least so many standard deviations of the null.
-        verbose : bool
-            Show a progress bar.
-
-        Returns
-        -------
-        dict of str to numpy.ndarray
-            Per channel ``tuned`` and ``well_tuned`` (bool), and the numbers of
-            :class:`~deepSTRF.datasets.audio.trial_tuning.TrialTuning`. Both are also kept in ``nrn_meta``, for
-            ``select_pop_by_nrn_attr("well_tuned", True)``.
-
-        Raises
-        ------
-        ValueError
-            If `dt_ms_analysis` is not a multiple of the bin width, or a number is out of range.
-        RuntimeError
-            If no test stimulus was loaded.
-        """
-        width = round(check_positive("dt_ms_analysis", dt_ms_analysis) / self.dt)
-        if width < 1 or abs(width * self.dt - dt_ms_analysis) > 1e-6 * self.dt:
-            raise ValueError(f"dt_ms_analysis must be a multiple of the bin of {self.dt:g} ms, got {dt_ms_analysis:g}")
-        check_fraction("alpha", alpha)
-        test = [s for s, meta in enumerate(self.stim_meta) if meta["split"] == "test"]
-        if not test:
-            raise RuntimeError("no test stimulus was loaded; load with subset='all' or subset='test'")
-        rng = np.random.default_rng(seed)
-        found = []
-        for n in tqdm(range(self.N_neurons), desc="tuning", disable=not verbose):
-            repeats = [_summed(self.responses[s][n].numpy(), width) for s in test]
-            found.append(trial_tuning(repeats, n_resamples, rng))
-        values = dict(zip(TrialTuning._fields, np.array(found).T, strict=True))
-        values["tuned"] = values["p_value"] < alpha
-        values["well_tuned"] = values["tuned"] & (values["effect_size"] >= delta)
-        for n, meta in enumerate(self.nrn_meta):
-            meta.update(tuned=bool(values["tuned"][n]), well_tuned=bool(values["well_tuned"][n]))
-        return values
-
-
-def _summed(trials: np.ndarray, width: int) -> np.ndarray:
-    """Sums of `width` bins, (R, T // width); of no trial for a stimulus that was not heard."""
-    if np.isnan(trials).all():
-        return np.empty((0, 0))
-    n_bins = trials.shape[1] // width
-    return trials[:, : n_bins * width].reshape(len(trials), n_bins, width).sum(2)
+        files = [find_in(folder, name, "Downer2025") for name in ("stimuli", "sessions_metadata.yml")]
+        options = {
+            "path": self.path, "stimuli": stimuli, "dt_ms": self.dt, "smooth": bool(smooth), "subset": subset,
+            "made_with": made_with.as_dict(), "spec_zscore": bool(zscore), "audio_fs": audio_fs,
+        }  # fmt: skip
+        fill_cached(self, "downer2025", [*files, *(channel.file for channel in channels)], options, fill, cache=cache)
 
 
 def _published(stim_meta: Sequence[dict[str, Any]]) -> dict[str, tuple[int, ...]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.mat_files import read_mat_variable
+from deepSTRF.datasets.mat_structs import read_mat_struct
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in
 from deepSTRF.datasets.sources.binning import count_in_trials
-from deepSTRF.datasets.sources.parts import Part, rows_of_parts
+from deepSTRF.datasets.sources.parts import JoinedSessions
 
 __all__ = ["AREAS", "Channel", "SessionTable", "counts_by_stimulus", "find_sessions", "read_channel"]
 
@@ -137,13 +138,13 @@ def read_channel(file: Path, code: str) -> tuple[np.ndarray, np.ndarray, np.ndar
         If the file can't be read; the message names it.
     """
     content = file.read_bytes()
-    spike, trial = (read_mat_variable(content, name, name=str(file), remedy=_REMEDY) for name in ("spike", "trial"))
+    spike, trial = (read_mat_struct(content, name, name=str(file), remedy=_REMEDY) for name in ("spike", "trial"))
     try:
         spikes, onsets, codes = (
-            np.asarray(struct[field][0, 0], dtype=np.float64).ravel()
-            for struct, field in ((spike, "spktimes"), (trial, "stimon"), (trial, code))
+            entry[field][0].numbers().astype(np.float64)
+            for entry, field in ((spike, "spktimes"), (trial, "stimon"), (trial, code))
         )
-    except _WRONG as error:
+    except (*_WRONG, struct.error) as error:
         raise RecordingError(f"{file} has no spike.spktimes, trial.stimon and trial.{code} ({error!r})") from error
     if len(onsets) != len(codes) or not np.isfinite(spikes).all():
         raise RecordingError(
@@ -155,11 +156,17 @@ def read_channel(file: Path, code: str) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def counts_by_stimulus(
-    channels: Sequence[Channel], code: str, known: Set[int], loaded: Sequence[int], n_bins: Sequence[int], dt_ms: float
+    channels: Sequence[Channel],
+    code: str,
+    known: Set[int],
+    loaded: Sequence[int],
+    n_bins: Sequence[int],
+    dt_ms: float,
+    smoothed: Callable[[Tensor], Tensor],
 ) -> Iterator[Float[Tensor, "N R T"] | list[Tensor]]:
     """Spike counts of all channels, stimulus by stimulus.
 
-    The counts of a session take the place of its spikes before the next one is read.
+    The counts of a session are written to where they stay before the next one is read.
 
     Parameters
     ----------
@@ -173,6 +180,8 @@ def counts_by_stimulus(
         Number of bins of each of the latter.
     dt_ms : float
         Width of a bin in ms.
+    smoothed : callable
+        What becomes of the counts of one stimulus.
 
     Raises
     ------
@@ -180,17 +189,17 @@ def counts_by_stimulus(
         If a file can't be read, or a trial is of a stimulus that is not known.
     """
     index = {stim_id: s for s, stim_id in enumerate(loaded)}
-    parts: list[list[Part]] = [[] for _ in loaded]
+    joined = JoinedSessions(n_bins, len(channels))
     for units, spikes, onsets, codes in _by_trials(channels, code):
         if unknown := set(codes.tolist()) - known - {0}:
             raise RecordingError(f"{channels[units[0]].file}: a trial is of stimulus {min(unknown)}, which is no sound")
         chosen = np.isin(codes, list(index))
         counts = count_in_trials(spikes, onsets[chosen], [index[k] for k in codes[chosen].tolist()], n_bins, dt_ms)
         del spikes
-        for part, own in zip(parts, counts, strict=True):
+        for s, own in enumerate(counts):
             if own is not None:
-                part.append(Part(units, 0, torch.from_numpy(own)))
-    yield from rows_of_parts(parts, len(channels), n_bins)
+                joined.add(s, units, smoothed(torch.from_numpy(own)))
+    yield from joined.rows()
 
 
 def _by_trials(

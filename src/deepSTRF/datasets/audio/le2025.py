@@ -19,6 +19,7 @@ from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.quality import measured
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.metrics.reliability import NOISE_POWER, SIGNAL_POWER, SNR
 from deepSTRF.registry import register_dataset
@@ -125,7 +126,8 @@ class Le2025Dataset(AudioNeuralDataset):
             cells = [cell for cell in cells if cell.meta["area"] in wanted]
         files = sorted(find_in(root, f"{experiment}-stimuli", "Le_2025").glob("*.wav"))
         names = {file.stem: _parts_of_name(file.stem) for file in files}
-        fill(self, cells, {f.stem: HeardSound(f, names[f.stem]["variant"]) for f in files}, spectrogram, smooth=False)
+        sounds = {file.stem: HeardSound(file, names[file.stem]["variant"]) for file in files}
+        fill(self, cells, sounds, spectrogram, smoother_of_counts(False, self.dt))  # reliability is that of counts
         self.stim_meta = [{**meta, **names[meta["name"]]} for meta in self.stim_meta]
         motifs = sorted({meta["motif"] for meta in self.stim_meta})
         birds = find_in(root, "metadata/song-birds.csv", "Le_2025")

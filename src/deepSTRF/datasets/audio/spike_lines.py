@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import soundfile
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_choice
@@ -19,14 +20,18 @@ from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import recording_folder
+from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.datasets.sounds import Sound, read_sounds
-from deepSTRF.datasets.sources.binning import count_in_repeats
+from deepSTRF.datasets.sources.binning import count_joined
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
 
 __all__ = ["Cell", "HeardSound", "SpikeLineDataset", "chosen", "fill", "read_cell", "waveforms_or_mel"]
 
 COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
 """Of power: its cube root is the amplitude to the power of 2/3."""
+
+_UNREADABLE = "{} can't be read ({}); download the recording again"
+_MISSING = torch.full((1, 1), torch.nan)
 
 
 class HeardSound(NamedTuple):
@@ -83,7 +88,7 @@ class SpikeLineDataset(AudioNeuralDataset):
             for place, meta in places
             if meta["animal_id"] in birds
         )
-        fill(self, cells, self._sounds(folder, stimuli), made_with, smooth)
+        fill(self, cells, self._sounds(folder, stimuli), made_with, smoother_of_counts(smooth, self.dt))
 
     @abstractmethod
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -153,7 +158,7 @@ def fill(
     cells: Iterable[Cell],
     sounds: Mapping[str, HeardSound],
     spectrogram: Spectrogram,
-    smooth: bool,
+    smoothed: Callable[[Tensor], Tensor],
 ) -> None:
     """Fill a data set with the cells that heard some of the sounds, and the sounds that some cell heard.
 
@@ -164,38 +169,34 @@ def fill(
     cells : iterable of Cell
         The population.
     sounds : dict of str to HeardSound
-        Those to load, by the names that the cells use.
+        Those to load, by the names that the cells use; going through the cells may add some.
     spectrogram : Spectrogram
         What becomes of them, of :func:`waveforms_or_mel`.
-    smooth : bool
-        Whether to smooth the responses with the 21 ms Hann window.
+    smoothed : callable
+        What becomes of the counts of a cell and a sound; see
+        :func:`~deepSTRF.datasets.smoothing.smoother_of_counts`.
 
     Raises
     ------
     RecordingError
         If a sound can't be read, or no cell heard any.
     """
-    kept = [cell for cell in cells if cell.spikes_ms.keys() & sounds]
-    names = [name for name in sounds if any(name in cell.spikes_ms for cell in kept)]
+    described: dict[str, dict[str, Any]] = {}
+    kept = [heard for cell in cells if (heard := _Heard(cell, sounds, described)).place]
+    names = [name for name in sounds if any(name in cell.place for cell in kept)]
     if not names:
         raise RecordingError(f"no chosen cell in {dataset.path} heard one of the chosen sounds")
     loaded = [_read(name, sounds[name].file) for name in names]
     dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
     return_waveform = spectrogram.kind == "waveform"
     hop = dataset.spectrogram.hop if return_waveform else 1
-    missing = torch.full((1, 1), torch.nan)
-
-    def counts(name: str, n_bins: int) -> list[Tensor]:
-        return [
-            torch.from_numpy(count_in_repeats([t / 1000 for t in trials], 0.0, n_bins, dataset.dt))
-            if (trials := cell.spikes_ms.get(name))
-            else missing
-            for cell in kept
-        ]
-
-    rows = (counts(name, stim.shape[-1] // hop) for name, stim in zip(names, dataset.stims, strict=True))
+    n_bins = [stim.shape[-1] // hop for stim in dataset.stims]
+    rows = (
+        [smoothed(cell.counts(name, bins, dataset.dt)) for cell in kept]
+        for name, bins in zip(names, n_bins, strict=True)
+    )
     dataset.responses = PackedResponses(rows, len(kept))  # one stimulus at a time, so that nothing is held twice
-    dataset.stim_meta = [_describe(name, sounds[name]) for name in names]
+    dataset.stim_meta = [described[name] for name in names]
     dataset.nrn_meta = [cell.meta for cell in kept]
     dataset.N_neurons = len(kept)
     dataset.return_waveform = return_waveform
@@ -203,20 +204,61 @@ def fill(
     dataset.F = spectrogram.n_bands
     dataset.frequencies_hz = None if return_waveform else dataset.spectrogram.frequencies_hz
     dataset.hearing_range_hz = (250.0, 8000.0)
-    if smooth:
-        dataset.smooth_responses()
     dataset.validate()
+
+
+class _Heard:
+    """The spikes of a cell while it heard some sounds, in few arrays: one array per trial takes many times that.
+
+    Parameters
+    ----------
+    cell : Cell
+        The cell.
+    sounds : dict of str to HeardSound
+        The sounds that count.
+    described : dict of str to dict
+        Metadata of the sounds, which is added where a sound is new.
+    """
+
+    def __init__(self, cell: Cell, sounds: Mapping[str, HeardSound], described: dict[str, dict[str, Any]]) -> None:
+        self.meta = cell.meta
+        names = [name for name, trials in cell.spikes_ms.items() if name in sounds and trials]
+        self.place = {name: place for place, name in enumerate(names)}
+        times, repeats = [], []
+        for name in names:
+            if name not in described:
+                described[name] = _describe(name, sounds[name])
+            trials = cell.spikes_ms[name]
+            seconds = np.concatenate(trials) / 1000
+            repeat = np.repeat(np.arange(len(trials), dtype=np.int32), [len(trial) for trial in trials])
+            during = (seconds > -1e-3) & (seconds < described[name]["duration_s"] + 1)  # with slack: bins decide
+            times.append(seconds[during])
+            repeats.append(repeat[during])
+        self.n_trials = [len(cell.spikes_ms[name]) for name in names]
+        self.ends = np.cumsum([0, *map(len, times)])
+        self.times, self.repeats = (np.concatenate(parts) if names else np.empty(0) for parts in (times, repeats))
+
+    def counts(self, name: str, n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
+        """Spike counts of the trials with one sound; one NaN where the cell did not hear it."""
+        place = self.place.get(name)
+        if place is None:
+            return _MISSING
+        own = slice(self.ends[place], self.ends[place + 1])
+        return torch.from_numpy(count_joined(self.times[own], self.repeats[own], self.n_trials[place], n_bins, dt_ms))
 
 
 def _read(name: str, file: Path) -> Sound:
     try:
         return read_sounds({name: file})[0]
     except (ValueError, FileNotFoundError) as error:
-        raise RecordingError(f"{file} can't be read ({error}); download the recording again") from error
+        raise RecordingError(_UNREADABLE.format(file, error)) from error
 
 
 def _describe(name: str, sound: HeardSound) -> dict[str, Any]:
-    info = soundfile.info(str(sound.file))
+    try:
+        info = soundfile.info(str(sound.file))
+    except soundfile.SoundFileError as error:
+        raise RecordingError(_UNREADABLE.format(sound.file, error)) from error
     return {
         "name": name,
         "type": sound.type,

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from deepSTRF.checks import check_choice, check_number
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.lbhb_archives import SoundsOfEpochs, find_archives
-from deepSTRF.datasets.audio.wingert2026_units import Units, read_cell_list
+from deepSTRF.datasets.audio.wingert2026_units import BandScaling, Units, read_cell_list, warn_of_duplicates
 from deepSTRF.datasets.bands import band_corners
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
-from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in, recording_folder
 from deepSTRF.datasets.response_block import ResponseBlock
+from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.registry import register_dataset
 
 __all__ = ["Wingert2026Dataset", "download_wingert2026"]
@@ -28,7 +28,6 @@ _AREAS = ("A1", "PEG", "AC", "HC")
 _SUBSETS = ("all", "est", "val")
 _DT_MS = 10.0
 _N_BANDS = 32
-_FLOOR = 1e-6
 _FOR_VALIDATION = 10  # every so many-th sequence of the estimation set stops the training
 
 
@@ -83,9 +82,13 @@ class Wingert2026Dataset(AudioNeuralDataset):
         Sampling rate of the waveforms in Hz.
     prestim_ms : float
         Silence before the sound in the waveforms, in ms.
+    cache : bool
+        As of :class:`NS1Dataset`; from the cache, responses are read from the disk when they are used.
 
     Attributes
     ----------
+    read_elsewhere : dict
+        Sessions with units that were read from the file of another session, and that session.
     protocols : dict
         With ``subset='all'``: ``'published'``, which tests on the sequences for validation of the release. Every tenth
         of the others, by name, stops the training in all sessions that presented it, the rest trains.
@@ -135,13 +138,15 @@ class Wingert2026Dataset(AudioNeuralDataset):
         audio_fs: int = 44100,
         prestim_ms: float = 1000.0,
         _enumerate_only: bool = False,
+        *,
+        cache: bool = True,
     ) -> None:
         if area is not None:
             check_choice("area", area, _AREAS)
         check_choice("subset", subset, _SUBSETS)
         if dt_ms != _DT_MS:
             raise ValueError(f"the spectrograms of Wingert 2026 have bins of 10 ms, so dt_ms must be 10; got {dt_ms!r}")
-        scaling = _Scaling(check_number("log_offset", log_offset) if log_compress else None)
+        scaling = BandScaling(_N_BANDS, check_number("log_offset", log_offset) if log_compress else None)
         if check_number("prestim_ms", prestim_ms) < 0:
             raise ValueError(f"prestim_ms must be 0 or more, got {prestim_ms!r}")
         parts = ["wav"] if return_waveform else []
@@ -151,45 +156,57 @@ class Wingert2026Dataset(AudioNeuralDataset):
         self.hearing_range_hz, self.F = (200.0, 40000.0), _N_BANDS
         self.frequencies_hz = None if return_waveform else tuple(band_corners("erb", _N_BANDS, 200.0, 20000.0)[1:-1])
         sounds = SoundsOfEpochs(find_in(folder, "wav", "Wingert2026"), audio_fs, prestim_ms) if parts else None
-        units = Units(read_cell_list(find_in(folder, "cell_list.csv", "Wingert2026")), area, site, include_unlabeled)
+        cells_file, recordings = (find_in(folder, name, "Wingert2026") for name in ("cell_list.csv", "recordings"))
+        units = Units(read_cell_list(cells_file), area, site, include_unlabeled)
+        smoothed = smoother_of_counts(smooth, self.dt)
 
-        blocks: list[ResponseBlock] = []
-        for archive in find_archives(find_in(folder, "recordings", "Wingert2026")):
-            if not units.may_be_in(archive.session):
-                continue
-            first = len(self.nrn_meta)
-            self.nrn_meta += units.of_session(archive.session, archive.cell_ids)
-            cells = [meta["cell_id"] for meta in self.nrn_meta[first:]]
-            if not cells:
-                continue
-            stims = {} if _enumerate_only else archive.stimuli(_N_BANDS, _DT_MS)
-            for name, epochs in archive.presentations.items():
-                kind = _subset(name)
-                stim = scaling.compressed(stims.pop(name), kind) if stims else None
-                if subset not in ("all", kind):
+        def fill() -> None:
+            blocks: list[ResponseBlock] = []
+            for archive in find_archives(recordings):
+                if not units.may_be_in(archive.session):
                     continue
-                self.stim_meta.append({"name": name, "subset": kind, "session": archive.session})
-                if stim is None:
+                first = len(self.nrn_meta)
+                self.nrn_meta += units.of_session(archive.session, archive.cell_ids)
+                cells = [meta["cell_id"] for meta in self.nrn_meta[first:]]
+                if not cells:
                     continue
-                n_bins = stim.shape[1]
-                blocks.append(archive.block(cells, epochs, n_bins, _DT_MS, first))
-                self.stims.append(
-                    torch.from_numpy(stim)[None] if sounds is None else sounds.waveform(name, n_bins * (self.hop or 1))
-                )
-        self.N_neurons = len(self.nrn_meta)
-        if not self.stim_meta:
-            raise ValueError(f"{folder} has no stimuli ({subset}) of {units}")
-        units.warn_of_duplicates()
-        if subset == "all":
-            self.protocols = {"published": _published(self.stim_meta)}
-        if _enumerate_only:  # metadata alone, to see what there is
-            return
-        if sounds is None:
-            scaling.scale(self.stims, folder)
-        self.responses = PackedResponses(blocks, self.N_neurons)
-        if smooth:
-            self.smooth_responses()
-        self.validate()
+                stims = {} if _enumerate_only else archive.stimuli(_N_BANDS, _DT_MS)
+                for name, epochs in archive.presentations.items():
+                    kind = _subset(name)
+                    stim = scaling.compressed(stims.pop(name), kind) if stims else None
+                    if subset not in ("all", kind):
+                        continue
+                    self.stim_meta.append({"name": name, "subset": kind, "session": archive.session})
+                    if stim is None:
+                        continue
+                    n_bins = stim.shape[1]
+                    block = archive.block(cells, epochs, n_bins, _DT_MS, first)
+                    blocks.append(block.replaced(smoothed(block.values)))
+                    self.stims.append(
+                        torch.from_numpy(stim)[None]
+                        if sounds is None
+                        else sounds.waveform(name, n_bins * (self.hop or 1))
+                    )
+            self.N_neurons, self.read_elsewhere = len(self.nrn_meta), units.twice
+            if not self.stim_meta:
+                raise ValueError(f"{folder} has no stimuli ({subset}) of {units}")
+            if subset == "all":
+                self.protocols = {"published": _published(self.stim_meta)}
+            if _enumerate_only:  # metadata alone, to see what there is
+                return
+            if sounds is None:
+                scaling.scale(self.stims, folder)
+            self.responses = PackedResponses(blocks, self.N_neurons)
+            self.validate()
+
+        options = {
+            "path": self.path, "area": area, "site": site, "subset": subset, "smooth": bool(smooth),
+            "log_offset": float(log_offset) if log_compress else None, "include_unlabeled": bool(include_unlabeled),
+            "audio_fs": self.audio_fs, "prestim_ms": float(prestim_ms),
+        }  # fmt: skip
+        files = [cells_file, recordings, *([] if sounds is None else [sounds.folder])]
+        fill_cached(self, "wingert2026", files, options, fill, cache=cache and not _enumerate_only)
+        warn_of_duplicates(self.read_elsewhere)
 
 
 def _subset(name: str) -> str:
@@ -204,30 +221,3 @@ def _published(stims: Sequence[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
         part = "test" if stim["subset"] == "val" else "val" if stim["name"] in stopping else "train"
         split[part].append(s)
     return {part: tuple(indices) for part, indices in split.items()}
-
-
-class _Scaling:
-    """Compression, and the range of every band over the stimuli for estimation."""
-
-    def __init__(self, log_offset: float | None) -> None:
-        self.offset = None
-        if log_offset is not None:
-            within = min(max(log_offset, -2.0), 2.0)
-            self.offset = 10 ** (within + (log_offset - within) / 50)
-        self.low, self.high = np.full(_N_BANDS, np.inf, np.float32), np.full(_N_BANDS, -np.inf, np.float32)
-
-    def compressed(self, stim: np.ndarray, kind: str) -> np.ndarray:
-        if self.offset is not None:
-            stim = np.log1p(stim / self.offset)
-        if kind == "est":
-            self.low, self.high = np.minimum(self.low, stim.min(1)), np.maximum(self.high, stim.max(1))
-        return stim
-
-    def scale(self, stims: Sequence[torch.Tensor], folder: Path) -> None:
-        """Scale compressed stimuli in place: a copy of all would not fit beside them."""
-        if not np.isfinite(self.low).all():
-            raise RecordingError(f"{folder} has no stimulus for estimation, STIM_seq..., to scale the others by")
-        low, width = self.low[:, None], (self.high - self.low)[:, None]
-        for stim in stims:
-            stim.sub_(torch.from_numpy(low)).div_(torch.from_numpy(np.where(width > 0, width, 1)))
-            stim[stim < _FLOOR] = 0

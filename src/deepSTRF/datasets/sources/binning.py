@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bin_of", "bin_spike_times", "count_in_repeats", "count_in_trials", "resample_to_bins", "signals_in_trials"]
+__all__ = [
+    "bin_of",
+    "bin_spike_times",
+    "count_in_repeats",
+    "count_in_trials",
+    "count_joined",
+    "resample_to_bins",
+    "signals_in_trials",
+]
 
 _ROUNDING = 1e-6
 """Bins: a spike that is this close before an edge lies on it, were it not for rounding of the time."""
@@ -77,12 +85,36 @@ def count_in_repeats(
     """
     times = [np.empty(0) if repeat is None else repeat for repeat in repeats]
     repeat = np.repeat(np.arange(len(times)), [len(part) for part in times])
-    bins = bin_of(np.concatenate(times) / times_per_s - start_s, dt_ms)
-    inside = (bins >= 0) & (bins < n_bins)
-    place = repeat[inside] * n_bins + bins[inside].astype(np.int64)
-    counts = np.bincount(place, minlength=len(times) * n_bins).astype(np.float32).reshape(len(times), n_bins)
+    counts = count_joined(np.concatenate(times) / times_per_s - start_s, repeat, len(times), n_bins, dt_ms)
     counts[[part is None for part in repeats]] = np.nan
     return counts
+
+
+def count_joined(times_s: np.ndarray, repeat: np.ndarray, n_repeats: int, n_bins: int, dt_ms: float) -> np.ndarray:
+    """Count spikes of several repeats that are in one array, from the start of the first bin on.
+
+    Parameters
+    ----------
+    times_s, repeat : numpy.ndarray
+        Time since the start in s, and number of the repeat, of each spike.
+    n_repeats, n_bins, dt_ms
+        How many repeats and bins there are, and how wide these are in ms.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (R, n_bins).
+
+    Examples
+    --------
+    >>> count_joined(np.array([0.001, 0.007]), np.array([1, 1]), 2, n_bins=2, dt_ms=5.0)
+    array([[0., 0.],
+           [1., 1.]], dtype=float32)
+    """
+    bins = bin_of(times_s, dt_ms)
+    inside = (bins >= 0) & (bins < n_bins)
+    place = repeat[inside] * n_bins + bins[inside].astype(np.int64)
+    return np.bincount(place, minlength=n_repeats * n_bins).astype(np.float32).reshape(n_repeats, n_bins)
 
 
 def count_in_trials(
