@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -26,17 +27,27 @@ class Pending:
     (42, 42)
     """
 
-    __slots__ = ("_make", "_value")
+    __slots__ = ("_make", "_value", "_version")
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make: Callable[[], Any] | None = make
         self._value: Any = None
+        self._version: int | None = None
 
     def value(self) -> Any:
         """Make the value, or give what was made before."""
         if self._make is not None:
             self._value, self._make = self._make(), None
+            self._version = _version(self._value)
         return self._value
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was made yet, or torch has not written into it since."""
+        return self._make is not None or _version(self._value) == self._version
+
+    def gave(self, value: Any) -> bool:
+        """Whether this is the value that was made, not written to by torch since."""
+        return self._make is None and value is self._value and self.is_untouched()
 
     def __repr__(self) -> str:
         return "<made when it is asked for>"
@@ -46,7 +57,7 @@ class LazyDict(dict[str, Any]):
     """A dict whose :class:`Pending` values are made when they are read.
 
     It is used like any dict. Copies share what is pending, so that it is made once for all of them. Pickling, and with
-    it the way from a worker process of a DataLoader, makes everything and gives a plain dict.
+    it the way from a worker process of a DataLoader, makes everything.
 
     Parameters
     ----------
@@ -69,14 +80,38 @@ class LazyDict(dict[str, Any]):
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         dict.__init__(self)
+        self._origins: dict[str, Pending] = {}
+        self._take(entries)
+
+    def _take(self, entries: Mapping[str, Any]) -> None:
         for key in entries:
             self[key] = _as_stored(entries, key)
+        if isinstance(entries, LazyDict):
+            self._origins |= entries._origins
 
     def __getitem__(self, key: str) -> Any:
         value = dict.__getitem__(self, key)
         if isinstance(value, Pending):
+            self._origins[key] = value
             value = self[key] = value.value()
         return value
+
+    def is_as_made(self, key: str) -> bool:
+        """Whether a value is what it was or will be made as: nobody assigned another one, or wrote into it by torch.
+
+        Examples
+        --------
+        >>> batch = LazyDict({"responses": Pending(lambda: [1.0, 1.0])})
+        >>> batch.is_as_made("responses"), batch["responses"], batch.is_as_made("responses")
+        (True, [1.0, 1.0], True)
+        >>> batch["responses"] = [2.0, 2.0]
+        >>> batch.is_as_made("responses")
+        False
+        """
+        value = _as_stored(self, key)
+        if isinstance(value, Pending):
+            return value.is_untouched()
+        return key in self._origins and self._origins[key].gave(value)
 
     # Those of a mapping read every value by __getitem__, which dict's own do not.
     get, items, values, __eq__ = Mapping.get, Mapping.items, Mapping.values, Mapping.__eq__  # type: ignore[assignment]
@@ -93,7 +128,8 @@ class LazyDict(dict[str, Any]):
         return repr({key: _as_stored(self, key) for key in self})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return dict, ({**self},)
+        values = {**self}
+        return _restored, (values, [key for key in values if self.is_as_made(key)])
 
     def __copy__(self) -> LazyDict:
         return LazyDict(self)
@@ -109,8 +145,7 @@ class LazyDict(dict[str, Any]):
         {'a': 2, 'b': <made when it is asked for>}
         """
         twin = LazyDict(self)
-        for key in entries:
-            twin[key] = _as_stored(entries, key)
+        twin._take(entries)
         return twin
 
     def mapped(self, function: Callable[[Any], Any]) -> LazyDict:
@@ -133,6 +168,16 @@ class LazyDict(dict[str, Any]):
             if not isinstance(_as_stored(self, key), Pending):
                 pinned[key]
         return pinned
+
+
+def _version(value: Any) -> int | None:
+    """How often torch wrote into a tensor; None where it does not count."""
+    return value._version if isinstance(value, Tensor) and not value.is_inference() else None
+
+
+def _restored(values: dict[str, Any], as_made: list[str]) -> LazyDict:
+    """The dict that was pickled: what was as it was made is so again."""
+    return LazyDict({key: Pending(partial(values.get, key)) if key in as_made else values[key] for key in values})
 
 
 def _as_stored(entries: Mapping[str, Any], key: str) -> Any:

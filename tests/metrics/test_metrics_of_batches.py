@@ -1,5 +1,6 @@
 """Metrics and losses of a batch come from its PSTH and statistics, and equal those of its repeats."""
 
+import pickle
 from functools import partial
 
 import pytest
@@ -190,13 +191,56 @@ def test_a_batch_of_another_collate_is_read_by_its_responses():
 
 
 def test_a_pickled_batch_still_carries_its_statistics():
-    import pickle
-
     batch = collated(complete())
     there = pickle.loads(pickle.dumps(batch))
-    assert type(there) is dict
     assert carries_statistics(there)
     same(snr(there), snr(batch["responses"]))
+
+
+def assigned(batch, responses):
+    batch["responses"] = responses
+    return batch
+
+
+def written(batch, responses):
+    batch["responses"].copy_(responses)
+    return batch
+
+
+def written_beside_a_copy(batch, responses):
+    twin = batch.copy()
+    twin["responses"].copy_(responses)
+    return batch
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        assigned,
+        written,
+        written_beside_a_copy,
+        lambda batch, responses: {**batch, "responses": responses},
+        lambda batch, responses: batch | {"responses": responses},
+        lambda batch, responses: assigned(pickle.loads(pickle.dumps(batch)), responses),
+    ],
+)
+def test_scores_are_those_of_the_responses_that_a_batch_has_now(change, read_before):
+    batch = collated(complete())
+    if read_before:
+        batch["responses"], mse_loss(torch.zeros_like(batch["psth"]), batch)
+    other = torch.rand_like(batch["responses"])
+    changed = change(batch, other)
+    pred = torch.rand_like(batch["psth"])
+    same(mse_loss(pred, changed), mse_loss(pred, other))
+    same(normalized_corrcoef(pred, changed), normalized_corrcoef(pred, other))
+
+
+def test_reading_responses_keeps_the_statistics():
+    batch = collated(complete())
+    batch["responses"].sum()
+    assert carries_statistics(batch)
+    assert carries_statistics(batch.replaced({"stims": batch["stims"]}))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

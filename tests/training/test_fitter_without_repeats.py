@@ -173,3 +173,19 @@ def test_only_what_is_read_goes_to_the_device():
     assert not there["statistics"].signal.is_meta  # small, and merged on the CPU in the end
     with pytest.raises(AssertionError, match="asked"):
         there["responses"]
+
+
+def test_a_collate_function_that_loses_responses_is_obeyed():
+    def blank(items):
+        batch = neural_collate(items)
+        batch["responses"][..., 10:] = torch.nan
+        return batch
+
+    fitted = []
+    for collate in (blank, lambda items: dict(blank(items))):
+        loader = DataLoader(recording(), batch_size=2, collate_fn=collate)
+        fitter = Fitter(Model(), loader, loader, max_epochs=2, log_fn=None)
+        fitted.append(fitter.fit()[-1])
+    whole = DataLoader(recording(), batch_size=2, collate_fn=neural_collate)
+    assert fitted[0]["val_loss"] == pytest.approx(fitted[1]["val_loss"])
+    assert Fitter(Model(), whole, whole, max_epochs=2, log_fn=None).fit()[-1]["val_loss"] != fitted[0]["val_loss"]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.datasets.block_summary import BlockSummary
-from deepSTRF.lazy import LazyDict
+from deepSTRF.lazy import LazyDict, Pending
 from deepSTRF.metrics.statistics import Powers
 
 __all__ = ["ResponseBlock", "check_response", "has_data", "has_infinite", "pack_responses"]
@@ -100,7 +100,7 @@ class ResponseBlock:
     def as_batch(self) -> LazyDict:
         """The block as a batch of one stimulus, for metrics of the responses."""
         psth, powers = self.summary.psth[None, :, None], Powers(*(field[None] for field in self.summary.powers))
-        return LazyDict({"responses": self.values[None], "psth": psth, "statistics": powers})
+        return LazyDict({"responses": Pending(lambda: self.values[None]), "psth": psth, "statistics": powers})
 
     def replaced(self, values: Float[Tensor, "N_s R_new T_s"]) -> ResponseBlock:
         """The same neurons with other values; repeats beyond those of `values` are gone."""

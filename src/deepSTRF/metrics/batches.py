@@ -50,8 +50,16 @@ def powers_of_stimuli(responses: Num[Tensor, "B N R T"]) -> Powers:
 
 
 def carries_statistics(batch: Mapping[str, Any]) -> bool:
-    """Whether ``'psth'`` and ``'statistics'`` of a batch are ours, and no keys of the user's own with these names."""
-    return "psth" in batch and (isinstance(batch, LazyDict) or isinstance(batch.get("statistics"), Powers))
+    """Whether ``'psth'`` and ``'statistics'`` of a batch are ours, and those of its responses.
+
+    They are not once responses were assigned or written to, nor in a plain dict that has responses too: ``{**batch}``
+    with others in their place looks the same.
+    """
+    if "psth" not in batch:
+        return False
+    if "responses" in batch:
+        return isinstance(batch, LazyDict) and batch.is_as_made("responses")
+    return isinstance(batch, LazyDict) or isinstance(batch.get("statistics"), Powers)
 
 
 def target_of(recorded: Any, mask: Any = None) -> Any:

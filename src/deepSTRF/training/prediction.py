@@ -46,6 +46,7 @@ def with_averages(batch: LazyDict) -> LazyDict:
     """
     return batch.replaced(
         {
+            "responses": Pending(lambda: batch["responses"]),
             "psth": Pending(lambda: average_repeats(batch["responses"])),
             "statistics": Pending(lambda: powers_of_stimuli(batch["responses"])),
         }
