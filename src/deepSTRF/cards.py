@@ -59,7 +59,8 @@ class Settings:
     most where few sounds are recorded. ``chunk_bins`` cuts the training stimuli into chunks of so many bins, over
     which the state of the model is carried (:class:`~deepSTRF.datasets.ChunkLoader`): more steps per epoch. Movies
     too large for the memory are cut by themselves. With ``anneal`` the learning rate falls to zero over the epochs,
-    along a cosine.
+    along a cosine. With ``members`` above 1, so many models are trained as one
+    (:class:`~deepSTRF.models.Ensemble`), and their mean is the prediction.
     """
 
     epochs: int = 200
@@ -73,6 +74,7 @@ class Settings:
     noise: float = 0.0
     chunk_bins: int | None = None
     anneal: bool = False
+    members: int = 1
 
 
 # From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from deepSTRF.datasets import ChunkLoader
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import mse_loss, poisson_loss
+from deepSTRF.models import Ensemble
 from deepSTRF.models.audio import Linear
 from deepSTRF.training import Fitter, ResumeError, set_random_seed
 from deepSTRF.training.checkpoint import save_state
@@ -86,6 +87,7 @@ OPTIONS = {
     "per cell": {"track_per_cell_best": True},
     "another loss": {"loss_fn": functools.partial(mse_loss, reduction="sum")},
     "clipped": {"max_grad_norm": 0.05},
+    "ensemble": {"cls": lambda **arguments: Ensemble(Linear(**arguments), members=3)},
     "cosine": {"scheduler": functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=7)},
     "plateau": {
         "scheduler": lambda optimizer: torch.optim.lr_scheduler.ReduceLROnPlateau(

@@ -3,5 +3,6 @@
 from deepSTRF.models.neural_model import NeuralModel  # first: the models import it from here
 
 from deepSTRF.models.audio.ridge import fit_ridge  # isort: skip
+from deepSTRF.models.ensemble import Ensemble
 
-__all__ = ["NeuralModel", "fit_ridge"]
+__all__ = ["Ensemble", "NeuralModel", "fit_ridge"]

@@ -173,6 +173,9 @@ class FitOptions:
     monitor: str | None = _option(
         None, "What early stopping watches.", scope="model", choices=("val_cc_norm", "val_cc", "val_loss")
     )
+    members: int | None = _option(
+        None, "So many models are trained as one, and predict by their mean.", scope="model", least=1
+    )
     window_ms: float | None = _option(
         None, "Window of the stimulus before a response, in ms.  [default: the recipe's]", scope="model", above=0
     )

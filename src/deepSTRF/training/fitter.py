@@ -20,11 +20,11 @@ from deepSTRF.lazy import LazyDict
 from deepSTRF.metrics import mse_loss
 from deepSTRF.metrics.running import RunningScores, pad_and_cat, recognise
 from deepSTRF.modes import evaluating
-from deepSTRF.training import arguments, epochs
+from deepSTRF.training import arguments, epochs, members
 from deepSTRF.training.checkpoint import load_state, save_state
 from deepSTRF.training.epochs import Epoch, default_val_metrics, format_epoch, print_epoch, to_scalar
 from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
-from deepSTRF.training.per_cell import PerCellSnapshots
+from deepSTRF.training.per_cell import BestSlices, PerCellSnapshots
 from deepSTRF.training.prediction import detach_state, on_device, predict_batch, with_averages
 from deepSTRF.training.resume import SavedTraining
 from deepSTRF.training.units import calibrate_new_model, check_first_batch, in_units_of_scale
@@ -179,6 +179,7 @@ class Fitter:
         self._warned_of_lost_neurons = False
         self._undefined_neurons: list[int] = []  # in the first batch whose loss is not finite
         self._best_state: dict[str, Tensor] = {}
+        self._best_members: BestSlices | None = None
         self.start_epoch, self.stopped = 0, False
 
     # ------------------------------------------------------------------ the loop
@@ -266,31 +267,46 @@ class Fitter:
     def _evaluate(self, loader: Iterable[Batch]) -> Epoch:
         """What :meth:`evaluate` returns."""
         loss, scores = RunningScores({"loss": self._loss_to_score()}), RunningScores(self.val_metrics)
-        with evaluating(self.model), torch.no_grad():
+        of_members = members.Scores(self.model, self._monitored())
+        with evaluating(self.model), torch.no_grad(), members.apart(self.model):
             for batch in loader:
-                pred, recorded = self._predicted(batch)
-                scores.update(pred, recorded)
-                loss.update(*in_units_of_scale(self.model, pred, self._target(recorded)))
+                each, recorded = self._predicted(batch)
+                scaled, target = in_units_of_scale(self.model, each, self._target(recorded))
+                scores.update(members.joined(each), recorded)
+                loss.update(members.joined(scaled), target)
+                of_members.update(*((scaled, target) if self.monitor == "val_loss" else (each, recorded)))
                 detach_state(self.model)
-                del batch, pred, recorded
-            return {"loss": to_scalar(loss.compute()["loss"]), **scores.compute()}
+                del batch, each, scaled, target, recorded
+            return {"loss": to_scalar(loss.compute()["loss"]), **scores.compute(), **of_members.compute()}
+
+    def _monitored(self) -> dict[str, Metric]:
+        """The function behind `monitor`; none where that is no score of the validation data."""
+        every = {"val_loss": self._loss_to_score(), **{f"val_{name}": each for name, each in self.val_metrics.items()}}
+        return {self.monitor: every[self.monitor]} if self.monitor in every else {}
 
     def train_step(self, batch: Batch, scores: RunningScores) -> Tensor:
-        """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss."""
+        """Forward, backward and one optimizer step on a batch, which is added to `scores`; return the detached loss.
+
+        The members of an ensemble are trained by the sum of their losses; their mean is returned.
+        """
         self.optimizer.zero_grad()
-        pred, recorded = self._predicted(batch)
-        scores.update(pred.detach(), recorded)
-        loss = self.compute_loss(*in_units_of_scale(self.model, pred, self._target(recorded)))
-        arguments.check_loss(loss)
+        with members.apart(self.model):
+            pred, recorded = self._predicted(batch)
+        scores.update(members.joined(pred.detach()), recorded)
+        scaled, target = in_units_of_scale(self.model, pred, self._target(recorded))
+        losses = [self.compute_loss(of_member, target) for of_member in members.members_of(scaled)]
+        for loss in losses:
+            arguments.check_loss(loss)
+        loss = sum(losses[1:], losses[0])
         # on an accelerator, asking would wait for it
         if loss.device.type == "cpu" and not self._undefined_neurons and not math.isfinite(loss.detach()):
-            self._undefined_neurons = epochs.undefined_neurons(pred)
+            self._undefined_neurons = epochs.undefined_neurons(members.joined(pred))
         loss.backward()
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
         detach_state(self.model)
-        return loss.detach()
+        return loss.detach() / len(losses)
 
     def predict(self, batch: Batch) -> Tensor:
         """Predict a batch on the device; one with a key ``onset`` carries the state over."""
@@ -313,6 +329,8 @@ class Fitter:
         """Keep the weights if `value` is a strict improvement of the monitor; keep single neurons where asked."""
         if self.track_per_cell_best:
             self._per_cell_snapshots.update(value, self.monitor)
+        if self._best_members is not None and "val_members" in self.history[-1]:
+            self._best_members.update(self.history[-1]["val_members"])
         score = to_scalar(value)
         if math.isnan(score):
             epochs.warn_of_undefined(value, self.monitor, epoch)
@@ -329,12 +347,14 @@ class Fitter:
                 self._best_state = {name: tensor.detach().clone() for name, tensor in state.items()}
 
     def restore(self) -> None:
-        """Return to the best epoch of this fit, and on top of it each neuron to its own where asked."""
+        """Return to the best epoch of this fit, each member of an ensemble to its own, and each neuron where asked."""
         if self.best_epoch is not None:
             if self.restore_best or self.resume:
                 self.model.load_state_dict(self._best_state)
             elif self.ckpt_path is not None:
                 self.model.load_state_dict(load_state(self.ckpt_path, self.device))
+        if self._best_members is not None and (self.restore_best or self.resume or self.ckpt_path is not None):
+            self._best_members.restore()
         if self.track_per_cell_best:
             self._per_cell_snapshots.restore()
 
@@ -347,6 +367,7 @@ class Fitter:
             prepare_file(self.ckpt_path, "ckpt_path")
         if self.track_per_cell_best:
             self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
+        self._best_members = members.best_of_members(self.model, self.mode)
         if self._saved_training is not None:
             self._saved_training.load()
         if self.start_epoch == 0:

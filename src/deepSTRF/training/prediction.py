@@ -88,7 +88,8 @@ def predict_batch(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
             f"the batches are chunks of long recordings, but {type(model).__name__} has no method "
             "forward_chunk(stims, *, onset) that carries its state over; a NeuralModel has"
         )
-    check_prediction(pred, target)
+    of_members = hasattr(model, "n_members") and pred.ndim == 5
+    check_prediction(pred[0] if of_members else pred, target)
     return pred
 
 

@@ -108,7 +108,7 @@ def fit_recipe(
         settings = settings_for(settings, train, val)
         fitter_kwargs["val_metrics"] = {"cc": default_val_metrics()["cc"]}
     window_ms = (settings or Settings()).window_ms if window_ms is None else window_ms
-    model = recipe.build(train, train if val is None else val, window_ms, **(arguments or {}))
+    model = _built(recipe, settings, train, train if val is None else val, window_ms, arguments or {})
     if settings is None:
         loader = make_loader(train if val is None else val, 1)
         of_evaluation = {name: value for name, value in fitter_kwargs.items() if name in _EVALUATION}
@@ -146,6 +146,22 @@ class _NoOptimizer(torch.optim.Optimizer):
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.param_groups = [{"params": list(parameters)}]
+
+
+def _built(
+    recipe: Recipe,
+    settings: Settings | None,
+    train: NeuralDataset,
+    val: NeuralDataset,
+    window_ms: float,
+    arguments: Mapping[str, Any],
+) -> Any:
+    """The model of a recipe, or an ensemble of them."""
+    from deepSTRF.models.ensemble import Ensemble
+
+    n_members = 1 if settings is None else settings.members
+    models = [recipe.build(train, val, window_ms, **arguments) for _ in range(n_members)]
+    return models[0] if n_members == 1 else Ensemble.of(models)
 
 
 class RecipeFitter(Fitter):
@@ -250,8 +266,9 @@ def _chunk_bins(model: nn.Module, train: NeuralDataset, settings: Settings) -> i
 
 
 def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim.Optimizer:
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    n_axes = 2 if hasattr(model, "n_members") else 1  # of a bias: in an ensemble, there is one over the members
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > n_axes]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= n_axes]
     groups: list[dict[str, Any]] = [
         {"params": weights},
         {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0},

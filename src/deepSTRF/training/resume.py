@@ -129,6 +129,7 @@ class SavedTraining:
         parts = {"model": fitter.model, "optimizer": fitter.optimizer, "scheduler": fitter.scheduler}
         if fitter.track_per_cell_best:
             parts["per_cell"] = fitter._per_cell_snapshots
+        parts["members"] = fitter._best_members
         return {name: part for name, part in parts.items() if part is not None}
 
 

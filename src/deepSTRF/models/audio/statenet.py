@@ -17,6 +17,7 @@ from deepSTRF.models.layers import CausalLayerNorm, LocallyConnected1d
 from deepSTRF.models.layers.gru import GRU
 from deepSTRF.models.layers.lmu import LMU
 from deepSTRF.models.layers.locally_connected import FullyConnected1d
+from deepSTRF.models.layers.lstm import LSTM
 from deepSTRF.models.layers.mamba import Mamba
 from deepSTRF.models.layers.rnn import RNN
 from deepSTRF.models.layers.s4 import S4, S4D
@@ -29,7 +30,7 @@ __all__ = ["StateNet"]
 # a state, zero by default, to output (B, T, H) and the last state.
 _RECURRENT: dict[str, Callable[[int], nn.Module]] = {
     "GRU": lambda size: GRU(size, size),
-    "LSTM": lambda size: nn.LSTM(size, size, batch_first=True),
+    "LSTM": lambda size: LSTM(size, size),
     "RNN": lambda size: RNN(size, size),
     "vanilla": lambda size: RNN(size, size),
     "LMU": lambda size: LMU(size, size),
@@ -92,7 +93,7 @@ class StateNet(AudioEncodingModel):
     connectivity : {'LC', 'FC', 'CONV'}
         The layer over frequency.
     rnn_type : {'GRU', 'LSTM', 'RNN', 'LMU', 'Mamba', 'S4', 'S4D'}
-        The recurrent layer: of gated units (:class:`~deepSTRF.models.layers.gru.GRU`, :class:`torch.nn.LSTM`), of plain
+        The recurrent layer: of gated units (:class:`~deepSTRF.models.layers.gru.GRU`, :class:`~deepSTRF.models.layers.lstm.LSTM`), of plain
         ones (:class:`~deepSTRF.models.layers.rnn.RNN`, also called 'vanilla'), of units with a sliding window of the
         past (:class:`~deepSTRF.models.layers.lmu.LMU`), or a state space layer
         (:class:`~deepSTRF.models.layers.mamba.Mamba`, :class:`~deepSTRF.models.layers.s4.S4`,

@@ -199,7 +199,9 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
         variance = torch.einsum("bnt,bt->n", centred.square(), weight) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
+            # not in place, for which vmap has no rule
+            self.running_mean.copy_(torch.lerp(self.running_mean, mean, self.momentum))
+            unbiased = variance * (count / (count - 1).clamp(min=1))
+            self.running_var.copy_(torch.lerp(self.running_var, unbiased, self.momentum))
         gain = self.weight * (variance + self.eps).rsqrt()
         return centred * gain[:, None] + self.bias[:, None]

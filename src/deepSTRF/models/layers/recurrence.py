@@ -9,7 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["OneNodeRecurrence", "linear_recurrence", "tanh_recurrence"]
+__all__ = [
+    "OneNodeRecurrence",
+    "RecurrenceOfMembers",
+    "is_one_step",
+    "linear_recurrence",
+    "product_of",
+    "rows_of",
+    "tanh_recurrence",
+]
 
 
 class OneNodeRecurrence(nn.RNNBase):
@@ -29,6 +37,7 @@ class OneNodeRecurrence(nn.RNNBase):
     weight_hh_l0: Tensor
     bias_ih_l0: Tensor
     bias_hh_l0: Tensor
+    of_members = False  # whether the weights are those of all members of an ensemble, which torch's kernels don't take
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, batch_first=True)  # type: ignore[arg-type, call-arg]
@@ -38,7 +47,8 @@ class OneNodeRecurrence(nn.RNNBase):
     ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "1 B H"]]:
         """Run the layer from the state `hx`, zero by default; return all states and the last one."""
         # torch's layer knows what to do with the reduced precision of autocast.
-        if input.device.type != "cpu" or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        is_alone = not self.of_members
+        if is_alone and (input.device.type != "cpu" or not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")):
             return super().forward(input, hx)
         start = input.new_zeros(input.shape[0], self.hidden_size) if hx is None else hx[0]
         states = self._states(input.transpose(0, 1), start)
@@ -74,6 +84,8 @@ def linear_recurrence(
     >>> linear_recurrence(torch.full((3,), 0.5), torch.ones(3), torch.tensor(0.0))
     tensor([1.0000, 1.5000, 1.7500])
     """
+    if is_one_step(drive):
+        return torch.addcmul(drive[0], gain[0], start).unsqueeze(0)
     return _LinearRecurrence.apply(gain, drive, start)
 
 
@@ -92,20 +104,84 @@ def tanh_recurrence(
     tensor([[0.7616, 1.0000],
             [0.0000, 2.5232]])
     """
+    if is_one_step(drive):
+        state = torch.addmm(drive[0], start, weight)
+        return torch.cat([state[:, :n_tanh].tanh(), state[:, n_tanh:]], 1).unsqueeze(0)
     return _TanhRecurrence.apply(drive, start, weight, n_tanh)
 
 
-class _LinearRecurrence(torch.autograd.Function):
+def is_one_step(sequence: Float[Tensor, " T *shape"]) -> bool:
+    """Whether there is one bin and no gradient, as in a stream: a node would cost more than it computes."""
+    return len(sequence) == 1 and not torch.is_grad_enabled()
+
+
+class RecurrenceOfMembers(torch.autograd.Function):
+    """Base of the nodes: under ``torch.vmap``, the recursions of all members of an ensemble run as one.
+
+    Sequences then have the axis of the members behind time, states and weights have it in front. A subclass says which
+    of its tensors are sequences; all of them are given to ``forward`` first, and sequences are what it returns.
+    """
+
+    n_sequences = 1
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
+        given = []
+        for place, (argument, axis) in enumerate(zip(arguments, in_dims, strict=True)):
+            if isinstance(argument, Tensor):
+                to = 1 if place < cls.n_sequences else 0
+                if axis is None:
+                    argument = argument.unsqueeze(to).expand(
+                        *argument.shape[:to], info.batch_size, *argument.shape[to:]
+                    )
+                else:
+                    argument = argument.movedim(axis, to)
+            given.append(argument)
+        outputs = cls.apply(*given)
+        return outputs, 1 if isinstance(outputs, Tensor) else (1,) * len(outputs)
+
+
+def product_of(weight: Float[Tensor, "*M rows columns"]) -> Any:
+    """What adds a matrix product with the weights to a tensor: ``torch.addmm``, for those of members its batched form.
+
+    Examples
+    --------
+    >>> import torch
+    >>> product_of(torch.zeros(3, 4)).__name__, product_of(torch.zeros(8, 3, 4)).__name__
+    ('addmm', 'baddbmm')
+    """
+    return torch.addmm if weight.ndim == 2 else torch.baddbmm
+
+
+def rows_of(sequence: Float[Tensor, "T *M B columns"]) -> Float[Tensor, "*M rows columns"]:
+    """Bins and stimuli as the rows of one matrix, or of one for each member.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows_of(torch.zeros(5, 2, 3)).shape, rows_of(torch.zeros(5, 8, 2, 3)).shape
+    (torch.Size([10, 3]), torch.Size([8, 10, 3]))
+    """
+    return sequence.flatten(0, 1) if sequence.ndim == 3 else sequence.transpose(0, 1).flatten(1, 2)
+
+
+class _LinearRecurrence(RecurrenceOfMembers):
+    n_sequences = 2
+
     @staticmethod
-    def forward(ctx: Any, gain: Tensor, drive: Tensor, start: Tensor) -> Tensor:
+    def forward(gain: Tensor, drive: Tensor, start: Tensor) -> Tensor:
         states = torch.empty_like(drive, memory_format=torch.contiguous_format)
         state = start
         # Views are made once, for all bins: in the loop they would cost more than the arithmetic.
         for a, b, following in zip(gain.unbind(0), drive.unbind(0), states.unbind(0), strict=True):
             torch.addcmul(b, a, state, out=following)
             state = following
-        ctx.save_for_backward(gain, start, states)
         return states
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        gain, _, start = inputs
+        ctx.save_for_backward(gain, start, output)
 
     @staticmethod
     @once_differentiable
@@ -122,36 +198,39 @@ class _LinearRecurrence(torch.autograd.Function):
         return at_gain, arriving, at_state[0] * gains[0]
 
 
-class _TanhRecurrence(torch.autograd.Function):
+class _TanhRecurrence(RecurrenceOfMembers):
     @staticmethod
-    def forward(ctx: Any, drive: Tensor, start: Tensor, weight: Tensor, n_tanh: int) -> Tensor:
+    def forward(drive: Tensor, start: Tensor, weight: Tensor, n_tanh: int) -> Tensor:
         states = torch.empty_like(drive, memory_format=torch.contiguous_format)
-        state = start
+        state, product = start, product_of(weight)
         for d, following, rectified in zip(
             drive.unbind(0), states.unbind(0), states[..., :n_tanh].unbind(0), strict=True
         ):
-            torch.addmm(d, state, weight, out=following)
+            product(d, state, weight, out=following)
             rectified.tanh_()
             state = following
-        ctx.save_for_backward(start, states, weight)
-        ctx.n_tanh = n_tanh
         return states
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, start, weight, ctx.n_tanh = inputs
+        ctx.save_for_backward(start, output, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         start, states, weight = ctx.saved_tensors
-        n_tanh = ctx.n_tanh
+        n_tanh, product = ctx.n_tanh, product_of(weight)
         slope = 1 - states[..., :n_tanh].square()
         # What arrives at every state, and for the first elements at the argument of their tanh.
         arriving = gradient.clone(memory_format=torch.contiguous_format)
         at_state, at_tanh, slopes = arriving.unbind(0), arriving[..., :n_tanh].unbind(0), slope.unbind(0)
-        backwards = weight.t().contiguous()
+        backwards = weight.mT.contiguous()
         at_start = torch.zeros_like(start)
         for t in range(len(at_state) - 1, -1, -1):
             at_tanh[t].mul_(slopes[t])
             before = at_state[t - 1] if t else at_start
-            before.addmm_(at_state[t], backwards)
-        at_weight = start.t() @ arriving[0]
-        at_weight.addmm_(states[:-1].flatten(0, 1).t(), arriving[1:].flatten(0, 1))
+            product(before, at_state[t], backwards, out=before)
+        at_weight = start.mT @ arriving[0]
+        product(at_weight, rows_of(states[:-1]).mT, rows_of(arriving[1:]), out=at_weight)
         return arriving, at_start, at_weight, None

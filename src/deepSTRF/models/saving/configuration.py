@@ -17,7 +17,7 @@ from deepSTRF.checks import unknown_name
 from deepSTRF.models.saving.rebuildable import Rebuildable
 from deepSTRF.registry import model_cards
 
-__all__ = ["CONFIG_FILE", "class_to_build", "config_of", "make", "rebuilt"]
+__all__ = ["CONFIG_FILE", "class_to_build", "config_of", "made_again", "make", "rebuilt"]
 
 CONFIG_FILE = "config.json"
 
@@ -75,6 +75,23 @@ def _described(module: nn.Module, where: str) -> dict[str, Any]:
         f"cannot save {where} is a {kind.__module__}.{kind.__qualname__}, which cannot be made again from a file; "
         f"available: torch.nn's {', '.join(_TORCH_MODULES)}, and subclasses of {Rebuildable.__module__}.Rebuildable"
     )
+
+
+def made_again(module: M) -> M:
+    """Make a module again from its recorded arguments, with initial values of its own.
+
+    Raises
+    ------
+    ValueError
+        If an argument cannot be written down.
+
+    Examples
+    --------
+    >>> from deepSTRF.models.audio import Linear
+    >>> made_again(Linear(n_frequency_bands=8, out_neurons=3)).O
+    3
+    """
+    return rebuilt(_described(module, type(module).__name__))
 
 
 def rebuilt(value: Any) -> Any:
