@@ -207,7 +207,7 @@ def test_what_cannot_be_an_ensemble():
         Ensemble(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="members must be a positive integer, got 0"):
         Ensemble(statenet(), members=0)
-    with pytest.raises(ValueError, match="its argument names .object. cannot be written"):
+    with pytest.raises(ValueError, match=r"its argument names \(object\) cannot be written"):
         Ensemble(Foreign(names=object()))
     with pytest.raises(ValueError, match=r"models\[1\] has another structure"):
         Ensemble.of([statenet(), statenet("LSTM")])

@@ -1,13 +1,12 @@
 """The Fitter trains every member of an ensemble by its own loss, and returns it to its own best epoch."""
 
-import copy
 import dataclasses
 import functools
 
 import pytest
 import torch
-from torch import nn
 from test_fitter import N_BANDS, N_NEURONS, fit_and_record_states, make_batches, make_fitter
+from torch import nn
 
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import mse_loss
@@ -84,9 +83,8 @@ def test_a_monitor_that_is_no_validation_score_keeps_one_epoch_for_all():
 
 def test_neurons_keep_their_own_best_epoch_in_all_members():
     model = Ensemble.of(make_models())
-    fitter = make_fitter(
-        copy.deepcopy(model), max_epochs=5, optimizer=functools.partial(torch.optim.Adam, lr=0.3), track_per_cell_best=True
-    )
+    optimizer = functools.partial(torch.optim.Adam, lr=0.3)
+    fitter = make_fitter(model, max_epochs=5, optimizer=optimizer, track_per_cell_best=True)
     states = fit_and_record_states(fitter)
     best = torch.stack([row["val_cc_norm"] for row in fitter.history]).argmax(0).tolist()
     assert len(set(best)) > 1

@@ -16,9 +16,12 @@ __all__ = ["cache", "predict"]
 @click.argument("run", metavar="RUN")
 @click.argument("sounds", metavar="SOUND...", nargs=-1, required=True)
 @click.option("--rate", type=float, metavar="HZ", help="Sampling rate, for waveforms in .npy files.")
+@click.option("--spread", is_flag=True, help="Also write how far the members of an ensemble lie apart.")
 @click.option("--out", metavar="FOLDER", help="New folder for the results.  [default: RUN/predicted-n]")
 @json_option
-def predict(run: str, sounds: tuple[str, ...], rate: float | None, out: str | None, as_json: bool) -> None:
+def predict(
+    run: str, sounds: tuple[str, ...], rate: float | None, spread: bool, out: str | None, as_json: bool
+) -> None:
     """Predict the responses to new sounds with the model of the run in the folder RUN.
 
     Each SOUND is a sound file, a folder of them, or a .npy file: a spectrogram (F, T) or movie (H, W, T) as the data
@@ -35,7 +38,7 @@ def predict(run: str, sounds: tuple[str, ...], rate: float | None, out: str | No
     from deepSTRF.runs.prediction import new_folder, write_new_predictions
 
     files = [item for sound in sounds for _, item in sound_items(sound)]
-    predictions = predict_sounds(run, files, rate)
+    predictions = predict_sounds(run, files, rate, spread=spread)
     folder = new_folder(run, out)
     written = write_new_predictions(predictions, folder)
     if as_json:

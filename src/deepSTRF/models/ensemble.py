@@ -147,7 +147,7 @@ class Ensemble(FrameModel):
         return self.n_members
 
     def __getitem__(self, i: int) -> NeuralModel:
-        """Return member i as a model by itself, whose tensors are those of the ensemble: what changes one, changes both.
+        """Return member i as a model by itself, which shares its tensors with the ensemble.
 
         Raises
         ------
@@ -162,9 +162,11 @@ class Ensemble(FrameModel):
             for _, name in _places([part]):
                 tensor = getattr(stacked, name)
                 own = tensor.detach()[i]
-                setattr(part, name, nn.Parameter(own, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else own)
+                if isinstance(tensor, nn.Parameter):
+                    own = nn.Parameter(own, tensor.requires_grad)
+                setattr(part, name, own)
             if hasattr(part, "of_members"):
-                part.of_members = False
+                part.of_members = False  # type: ignore[assignment]
         return member
 
     # ------------------------------------------------------------------ predictions
@@ -227,7 +229,7 @@ class Ensemble(FrameModel):
             with _in_place_of(places, tensors):
                 return getattr(self.stacked, method)(*values)
 
-        of_torch = [part for part in self.stacked.modules() if _is_recurrent_layer_of_torch(part)]
+        of_torch: list[Any] = [part for part in self.stacked.modules() if _is_recurrent_layer_of_torch(part)]
         if not of_torch:
             return torch.vmap(call, (0, *axes), randomness="different")(tensors, *values)
         results = []
@@ -300,7 +302,7 @@ class Ensemble(FrameModel):
         """Multiply the output of every member by a number per neuron from now on."""
         first = self[0]
         first.set_response_scale(scale)
-        self.stacked.response_scale = torch.stack([first.response_scale] * self.n_members)
+        self.stacked.response_scale = torch.stack([first.response_scale] * self.n_members)  # type: ignore[list-item]
 
 
 def _is_recurrent_layer_of_torch(part: nn.Module) -> bool:

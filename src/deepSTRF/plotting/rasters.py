@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from deepSTRF.plotting import _style
 from deepSTRF.plotting._arrays import Array, as_array, check_dt, check_same_length
 from deepSTRF.plotting._excerpts import check_excerpt, excerpt_title
-from deepSTRF.plotting.responses import RESPONSE_LABEL, draw_raster, draw_traces, mean_over_repeats
+from deepSTRF.plotting._traces import RESPONSE_LABEL, draw_raster, draw_traces, mean_over_repeats
 
 __all__ = ["plot_raster"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,42 +23,9 @@ from deepSTRF.plotting._arrays import (
     correlation,
 )
 from deepSTRF.plotting._excerpts import check_excerpt, excerpt_title
+from deepSTRF.plotting._traces import RESPONSE_LABEL, draw_band, draw_raster, draw_traces, mean_over_repeats
 
 __all__ = ["plot_neuron", "plot_psth_vs_pred", "plot_stim_with_response"]
-
-RESPONSE_LABEL = "response (a.u.)"
-
-
-def mean_over_repeats(responses: np.ndarray) -> np.ndarray:
-    """PSTH: mean over the repeats that are there, NaN in bins where none is."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice", category=RuntimeWarning)
-        return np.asarray(np.nanmean(responses, axis=0))
-
-
-def draw_traces(
-    ax: Axes,
-    target: np.ndarray,
-    pred: np.ndarray | None,
-    dt_ms: float | None,
-    target_label: str,
-    pred_label: str,
-    legend: bool,
-) -> None:
-    centres, end, time_label = _style.times(len(target), dt_ms)
-    ax.fill_between(centres, 0.0, target, color=_style.DATA_COLOUR, alpha=0.15, linewidth=0)
-    ax.plot(centres, target, color=_style.DATA_COLOUR, linewidth=0.9, label=target_label)
-    if pred is not None:
-        ax.plot(centres, pred, color=_style.PREDICTION_COLOUR, linewidth=1.3, label=pred_label)
-    ax.set_xlim(0.0, end)
-    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
-    ax.set_ylabel(RESPONSE_LABEL, fontsize=_style.LABEL_SIZE)
-    ax.yaxis.set_major_locator(_style.round_ticks(4))
-    _style.declutter(ax, image=False)
-    if legend and pred is not None:
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high + 0.22 * (high - low))  # room for the legend, so that it never covers a peak
-        ax.legend(loc="upper right", ncols=2, frameon=False, fontsize=_style.NOTE_SIZE, borderaxespad=0.1)
 
 
 def _draw_spectrogram(
@@ -103,21 +69,6 @@ def _as_stimulus(stim: Any, n_bins: int) -> np.ndarray:
             f"stim and response must have the same number of time bins, got {spectrogram.shape[1]} and {n_bins}"
         )
     return spectrogram
-
-
-def draw_raster(ax: Axes, responses: np.ndarray, dt_ms: float | None, cmap: str) -> None:
-    _, end, time_label = _style.times(responses.shape[1], dt_ms)
-    finite = responses[np.isfinite(responses)]
-    low = min(0.0, float(finite.min())) if finite.size else 0.0
-    # smoothed counts have rare sharp peaks, which would leave everything else pale
-    high = float(np.quantile(finite, 0.998)) if finite.size else 1.0
-    if high <= low:
-        high = float(finite.max()) if finite.size and finite.max() > low else low + 1.0
-    _style.draw_image(ax, responses, (0.0, end), cmap, (low, high), first_row=1.0)
-    ax.invert_yaxis()  # first repeat on top, as it is read
-    ax.yaxis.set_major_locator(_style.round_ticks(4, integer=True))
-    ax.set_xlabel(time_label, fontsize=_style.LABEL_SIZE)
-    ax.set_ylabel("repeat", fontsize=_style.LABEL_SIZE)
 
 
 def _new_panels(n_panels: int, n_bins: int, figsize: tuple[float, float] | None) -> tuple[Figure, list[Axes]]:
@@ -317,6 +268,7 @@ def plot_neuron(
     *,
     scores: Mapping[str, float] | None = None,
     response_label: str = RESPONSE_LABEL,
+    spread: Array | None = None,
     figsize: tuple[float, float] | None = None,
     excerpt: bool | tuple[int, int] = True,
 ) -> tuple[Figure, list[Axes]]:
@@ -342,6 +294,9 @@ def plot_neuron(
         Scores to name in the title. Default: ``{"cc": correlation of psth and prediction}``. NaN reads "undefined".
     response_label : str
         Label of the response axis, with its unit.
+    spread : array (T,), optional
+        Drawn as a band on both sides of the prediction: how far the members of an
+        :class:`~deepSTRF.models.Ensemble` lie apart.
 
     Returns
     -------
@@ -396,4 +351,8 @@ def plot_neuron(
         excerpt=excerpt,
     )
     axes[-1].set_ylabel(response_label, fontsize=_style.LABEL_SIZE)
+    if spread is not None:
+        apart = check_same_length("spread", as_array(spread, "spread", (1,)), len(target))
+        part = slice(*check_excerpt(excerpt, target, dt_ms))
+        draw_band(axes[-1], predicted[part], apart[part], dt_ms)
     return fig, axes

@@ -140,6 +140,7 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
     """The first test stimulus that this neuron heard or saw."""
     test, scores = run.recording.parts["test"], result.scores["test"]
     s = int(test.nrn_masks[:, neuron].nonzero()[0])
+    of_recording = run.recording.indices["test"][s]
     responses = test.responses[s][neuron]
     stimulus, row = test.stims[s][0], None
     if isinstance(test, VideoNeuralDataset) and strfs is not None:
@@ -149,7 +150,7 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
         stimulus,
         responses,
         responses.nanmean(0),
-        result.predictions[run.recording.indices["test"][s]][neuron],
+        result.predictions[of_recording][neuron],
         dt_ms=test.dt,
         frequencies_hz=getattr(test, "frequencies_hz", None),
         title=f"{name}, {as_dict(test.stim_meta[s]).get('name', f'stimulus {s}')}",
@@ -159,6 +160,7 @@ def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: T
             if bool(scores[score][neuron].isfinite())
         },
         response_label="response per bin",
+        spread=result.spread[of_recording][neuron] if result.spread else None,
     )
     if row is not None:  # the row of the movie that goes through the receptive field
         axes[0].set_ylabel(f"pixel of row {row}")

@@ -192,7 +192,8 @@ def _score(
     run: Run, model: FrameModel, history: list[dict[str, Any]], seconds: float, folds: FoldFits | None
 ) -> RunResult:
     recording = run.recording
-    predictions = predict(model, recording.dataset, run.device)
+    spread: list[Tensor] = []
+    predictions = predict(model, recording.dataset, run.device, spread)
     model.cpu()
     of_parts = {"train": predictions, **folds.predictions} if folds else predictions
     scores = score_parts(of_parts, recording.indices, recording.parts)
@@ -203,7 +204,7 @@ def _score(
     }
     if folds:
         summary["folds"] = {"number": len(recording.folds), "best_epochs": folds.best_epochs}
-        predictions = folds.predictions["test"]
+        predictions, spread = folds.predictions["test"], []  # those are not the members of this model
     summary["notes"] = run_notes(scores, of_parts, recording, model)
     # Those of a model of waveforms would be over features that it learnt, which have no order and no frequency.
     waveforms = get_model_card(run.options.model).stimulus == "waveform"
@@ -213,7 +214,7 @@ def _score(
         recovery = strf_correlation(recording.dataset.true_strfs, strfs)
         summary["strf_recovery"] = recovery_summary(recording.dataset, recovery)
     of_val = folds.predictions["val"] if folds else []
-    return RunResult(run.folder, model, history, scores, summary, predictions, strfs, recovery, of_val)
+    return RunResult(run.folder, model, history, scores, summary, predictions, strfs, recovery, of_val, spread)
 
 
 def _write(run: Run, result: RunResult) -> None:
@@ -223,7 +224,7 @@ def _write(run: Run, result: RunResult) -> None:
     files.write_neurons(recording.dataset, result.scores, folder / files.NEURONS_FILE)
     files.write_predictions(
         result.predictions, recording.dataset, recording.indices, folder / files.PREDICTIONS_FILE,
-        folds=recording.folds, of_val=result.val_predictions,
+        folds=recording.folds, of_val=result.val_predictions, spread=result.spread,
     )  # fmt: skip
     draw_figures(run, result)
     # Written last: a folder with this file is a finished run.

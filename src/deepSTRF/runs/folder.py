@@ -301,15 +301,18 @@ def write_predictions(
     *,
     folds: Sequence[Any] = (),
     of_val: Sequence[Tensor] = (),
+    spread: Sequence[Tensor] = (),
 ) -> None:
     """Write, per stimulus ``s``, ``pred_<s>`` ``(N, T_s)``, and the stimuli of each part as ``stimuli_<part>``.
 
     Of the test stimuli also ``psth_<s>`` ``(N, T_s)``, so that the predictions can be drawn without the recording. With
     folds, these are the predictions by models that never saw the stimulus, ``val_<s>`` those by the models that it
-    stopped, and ``fold`` (S,) is the fold that tested it, -1 for a stimulus that no neuron heard.
+    stopped, and ``fold`` (S,) is the fold that tested it, -1 for a stimulus that no neuron heard. ``spread_<s>``
+    ``(N, T_s)`` is how far the members of an ensemble lie apart.
     """
     arrays: dict[str, Any] = {f"pred_{s:03d}": prediction.numpy() for s, prediction in enumerate(predictions)}
     arrays |= {f"val_{s:03d}": prediction.numpy() for s, prediction in enumerate(of_val)}
+    arrays |= {f"spread_{s:03d}": deviation.numpy() for s, deviation in enumerate(spread)}
     blocks = list(dataset._packed().blocks())
     arrays |= {f"psth_{s:03d}": _psths(blocks[s], predictions[s].shape) for s in split["test"]}
     arrays |= {f"stimuli_{part}": np.asarray(stimuli, dtype=int) for part, stimuli in split.items()}

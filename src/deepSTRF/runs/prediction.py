@@ -17,7 +17,7 @@ from deepSTRF.datasets.arrays import to_tensor
 from deepSTRF.datasets.sounds import Sound, read_sound, sound_items
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.files import AnyPath, expand_path
-from deepSTRF.models import NeuralModel
+from deepSTRF.models import Ensemble, NeuralModel
 from deepSTRF.modes import cpu_threads
 from deepSTRF.registry import get_model_card
 from deepSTRF.runs import folder as files
@@ -47,6 +47,8 @@ class Predictions(list[Tensor]):
         Centres of the bands, for spectrograms.
     notes : list of str
         What looks wrong with the sounds.
+    spread : list of Tensor or None
+        Per sound the standard deviation (N, T) over the members of an ensemble, where it was asked for.
     """
 
     def __init__(
@@ -58,13 +60,14 @@ class Predictions(list[Tensor]):
         stims: list[Tensor],
         frequencies_hz: list[float] | None,
         notes: list[str],
+        spread: list[Tensor] | None = None,
     ):
         super().__init__(predictions)
         self.names, self.cell_ids, self.dt_ms = names, cell_ids, dt_ms
-        self.stims, self.frequencies_hz, self.notes = stims, frequencies_hz, notes
+        self.stims, self.frequencies_hz, self.notes, self.spread = stims, frequencies_hz, notes, spread
 
 
-def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Predictions:
+def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None, *, spread: bool = False) -> Predictions:
     """Predict the responses to new sounds, with the model that a run saved.
 
     A sound goes through the front end of the run's data set, and is standardised with the statistics of its training
@@ -81,17 +84,21 @@ def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Pr
         (H, W, T), one column per bin.
     rate : float, optional
         Sampling rate in Hz of sounds that are arrays.
+    spread : bool
+        Also return how far the members of an ensemble lie apart, in every bin: where it is large, the prediction is
+        not to be trusted.
 
     Returns
     -------
     Predictions
         A list of one tensor (N, T) per sound, with ``names``, ``cell_ids`` and ``dt_ms``; in the units of the
-        recording: counts per bin where the responses were counts.
+        recording: counts per bin where the responses were counts. With `spread`, ``spread`` is another such list.
 
     Raises
     ------
     RunError
-        If the folder holds no model of a run, or it is not known how its data set makes stimuli of sounds.
+        If the folder holds no model of a run, it is not known how its data set makes stimuli of sounds, or `spread` is
+        asked of a model that is no ensemble.
     FileNotFoundError, TypeError, ValueError
         If a sound cannot be used, or a stimulus has another shape than those of the data set.
 
@@ -128,8 +135,14 @@ def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Pr
     names = [name for name, _ in items]
     ready = [_standardised(stim, steps) for stim in stims]
     model = NeuralModel.from_pretrained(folder)
+    if spread and not isinstance(model, Ensemble):
+        raise RunError(
+            f"`spread` is the disagreement of the members of an ensemble, and the run has one {type(model).__name__}: "
+            "fit it with several (`members`)"
+        )
+    spreads: list[Tensor] | None = [] if spread else None
     with cpu_threads(threads):  # as many as the run had, so that the numbers are the same
-        predictions = predict_stimuli(model, ready)
+        predictions = predict_stimuli(model, ready, spread=spreads)
     frequencies = None if spectrogram is None else spectrogram.frequencies_hz
     return Predictions(
         predictions,
@@ -139,6 +152,7 @@ def predict(model_folder: AnyPath, sounds: Any, rate: float | None = None) -> Pr
         stims,
         None if frequencies is None else frequencies.tolist(),
         [note for name, stim in zip(names, ready, strict=True) for note in _notes(name, stim)],
+        spreads,
     )
 
 
@@ -156,7 +170,8 @@ def write_new_predictions(predictions: Predictions, folder: Path) -> list[Path]:
     -------
     list of Path
         The files. The table has a row for each bin of each sound, with its name, the time of the bin's begin in s, and
-        a column per neuron; the arrays are ``pred_000`` (N, T) and so on, ``names``, ``cell_ids`` and ``dt_ms``.
+        a column per neuron; the arrays are ``pred_000`` (N, T) and so on, ``names``, ``cell_ids`` and ``dt_ms``, and
+        where there is a spread ``spread_000`` (N, T) and so on.
     """
     table, arrays, picture = (folder / f"predictions.{kind}" for kind in ("csv", "npz", "png"))
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -165,12 +180,14 @@ def write_new_predictions(predictions: Predictions, folder: Path) -> list[Path]:
         for name, rates in zip(predictions.names, predictions, strict=True):
             for k, row in enumerate(rates.T.tolist()):
                 writer.writerow([name, f"{k * predictions.dt_ms / 1000:.9g}", *(f"{value:.7g}" for value in row)])
+    of_sounds = {f"pred_{k:03d}": rates.numpy() for k, rates in enumerate(predictions)}
+    of_sounds |= {f"spread_{k:03d}": rates.numpy() for k, rates in enumerate(predictions.spread or ())}
     np.savez_compressed(
         arrays,
         names=np.array(predictions.names),
         cell_ids=np.array(predictions.cell_ids),
         dt_ms=predictions.dt_ms,
-        **{f"pred_{k:03d}": rates.numpy() for k, rates in enumerate(predictions)},  # type: ignore[arg-type]
+        **of_sounds,  # type: ignore[arg-type]
     )
     figure, _ = plotting.plot_predictions(
         [stim[0] if stim.ndim == 3 else None for stim in predictions.stims],

@@ -94,6 +94,8 @@ class RunResult:
         Correlation with the true receptive fields, for simulated data.
     val_predictions : list of Tensor
         With folds: per stimulus, by the model that it stopped.
+    spread : list of Tensor
+        Of an ensemble without folds: per stimulus ``(N, T_s)``, the standard deviation over its members.
     """
 
     folder: Path
@@ -105,6 +107,7 @@ class RunResult:
     strfs: Tensor | None = None
     recovery: Tensor | None = None
     val_predictions: list[Tensor] = field(default_factory=list)
+    spread: list[Tensor] = field(default_factory=list)
 
     def __repr__(self) -> str:
         """The folder and the mean test scores, not thousands of numbers."""

@@ -17,15 +17,22 @@ from deepSTRF.metrics.statistics import Measure, Powers
 from deepSTRF.models.bin_by_bin import predict_in_pieces
 from deepSTRF.models.wav2spec.base import check_grid
 from deepSTRF.modes import evaluating
+from deepSTRF.training.members import apart, joined
 
-__all__ = ["predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
+__all__ = ["Spread", "predict", "predict_stimuli", "score_part", "score_parts", "summarise"]
 
 PARTS = ("train", "val", "test")
 _REPEATS = Measure((Powers.of,), lambda powers: powers.repeats, of_responses=True)
 
+Spread = list[Tensor]
 
-def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device = "cpu") -> list[Tensor]:
+
+def predict(
+    model: nn.Module, dataset: NeuralDataset, device: str | torch.device = "cpu", spread: Spread | None = None
+) -> list[Tensor]:
     """Predicted responses to every stimulus, one at a time, in eval mode.
+
+    To the list `spread` is added, per stimulus, the standard deviation ``(N, T_s)`` over the members of an ensemble.
 
     Returns
     -------
@@ -39,14 +46,22 @@ def predict(model: nn.Module, dataset: NeuralDataset, device: str | torch.device
     """
     if getattr(dataset, "return_waveform", False):
         check_grid(getattr(model, "wav2spec", None), dataset.audio_fs, dataset.dt)  # type: ignore[attr-defined]
-    return predict_stimuli(model, dataset.stims, device)
+    return predict_stimuli(model, dataset.stims, device, spread)
 
 
-def predict_stimuli(model: nn.Module, stims: Sequence[Tensor], device: str | torch.device = "cpu") -> list[Tensor]:
+def predict_stimuli(
+    model: nn.Module, stims: Sequence[Tensor], device: str | torch.device = "cpu", spread: Spread | None = None
+) -> list[Tensor]:
     """As :func:`predict`, for stimuli that are standardised as those of the data set are."""
     model.to(device)
-    with evaluating(model), torch.no_grad():
-        return [predict_in_pieces(model, stim[None].to(device))[0, :, 0].cpu() for stim in stims]
+    predictions = []
+    with evaluating(model), torch.no_grad(), apart(model):
+        for stim in stims:
+            each = predict_in_pieces(model, stim[None].to(device))
+            predictions.append(joined(each)[0, :, 0].cpu())
+            if spread is not None and each.ndim == 5:
+                spread.append(each.std(0)[0, :, 0].cpu())
+    return predictions
 
 
 def score_part(predictions: Sequence[Tensor], part: NeuralDataset, *, concatenated: bool = False) -> dict[str, Tensor]:

@@ -93,10 +93,10 @@ class StateNet(AudioEncodingModel):
     connectivity : {'LC', 'FC', 'CONV'}
         The layer over frequency.
     rnn_type : {'GRU', 'LSTM', 'RNN', 'LMU', 'Mamba', 'S4', 'S4D'}
-        The recurrent layer: of gated units (:class:`~deepSTRF.models.layers.gru.GRU`, :class:`~deepSTRF.models.layers.lstm.LSTM`), of plain
-        ones (:class:`~deepSTRF.models.layers.rnn.RNN`, also called 'vanilla'), of units with a sliding window of the
-        past (:class:`~deepSTRF.models.layers.lmu.LMU`), or a state space layer
-        (:class:`~deepSTRF.models.layers.mamba.Mamba`, :class:`~deepSTRF.models.layers.s4.S4`,
+        The recurrent layer: of gated units (:class:`~deepSTRF.models.layers.gru.GRU`,
+        :class:`~deepSTRF.models.layers.lstm.LSTM`), of plain ones (:class:`~deepSTRF.models.layers.rnn.RNN`, also
+        called 'vanilla'), of units with a sliding window of the past (:class:`~deepSTRF.models.layers.lmu.LMU`), or a
+        state space layer (:class:`~deepSTRF.models.layers.mamba.Mamba`, :class:`~deepSTRF.models.layers.s4.S4`,
         :class:`~deepSTRF.models.layers.s4.S4D`).
     output_activation : torch.nn.Module, optional
         Acts on ``(B, T, N)``; :class:`~deepSTRF.models.activations.ParametricSoftplus` by default.

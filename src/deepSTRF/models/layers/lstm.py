@@ -39,12 +39,16 @@ class LSTM(nn.LSTM):
     (torch.Size([2, 50, 4]), torch.Size([1, 2, 4]))
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
     of_members = False  # as in OneNodeRecurrence
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, batch_first=True)
 
-    def forward(
+    def forward(  # type: ignore[override]  # no packed sequences
         self, input: Float[Tensor, "B T features"], hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Float[Tensor, "B T H"], tuple[Float[Tensor, "1 B H"], Float[Tensor, "1 B H"]]]:
         """Run the layer from the state `hx`, zero by default; return the units in all bins, and the last state."""

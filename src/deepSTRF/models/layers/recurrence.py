@@ -126,6 +126,7 @@ class RecurrenceOfMembers(torch.autograd.Function):
 
     @classmethod
     def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
+        """Bring the axes of the members to their places, and run the recursion; the interface is torch's."""
         given = []
         for place, (argument, axis) in enumerate(zip(arguments, in_dims, strict=True)):
             if isinstance(argument, Tensor):
