@@ -307,7 +307,8 @@ def unknown_name(kind: str, name: object, available: Iterable[str]) -> str:
     "unknown model 'linaer'; available: linear, ridge. Did you mean 'linear'?"
     """
     available = list(available)
-    close = difflib.get_close_matches(str(name), available, n=1)
+    close = [own for own in available if own.lower() == str(name).lower()]
+    close = close or difflib.get_close_matches(str(name), available, n=1)
     close = close or [own for own in available if name and own.startswith(f"{name}_")]  # a unit was left out
     hint = f". Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}; available: {', '.join(available)}{hint}"

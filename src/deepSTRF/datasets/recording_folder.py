@@ -19,9 +19,10 @@ from deepSTRF.datasets.public_recordings import RECORDINGS, PublicRecording
 from deepSTRF.files import expand_path
 from deepSTRF.registry import UnknownNameError
 
-__all__ = ["files_here", "find_in", "find_recording", "how_to_get", "recording_folder"]
+__all__ = ["files_here", "files_in", "find_in", "find_recording", "how_to_get", "places_of", "recording_folder"]
 
 _DEEPEST = 4  # folders in folders that an archive, or the user, may have put a file into
+_NOT_THEIRS = (".", "__MACOSX")  # folders of the operating system
 _said: set[str] = set()
 
 
@@ -79,7 +80,9 @@ def recording_folder(
     folder = default_cache_dir(name) if path is None else expand_path(path)
     if not download:
         if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"{folder} is a file; {how_to_get(recording)}")
+            raise NotADirectoryError(
+                f"{folder} is a file; give the folder that it lies in, {folder.parent}: archives are unpacked there"
+            )
         if not folder.is_dir():
             raise FileNotFoundError(f"the folder {folder} does not exist; {how_to_get(recording)}")
     _say_terms(recording)
@@ -89,8 +92,8 @@ def recording_folder(
         for file in wanted:
             if download and ((folder / file.name).exists() or not _is_here(file, folder)):
                 fetch_file(file, folder, login=login, progress=progress)
-            if _to_unpack(file, folder):
-                _unpack(folder / file.name)
+            for archive in _to_unpack(file, folder):
+                _unpack(archive)
     return folder
 
 
@@ -111,7 +114,7 @@ def find_in(folder: Path, name: str, recording: str) -> Path:
     FileNotFoundError
         If it is nowhere, or in more than one place equally deep; the message says how to get the recording.
     """
-    found = _places(folder, name)
+    found = places_of(folder, name)
     if len(found) == 1:
         place = found[0]
         while (place / place.name).is_dir() and len(os.listdir(place)) == 1:  # an archive with a folder of its own name
@@ -120,6 +123,14 @@ def find_in(folder: Path, name: str, recording: str) -> Path:
     if found:
         raise FileNotFoundError(f"{name} is in {folder} more than once: {', '.join(map(str, found))}; keep one of them")
     raise FileNotFoundError(f"{name} is missing in {folder}; {how_to_get(find_recording(recording))}")
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that fit, by name: ``"*.wav"``, or ``"**/*.nwb"`` for those in folders too.
+
+    Names that begin with a dot are left out: macOS puts a ``._x.wav`` beside ``x.wav`` on other disks and in archives.
+    """
+    return sorted(file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith("."))
 
 
 def find_recording(name: str) -> PublicRecording:
@@ -155,11 +166,14 @@ def _wanted(recording: PublicRecording, parts: Iterable[str]) -> list[RemoteFile
 
 
 def _is_here(file: RemoteFile, folder: Path) -> bool:
-    return (folder / file.name).is_file() or bool(file.gives and _places(folder, file.gives))
+    return bool(places_of(folder, file.name) or (file.gives and places_of(folder, file.gives)))
 
 
-def _to_unpack(file: RemoteFile, folder: Path) -> bool:
-    return bool(file.gives) and (folder / file.name).is_file() and not _places(folder, file.gives)
+def _to_unpack(file: RemoteFile, folder: Path) -> list[Path]:
+    """The archive, where it is here and its content is not."""
+    if not file.gives or not folder.is_dir() or places_of(folder, file.gives):
+        return []
+    return [place for place in places_of(folder, file.name) if place.is_file()][:1]
 
 
 def _unpack(archive: Path) -> None:
@@ -169,7 +183,7 @@ def _unpack(archive: Path) -> None:
     (unzip if archive.suffix == ".zip" else untar)(archive, archive.with_name(stem))
 
 
-def _places(folder: Path, name: str) -> list[Path]:
+def places_of(folder: Path, name: str) -> list[Path]:
     """Where `name` lies, of the places nearest to `folder`."""
     level = [folder] if folder.is_dir() else []
     for _ in range(_DEEPEST):
@@ -181,7 +195,7 @@ def _places(folder: Path, name: str) -> list[Path]:
 
 def _folders(path: Path) -> Iterator[Path]:
     with os.scandir(path) as entries:
-        yield from sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        yield from sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith(_NOT_THEIRS))
 
 
 def _say_terms(recording: PublicRecording) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from deepSTRF.datasets.sources.binning import bin_spike_times, count_in_trials, signals_in_trials
+from deepSTRF.datasets.sources.binning import bin_spike_times, count_in_trials, in_double, signals_in_trials
 
 seconds = st.floats(-10, 4000, allow_nan=False)
 
@@ -128,3 +128,21 @@ def test_long_trials_equal_short_ones():
     whole = signals_in_trials(signals, 1000.0, 0.0, [0.0], [0], [6000], 10.0)[0][0, 0]
     part = signals_in_trials(signals, 1000.0, 0.0, [20.4], [0], [100], 10.0)[0][0, 0]
     np.testing.assert_allclose(whole[2040:2140], part, atol=1e-6)
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1000.0])
+def test_times_in_float32_lie_in_the_bins_of_their_decimals(start_s):
+    times = start_s + np.arange(1, 1000) / 1000
+    single = times.astype(np.float32)
+    expected = [0.0] + [1.0] * 999
+    assert bin_spike_times(single, start_s, 1000, 1.0).tolist() == expected
+    (counts,) = count_in_trials([single], [start_s], [0], [1000], 1.0)
+    assert counts[0, 0].tolist() == expected
+
+
+def test_float32_that_is_no_short_decimal_stays_what_it_was():
+    rng = np.random.default_rng(0)
+    single = np.concatenate([rng.uniform(-1, 1, 500), rng.uniform(0, 4000, 500), [0.0, np.nan, np.inf]]).astype("f4")
+    np.testing.assert_array_equal(in_double(single).astype(np.float32), single)
+    shortest = [float(str(value)) for value in single]
+    np.testing.assert_array_equal(in_double(single), shortest)

@@ -12,6 +12,7 @@ import torch
 
 from deepSTRF.datasets.mat_files import read_mat_variable
 from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.recording_folder import files_in
 from deepSTRF.datasets.sounds import Sound, read_sound
 
 __all__ = [
@@ -193,16 +194,16 @@ def _stimulus_files(file: Path, content: bytes) -> list[str]:
 
 
 def _mat_files(place: Path) -> list[Path]:
-    files = sorted(file for file in place.glob("*.mat") if not file.name.startswith("."))
+    files = files_in(place, "*.mat")
     if not files:
         raise RecordingError(f"{place} holds no .mat file; {_REMEDY}")
     return files
 
 
 def _numbered(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted((file for file in folder.glob("*.mat") if file.stem.isdecimal()), key=lambda file: int(file.stem))
+    return sorted(
+        (file for file in files_in(folder, "*.mat") if file.stem.isdecimal()), key=lambda file: int(file.stem)
+    )
 
 
 def _sound_file(file: Path) -> SoundFile:

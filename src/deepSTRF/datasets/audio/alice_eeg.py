@@ -18,7 +18,7 @@ from deepSTRF.datasets.http_download import say
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
-from deepSTRF.datasets.recording_folder import find_in, how_to_get, recording_folder
+from deepSTRF.datasets.recording_folder import files_in, find_in, how_to_get, recording_folder
 from deepSTRF.datasets.sounds import Sound, read_sound
 from deepSTRF.datasets.sources.binning import signals_in_trials
 from deepSTRF.datasets.sources.parts import JoinedSessions
@@ -181,7 +181,7 @@ class AliceEEGDataset(AudioNeuralDataset):
 def _files_of(folder: Path, subjects: str | Sequence[str] | None) -> dict[str, Path]:
     """The file of each person."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.rglob(f"S*{_FILE}")):
+    for file in files_in(folder, f"**/S*{_FILE}"):
         subject = file.name.removesuffix(_FILE)
         if subject in found:
             raise RecordingError(f"{subject} is in {folder} twice: {found[subject]} and {file}; keep one of them")

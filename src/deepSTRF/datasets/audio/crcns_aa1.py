@@ -11,7 +11,7 @@ from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
-from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.recording_folder import files_in, find_in, recording_folder
 from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA1Dataset", "download_aa1"]
@@ -94,7 +94,7 @@ class CRCNSAA1Dataset(SpikeLineDataset):
         return {
             file.name: HeardSound(file, kind)
             for kind in stimuli
-            for file in sorted(find_in(folder, f"all_stims/{kind}", "AA1").glob("*.wav"))
+            for file in files_in(find_in(folder, f"all_stims/{kind}", "AA1"), "*.wav")
         }
 
 

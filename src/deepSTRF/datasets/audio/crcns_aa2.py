@@ -98,7 +98,7 @@ class CRCNSAA2Dataset(SpikeLineDataset):
 def _rows(folder: Path, name: str, n_columns: int, is_data: Callable[[list[str]], bool]) -> list[list[str]]:
     """Rows of one of the tables, without a header if it has one."""
     file = find_in(folder, name, "AA2")
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
         rows = [[entry.strip() for entry in row] for row in csv.reader(lines) if row]
     if wrong := [row for row in rows if len(row) != n_columns]:
         raise RecordingError(f"{file}: expected {n_columns} columns, got the line {','.join(wrong[0])!r}")

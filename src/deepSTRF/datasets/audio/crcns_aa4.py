@@ -17,8 +17,9 @@ from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
-from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.recording_folder import files_in, find_in, places_of, recording_folder
 from deepSTRF.datasets.smoothing import smoother_of_counts
+from deepSTRF.datasets.sources.binning import in_double
 from deepSTRF.registry import register_dataset
 
 __all__ = ["AA4_ANIMAL_IDS", "CRCNSAA4Dataset", "download_aa4"]
@@ -123,7 +124,7 @@ class CRCNSAA4Dataset(AudioNeuralDataset):
         folder = recording_folder("AA4", path, download=download, parts=birds, login=login)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         if animals == "all":
-            birds = [bird for bird in birds if (folder / bird).is_dir()] or birds
+            birds = [bird for bird in birds if places_of(folder, bird)] or birds
         sounds: dict[str, HeardSound] = {}
         folders = {bird: find_in(folder, bird, "AA4") for bird in birds}
         cells = (cell for bird, place in folders.items() for cell in _cells(place, bird, stimuli, sounds))
@@ -144,7 +145,7 @@ def _cells(folder: Path, bird: str, stimuli: Sequence[str], sounds: dict[str, He
     except ImportError as error:
         raise ImportError("files of AA-4 are read by h5py: pip install 'deepSTRF[recordings]'") from error
     waves = _Waves(folder / "wavfiles")
-    files = sorted(folder.glob("*.h5"))
+    files = files_in(folder, "*.h5")
     if not files:
         raise FileNotFoundError(f"there is no unit (*.h5) in {folder}; download the recording again")
     for file in files:
@@ -192,10 +193,10 @@ def _times(h5py: Any, stimulus: Any, trial: str) -> np.ndarray:
     There are millions of trials, and the objects of h5py for each would take most of the time.
     """
     data = h5py.h5d.open(stimulus.id, f"{trial}/spike_times".encode())
-    times = np.empty(0 if data.shape is None else data.shape)
+    times = np.empty(0 if data.shape is None else data.shape, np.float32 if data.dtype == np.float32 else np.float64)
     if times.size:
         data.read(h5py.h5s.ALL, h5py.h5s.ALL, times)
-    return times[np.isfinite(times)]
+    return in_double(times[np.isfinite(times)])
 
 
 def _text(value: Any) -> str:

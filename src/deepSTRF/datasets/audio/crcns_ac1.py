@@ -165,7 +165,7 @@ class CRCNSAC1Dataset(AudioNeuralDataset):
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         self._rejection_counter: Counter[str] = Counter()
         self.return_waveform, self.audio_fs = return_waveform, audio_fs if return_waveform else None
-        self.hearing_range_hz, self.F = (500.0, 64000.0), n_bands
+        self.hearing_range_hz, self.F = (250.0, 76000.0), n_bands
 
         cells: list[Cell] = []
         files: dict[str, list[SoundFile]] = {}

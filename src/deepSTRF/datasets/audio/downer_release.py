@@ -16,7 +16,7 @@ from torch import Tensor
 from deepSTRF.datasets.mat_structs import read_mat_struct
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import find_in
-from deepSTRF.datasets.sources.binning import count_in_trials
+from deepSTRF.datasets.sources.binning import count_in_trials, in_double
 from deepSTRF.datasets.sources.parts import JoinedSessions
 
 __all__ = ["AREAS", "Channel", "SessionTable", "counts_by_stimulus", "find_sessions", "read_channel"]
@@ -141,7 +141,7 @@ def read_channel(file: Path, code: str) -> tuple[np.ndarray, np.ndarray, np.ndar
     spike, trial = (read_mat_struct(content, name, name=str(file), remedy=_REMEDY) for name in ("spike", "trial"))
     try:
         spikes, onsets, codes = (
-            entry[field][0].numbers().astype(np.float64)
+            in_double(entry[field][0].numbers())
             for entry, field in ((spike, "spktimes"), (trial, "stimon"), (trial, code))
         )
     except (*_WRONG, struct.error) as error:

@@ -13,6 +13,7 @@ from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.espejo_release import DT_MS, Release
 from deepSTRF.datasets.audio.lbhb_archives import SoundsOfEpochs, parts_of_cell_id
+from deepSTRF.datasets.audio.published_splits import published_split
 from deepSTRF.datasets.download import RemoteFile, default_cache_dir, fetch_file, locked_folder
 from deepSTRF.datasets.hosts import bitbucket
 from deepSTRF.datasets.packed import PackedResponses
@@ -25,7 +26,6 @@ __all__ = ["EspejoDataset", "download_espejo", "download_espejo_nat_waveforms"]
 
 _SUBSETS = ("all", "estimation", "test")
 _LEAD_MS = 500.0
-_FOR_VALIDATION = 10  # every so many-th sound of the estimation set stops the training
 _SOUNDS = "Config/lbhb/SoundObjects/@NaturalSounds"
 _SOUND_SETS = (*(f"sounds_set{k}" for k in (3, 4, 2, 6, 7, 8)), "sounds", "Sounds_set3")
 
@@ -211,7 +211,7 @@ class EspejoDataset(AudioNeuralDataset):
             for key, block, stim in zip(chosen, responses.blocks(), self.stims, strict=True)
         ]
         self.N_neurons = len(release.cells)
-        published = _published([release.split(key) for key in chosen])
+        published = published_split([release.split(key) == "test" for key in chosen])
         if subset == "all" and all(published.values()):
             self.protocols = {"published": published}
         if smooth:
@@ -229,10 +229,3 @@ def _about_cell(cell: str, stimuli: str) -> dict[str, Any]:
         "channel": parts["electrode"],
         "unit": parts["unit_in_electrode"],
     }
-
-
-def _published(splits: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    estimation = [s for s, split in enumerate(splits) if split == "estimation"]
-    val = estimation[_FOR_VALIDATION - 1 :: _FOR_VALIDATION]
-    test = tuple(s for s, split in enumerate(splits) if split == "test")
-    return {"train": tuple(s for s in estimation if s not in set(val)), "val": tuple(val), "test": test}

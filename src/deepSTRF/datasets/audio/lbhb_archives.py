@@ -19,9 +19,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.recording_folder import files_in
 from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.datasets.sound_files import load_resampled_mono_wav
-from deepSTRF.datasets.sources.binning import count_in_repeats
+from deepSTRF.datasets.sources.binning import count_in_repeats, in_double
 
 __all__ = [
     "Epoch",
@@ -72,15 +73,13 @@ class SiteArchive:
         found: dict[str, bytes] = {}
         try:
             if self.path.is_dir():
-                for file in self.path.rglob("*"):
-                    if file.is_file():
-                        found[_kind(file.name)] = file.read_bytes()
-                return found
+                return {_kind(file.name): file.read_bytes() for file in files_in(self.path, "**/*")}
             with tarfile.open(self.path) as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.isfile() else None
+                    name = Path(member.name).name
+                    content = archive.extractfile(member) if member.isfile() and name[0] != "." else None
                     if content is not None:
-                        found[_kind(Path(member.name).name)] = content.read()
+                        found[_kind(name)] = content.read()
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             raise self._error(f"can't be read ({error})") from error
         return found
@@ -130,7 +129,7 @@ class SiteArchive:
     @cached_property
     def spikes_s(self) -> dict[str, np.ndarray]:
         """Spike times of every cell in s."""
-        return {name: np.sort(times.ravel().astype(np.float64)) for name, times in self._arrays("resp.h5").items()}
+        return {name: np.sort(in_double(times).ravel()) for name, times in self._arrays("resp.h5").items()}
 
     @cached_property
     def _binned(self) -> dict[str, np.ndarray] | None:
@@ -229,7 +228,7 @@ def find_archives(folder: Path) -> Iterator[SiteArchive]:
 
     An iterator, since an archive keeps what it read for as long as it is referred to.
     """
-    names = {path.name.removesuffix(".tgz"): path for path in sorted(folder.glob("*.tgz"))}
+    names = {path.name.removesuffix(".tgz"): path for path in files_in(folder, "*.tgz")}
     names |= {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
     if not names:
         raise FileNotFoundError(f"there is no archive (*.tgz) in {folder}; download the recording again")
@@ -282,7 +281,7 @@ class SoundsOfEpochs:
 
     def __init__(self, folder: Path, fs: int, lead_ms: float, how: str = "download the recording again") -> None:
         self.folder, self.fs, self.lead, self.how = folder, fs, round(lead_ms / 1000 * fs), how
-        self.files = {file.name.lower(): file for file in folder.rglob("*") if file.suffix.lower() == ".wav"}
+        self.files = {file.name.lower(): file for file in files_in(folder, "**/*") if file.suffix.lower() == ".wav"}
         self._read: dict[tuple[str, int], Tensor] = {}
 
     def waveform(self, name: str, n_samples: int, tail: int = 0) -> Float[Tensor, "1 n_samples"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -14,11 +13,12 @@ import numpy as np
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.release_tables import read_rows
 from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, fill
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.quality import measured
 from deepSTRF.datasets.recording_error import RecordingError
-from deepSTRF.datasets.recording_folder import find_in, recording_folder
+from deepSTRF.datasets.recording_folder import files_in, find_in, recording_folder
 from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.metrics.reliability import NOISE_POWER, SIGNAL_POWER, SNR
@@ -117,14 +117,14 @@ class Le2025Dataset(AudioNeuralDataset):
         )
         root = recording_folder("Le_2025", path, download=download)
         super().__init__(path=str(root), dt_ms=float(dt_ms))
-        sites = _table(find_in(root, "metadata/recordings.csv", "Le_2025"))
+        sites = read_rows(find_in(root, "metadata/recordings.csv", "Le_2025"))
         folders = [find_in(root, f"{name}-responses", "Le_2025") for name in _FOLDERS[experiment]]
         cells = [cell for folder in folders for cell in _cells(folder, sites)]
         if keep_areas is not None:
             areas = sorted({str(cell.meta["area"]) for cell in cells})
             wanted = [check_choice("keep_areas", area, areas) for area in keep_areas]
             cells = [cell for cell in cells if cell.meta["area"] in wanted]
-        files = sorted(find_in(root, f"{experiment}-stimuli", "Le_2025").glob("*.wav"))
+        files = files_in(find_in(root, f"{experiment}-stimuli", "Le_2025"), "*.wav")
         names = {file.stem: _parts_of_name(file.stem) for file in files}
         sounds = {file.stem: HeardSound(file, names[file.stem]["variant"]) for file in files}
         fill(self, cells, sounds, spectrogram, smoother_of_counts(False, self.dt))  # reliability is that of counts
@@ -190,7 +190,7 @@ def _parts_of_name(name: str) -> dict[str, Any]:
 
 
 def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
-    files = sorted(folder.glob("*.pprox"))
+    files = files_in(folder, "*.pprox")
     if not files:
         raise FileNotFoundError(f"there is no unit (*.pprox) in {folder}; download the recording again")
     cohort = folder.name.removesuffix("-responses")
@@ -233,17 +233,9 @@ def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> 
 
 def _critical_intervals(file: Path, motifs: set[str]) -> dict[tuple[str, int], tuple[float, float]]:
     found: dict[tuple[str, int], tuple[float, float]] = {}
-    for row in _table(file):
+    for row in read_rows(file):
         motif = next((value for value in row.values() if value in motifs), None)
         if motif is not None and row.get("gap_start") and row.get("gap_stop"):
             number = 1 + sum(known == motif for known, _ in found)
             found[motif, number] = (float(row["gap_start"]), float(row["gap_stop"]))
     return found
-
-
-def _table(file: Path) -> list[dict[str, str]]:
-    try:
-        with file.open(newline="") as lines:
-            return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(lines)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RecordingError(f"{file} is no table ({error}); download the recording again") from error

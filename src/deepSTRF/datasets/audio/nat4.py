@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +22,8 @@ from deepSTRF.datasets.audio.lbhb_archives import (
     parts_of_cell_id,
     scale_to_unit,
 )
+from deepSTRF.datasets.audio.published_splits import published_split
+from deepSTRF.datasets.audio.release_tables import read_rows
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -36,7 +37,6 @@ _SUBSETS = ("all", "est", "val")
 _DT_MS = 10.0
 _N_BINS = 150
 _LEAD_MS = 250.0
-_FOR_VALIDATION = 10  # every so many-th sound of the estimation set stops the training
 
 
 def download_nat4(area: str, dest: str | os.PathLike[str] | None = None, wav: bool = False) -> Path:
@@ -160,7 +160,7 @@ class NAT4Dataset(AudioNeuralDataset):
         self.stim_meta = [{"name": name, "subset": _subset(name), "unit": "spikes per bin"} for name in names]
         self.N_neurons = len(cells)
         if subset == "all":
-            self.protocols = {"published": _published(names)}
+            self.protocols = {"published": published_split([_subset(name) == "val" for name in names])}
         if smooth:
             self.smooth_responses()
         self.validate()
@@ -168,13 +168,6 @@ class NAT4Dataset(AudioNeuralDataset):
 
 def _subset(name: str) -> str:
     return "val" if name.startswith("STIM_00cat") else "est"
-
-
-def _published(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    est = [s for s, name in enumerate(names) if _subset(name) == "est"]
-    val = est[_FOR_VALIDATION - 1 :: _FOR_VALIDATION]
-    test = tuple(s for s, name in enumerate(names) if _subset(name) == "val")
-    return {"train": tuple(s for s in est if s not in set(val)), "val": tuple(val), "test": test}
 
 
 def _population(folder: Path, area: str) -> SiteArchive:
@@ -245,8 +238,5 @@ class _Estimation:
 
 
 def _auditory(file: Path) -> dict[str, bool]:
-    with file.open(newline="") as lines:
-        rows: list[dict[str, Any]] = list(csv.DictReader(lines))
-    if rows and not {"cellid", "sig_auditory"} <= set(rows[0]):
-        raise RecordingError(f"{file}: expected the columns cellid and sig_auditory, got {list(rows[0])}")
+    rows = read_rows(file, ("cellid", "sig_auditory"))
     return {row["cellid"]: row["sig_auditory"].strip().lower() in ("true", "1", "1.0") for row in rows}

@@ -111,7 +111,7 @@ def chosen(name: str, values: str | Iterable[str], known: Iterable[str]) -> list
 def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
     """Spike times of a cell in ms, from its ``stim<k>`` (the name of a sound) and ``spike<k>`` (a line per trial).
 
-    A stimulus without spike file was not recorded. A blank line is a trial without spikes.
+    A stimulus without spike file, or with an empty one, was not recorded. A blank line is a trial without spikes.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
     for folder in folders:
         for stimulus in sorted(folder.glob("stim*"), key=lambda file: (len(file.name), file.name)):
             times = folder / f"spike{stimulus.name.removeprefix('stim')}"
-            if not times.exists():
+            if not times.exists() or times.stat().st_size == 0:
                 continue
             sound = stimulus.read_text().strip()
             if not sound or "\n" in sound:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import torch
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets.audio.lbhb_archives import parts_of_cell_id
-from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.audio.release_tables import read_rows
 from deepSTRF.datasets.sources.tables import parse_cell
 
 __all__ = ["BandScaling", "Units", "read_cell_list", "warn_of_duplicates"]
@@ -88,15 +87,8 @@ def _penetration(name: str) -> str:
 
 def read_cell_list(file: Path) -> dict[str, dict[str, Any]]:
     """What the authors know about every cell that they gave an area."""
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    columns = {"cellid", "siteid", *_TEXTS, *_VALUES}
-    if not rows or not columns <= set(rows[0]):
-        raise RecordingError(
-            f"{file}: expected the columns {sorted(columns)}, got {list(rows[0]) if rows else 'no row'}"
-        )
     cells: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for row in read_rows(file, ("cellid", "siteid", *_TEXTS, *_VALUES)):
         if row["area"]:
             texts = {name: row[name] or None for name in _TEXTS}
             values = {name: parse_cell(row[name]) if row[name] else None for name in _VALUES}

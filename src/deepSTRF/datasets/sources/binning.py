@@ -13,6 +13,7 @@ __all__ = [
     "count_in_repeats",
     "count_in_trials",
     "count_joined",
+    "in_double",
     "resample_to_bins",
     "signals_in_trials",
 ]
@@ -55,7 +56,7 @@ def bin_spike_times(times_s: Any, start_s: float, n_bins: int, dt_ms: float) -> 
     >>> bin_spike_times([0.001, 0.004, 0.005, 0.3], start_s=0.0, n_bins=4, dt_ms=5.0)
     array([2., 1., 0., 0.], dtype=float32)
     """
-    return count_in_repeats([np.asarray(times_s, dtype=np.float64).ravel()], start_s, n_bins, dt_ms)[0]
+    return count_in_repeats([in_double(times_s).ravel()], start_s, n_bins, dt_ms)[0]
 
 
 def count_in_repeats(
@@ -162,7 +163,7 @@ def count_in_trials(
     dt_s = dt_ms / 1000
     results = layout.empty(len(spikes))
     for unit, unsorted in enumerate(spikes):
-        times = np.sort(np.asarray(unsorted, dtype=np.float64).ravel())
+        times = np.sort(in_double(unsorted).ravel())
         # A margin of one bin to each side, so that only the formula of the bins decides about the edges.
         first = np.searchsorted(times, layout.starts - dt_s)
         counts = np.searchsorted(times, layout.starts + (layout.bins + 1) * dt_s) - first
@@ -261,6 +262,28 @@ class _Layout:
                 size = result[unit].size
                 result[unit] = line[place : place + size].reshape(result.shape[1:])
                 place += size
+
+
+def in_double(times: Any) -> np.ndarray:
+    """Times as float64; those in float32 as the shortest decimal number that they stand for.
+
+    0.007 in float32 is 0.00699999975. Half of the times in whole milliseconds would lie in the bin before theirs.
+
+    Examples
+    --------
+    >>> in_double(np.array([0.007, 1000.001], dtype=np.float32))
+    array([7.000000e-03, 1.000001e+03])
+    """
+    given = np.asarray(times)
+    exact = given.astype(np.float64)
+    if given.dtype != np.float32:
+        return exact
+    size = np.abs(exact, where=np.isfinite(exact) & (exact != 0), out=np.ones_like(exact))
+    for digits in (8, 7, 6):  # after the first one
+        scale = 10.0 ** (digits - np.floor(np.log10(size)))
+        rounded = np.round(given.astype(np.float64) * scale) / scale
+        exact = np.where(rounded.astype(np.float32) == given, rounded, exact)
+    return exact
 
 
 def bin_of(since_start_s: np.ndarray, dt_ms: float) -> np.ndarray:

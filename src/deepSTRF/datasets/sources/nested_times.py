@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepSTRF.checks import counted, describe_type, unknown_name
+from deepSTRF.datasets.sources.binning import in_double
 
 __all__ = ["NestedTimes", "read_nested", "read_times"]
 
@@ -61,7 +62,7 @@ def read_times(values: Any, where: str, scale: float) -> np.ndarray:
         ) from error
     if array.ndim > 1 and array.size and max(array.shape) != array.size:
         raise ValueError(f"{where} must be an array of spike times of one repeat, got shape {array.shape}")
-    times = array.astype(np.float64).ravel()
+    times = in_double(array).ravel()
     if not np.isfinite(times).all():
         finite = np.isfinite(times)
         raise ValueError(

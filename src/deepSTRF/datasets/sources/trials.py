@@ -10,6 +10,7 @@ import numpy as np
 
 from deepSTRF.checks import check_choice, check_list, describe_type, unknown_name
 from deepSTRF.datasets.naming import named_stimuli
+from deepSTRF.datasets.sources.binning import in_double
 
 __all__ = [
     "ONSET_COLUMNS",
@@ -139,7 +140,7 @@ def trial_table(
         raise ValueError("trials must have at least one trial, got an empty table")
     scale = 1.0 if hasattr(getattr(trials, "times", None), "rescale") else seconds_per(unit, rate_hz)
     try:
-        onsets_s = np.asarray(onsets, dtype=np.float64) * scale
+        onsets_s = in_double(onsets) * scale
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"the onsets of trials (column {onset_key!r}) must be numbers, got {_first_that_is_no_number(onsets)}"
@@ -156,7 +157,7 @@ def _durations(columns: Mapping[str, Any], onsets_s: np.ndarray, scale: float) -
         if values is None or len(values) != len(onsets_s):
             continue
         try:
-            numbers = np.asarray(values, dtype=np.float64) * scale
+            numbers = in_double(values) * scale
         except (TypeError, ValueError):
             continue
         durations = numbers if name == "duration" else numbers - onsets_s

@@ -14,7 +14,7 @@ import torch
 
 from deepSTRF.checks import check_positive
 from deepSTRF.datasets.recording_error import RecordingError
-from deepSTRF.datasets.recording_folder import find_recording, how_to_get, recording_folder
+from deepSTRF.datasets.recording_folder import files_in, find_recording, how_to_get, recording_folder
 from deepSTRF.datasets.sources.frames import frames_in_bins
 from deepSTRF.datasets.video.presentations import Bins, Presented, bins_of
 from deepSTRF.datasets.video.templates import ShownFrames, Template
@@ -71,7 +71,7 @@ def session_file(
         return expand_path(path)
     folder = recording_folder(recording, path, download=download, parts=parts)
     mark = re.compile("" if session is None else rf"(?<!\d){re.escape(str(session))}(?!\d)")
-    files = [file for file in sorted(folder.rglob("*.nwb")) if mark.search(file.name) and _holds(file, part)]
+    files = [file for file in files_in(folder, "**/*.nwb") if mark.search(file.name) and _holds(file, part)]
     if not files:
         of = "" if session is None else f" of session {session}"
         raise FileNotFoundError(

@@ -1,0 +1,111 @@
+"""What archives look like on other machines: files of macOS, folders given one too high, a zip in their place."""
+
+import importlib
+import io
+import tarfile
+import zipfile
+
+import aa1_files
+import aa4_files
+import numpy as np
+import pytest
+from lbhb_files import csv_rows, write_archive
+
+from deepSTRF.checks import unknown_name
+from deepSTRF.datasets import audio
+from deepSTRF.datasets.audio import CRCNSAA1Dataset, CRCNSAA4Dataset
+from deepSTRF.datasets.audio.lbhb_archives import SiteArchive
+from deepSTRF.datasets.audio.published_splits import published_split
+from deepSTRF.datasets.audio.release_tables import read_rows
+from deepSTRF.datasets.recording_error import RecordingError
+
+APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X"
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "options"),
+    [
+        ("nat4_files", "NAT4Dataset", {}),
+        ("espejo_files", "EspejoDataset", {}),
+        ("wingert2026_files", "Wingert2026Dataset", {}),
+        ("aa1_files", "CRCNSAA1Dataset", {"dt_ms": 5.0}),
+        ("aa4_files", "CRCNSAA4Dataset", {"dt_ms": 10.0, "stimuli": "mlnoise"}),
+        ("le_2025_files", "Le2025Dataset", {"n_bands": 2}),
+    ],
+)
+def test_files_that_macos_adds_are_no_part_of_a_recording(tmp_path, files, name, options):
+    importlib.import_module(files).write_release(tmp_path / "recording")
+    expected = getattr(audio, name)(tmp_path / "recording", **options)
+    for file in [file for file in (tmp_path / "recording").rglob("*") if file.is_file()]:
+        copy = tmp_path / "__MACOSX" / file.relative_to(tmp_path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        for hidden in (file.with_name(f"._{file.name}"), copy.with_name(f"._{file.name}")):
+            hidden.write_bytes(APPLE_DOUBLE)
+        (file.parent / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    got = getattr(audio, name)(tmp_path, **options)  # and its parent was given
+    assert (got.nrn_meta, got.stim_meta) == (expected.nrn_meta, expected.stim_meta)
+    np.testing.assert_array_equal(got.responses[0][0], expected.responses[0][0])
+
+
+def test_hidden_members_of_an_archive_of_a_site(tmp_path):
+    members = {"resp.epoch.csv": csv_rows([("STIM_a", 0, 1)], ("name", "start", "end"))}
+    write_archive(tmp_path / "site.tgz", "site", members)
+    with tarfile.open(tmp_path / "mac.tgz", "w:gz") as archive, tarfile.open(tmp_path / "site.tgz") as plain:
+        for member in plain:
+            archive.addfile(member, plain.extractfile(member))
+            hidden = tarfile.TarInfo(member.name.replace("/", "/._"))
+            hidden.size = len(APPLE_DOUBLE)
+            archive.addfile(hidden, io.BytesIO(APPLE_DOUBLE))
+    assert list(SiteArchive(tmp_path / "mac.tgz").presentations) == ["STIM_a"]
+
+
+def test_an_archive_in_a_folder_of_the_folder_is_unpacked_there(tmp_path):
+    aa1_files.write_release(tmp_path / "unpacked")
+    (tmp_path / "given" / "downloads").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "given" / "downloads" / "crcns-aa1.zip", "w") as archive:
+        for file in sorted((tmp_path / "unpacked").rglob("*")):
+            archive.write(file, file.relative_to(tmp_path / "unpacked"))
+    assert CRCNSAA1Dataset(tmp_path / "given").N_neurons == 4
+    with pytest.raises(NotADirectoryError, match=r"crcns-aa1\.zip is a file; give the folder .*downloads: archives"):
+        CRCNSAA1Dataset(tmp_path / "given" / "downloads" / "crcns-aa1.zip")
+
+
+def test_an_empty_file_of_spikes_was_not_recorded(tmp_path):
+    aa1_files.write_release(tmp_path)
+    expected = CRCNSAA1Dataset(tmp_path)
+    file = tmp_path / "MLd_cells" / "gr0869_3_A" / "flatrip" / "spike1"
+    name = file.with_name("stim1").read_text().strip()
+    file.write_text("")
+    got = CRCNSAA1Dataset(tmp_path)
+    s = [meta["name"] for meta in got.stim_meta].index(name)
+    n = [meta["cell_id"] for meta in got.nrn_meta].index("gr0869_3_A")
+    assert bool(expected.nrn_masks[s, n])
+    assert not bool(got.nrn_masks[s, n])
+    assert int(expected.nrn_masks.sum() - got.nrn_masks.sum()) == 1
+
+
+def test_tables_as_excel_writes_them(tmp_path):
+    file = tmp_path / "A1_pred_correlation.csv"
+    file.write_bytes(b"\xef\xbb\xbfcellid,sig_auditory\r\nAMT003c-11-1,TRUE\r\nAMT003c-12-2\r\n")
+    rows = read_rows(file, ["cellid"])
+    assert [list(row.values()) for row in rows] == [["AMT003c-11-1", "TRUE"], ["AMT003c-12-2", ""]]
+    with pytest.raises(RecordingError, match=r"pred_correlation.csv: expected the columns \['area'\], got .*'cellid'"):
+        read_rows(file, ["area"])
+
+
+def test_published_splits_hold_every_stimulus_once():
+    for_test = [k % 4 == 0 for k in range(60)]
+    split = published_split(for_test)
+    assert sorted(s for part in split.values() for s in part) == list(range(60))
+    assert [len(part) for part in split.values()] == [41, 4, 15]
+    assert all(for_test[s] for s in split["test"])
+
+
+def test_aa4_says_which_birds_are_there(tmp_path):
+    aa4_files.write_release(tmp_path / "downloads" / "aa4")
+    birds = {meta["animal_id"] for meta in CRCNSAA4Dataset(tmp_path, stimuli="mlnoise", dt_ms=10.0).nrn_meta}
+    assert birds == {"BlaBro09xxF", "WhiBlu5396M"}
+
+
+def test_another_case_is_suggested():
+    assert unknown_name("data set", "NAT4", ["ns1", "nat4"]).endswith("Did you mean 'nat4'?")
