@@ -7,6 +7,7 @@ import zipfile
 
 import aa1_files
 import aa4_files
+import h5py
 import numpy as np
 import pytest
 from lbhb_files import csv_rows, write_archive
@@ -29,7 +30,7 @@ APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X"
         ("espejo_files", "EspejoDataset", {}),
         ("wingert2026_files", "Wingert2026Dataset", {}),
         ("aa1_files", "CRCNSAA1Dataset", {"dt_ms": 5.0}),
-        ("aa4_files", "CRCNSAA4Dataset", {"dt_ms": 10.0, "stimuli": "mlnoise"}),
+        ("aa4_files", "CRCNSAA4Dataset", {"dt_ms": 5.0, "stimuli": "mlnoise"}),
         ("le_2025_files", "Le2025Dataset", {"n_bands": 2}),
     ],
 )
@@ -101,11 +102,21 @@ def test_published_splits_hold_every_stimulus_once():
     assert all(for_test[s] for s in split["test"])
 
 
-def test_aa4_says_which_birds_are_there(tmp_path):
-    aa4_files.write_release(tmp_path / "downloads" / "aa4")
-    birds = {meta["animal_id"] for meta in CRCNSAA4Dataset(tmp_path, stimuli="mlnoise", dt_ms=10.0).nrn_meta}
-    assert birds == {"BlaBro09xxF", "WhiBlu5396M"}
-
-
 def test_another_case_is_suggested():
     assert unknown_name("data set", "NAT4", ["ns1", "nat4"]).endswith("Did you mean 'nat4'?")
+
+
+def test_whole_milliseconds_in_float32_lie_in_their_own_bins(tmp_path):
+    aa4_files.write_release(tmp_path, n_stims=3, n_units=(2, 1))
+    times = np.arange(0, 290, 3) / 1000
+    for file in tmp_path.glob("*/*.h5"):
+        with h5py.File(file, "r+") as unit:
+            trials = []
+            unit.visititems(lambda name, item, found=trials: found.append(item) if "spike_times" in name else None)
+            for trial in trials:
+                group = trial.parent
+                del group["spike_times"]
+                group["spike_times"] = times.astype(np.float32)
+    got = CRCNSAA4Dataset(tmp_path, dt_ms=1.0, smooth=False, cache=False)
+    block = got.responses[0][int(got.nrn_masks[0].nonzero()[0])]
+    assert np.flatnonzero(block[0]).tolist() == list(range(0, 290, 3))
