@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["LazyDict", "Pending"]
+__all__ = ["LazyDict", "Pending", "stored"]
 
 
 class Pending:
@@ -18,6 +18,8 @@ class Pending:
     ----------
     make : callable
         ``() -> value``.
+    source : object
+        What it is made from, for those who need no more than that; None once it was made, because it may be changed.
 
     Examples
     --------
@@ -27,9 +29,10 @@ class Pending:
     (42, 42)
     """
 
-    __slots__ = ("_make", "_value", "_version")
+    __slots__ = ("_make", "_value", "_version", "source")
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], source: Any = None) -> None:
+        self.source = source
         self._make: Callable[[], Any] | None = make
         self._value: Any = None
         self._version: int | None = None
@@ -37,7 +40,8 @@ class Pending:
     def value(self) -> Any:
         """Make the value, or give what was made before."""
         if self._make is not None:
-            self._value, self._make = self._make(), None
+            self._value = self._make()
+            self._make = self.source = None
             self._version = _version(self._value)
         return self._value
 
@@ -85,7 +89,7 @@ class LazyDict(dict[str, Any]):
 
     def _take(self, entries: Mapping[str, Any]) -> None:
         for key in entries:
-            self[key] = _as_stored(entries, key)
+            self[key] = stored(entries, key)
         if isinstance(entries, LazyDict):
             self._origins |= entries._origins
 
@@ -108,7 +112,7 @@ class LazyDict(dict[str, Any]):
         >>> batch.is_as_made("responses")
         False
         """
-        value = _as_stored(self, key)
+        value = stored(self, key)
         if isinstance(value, Pending):
             return value.is_untouched()
         return key in self._origins and self._origins[key].gave(value)
@@ -125,7 +129,7 @@ class LazyDict(dict[str, Any]):
         return self.replaced(other)
 
     def __repr__(self) -> str:
-        return repr({key: _as_stored(self, key) for key in self})
+        return repr({key: stored(self, key) for key in self})
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {**self}
@@ -165,7 +169,7 @@ class LazyDict(dict[str, Any]):
         """
         pinned = self.mapped(lambda value: value.pin_memory() if isinstance(value, Tensor) else value)
         for key in self:
-            if not isinstance(_as_stored(self, key), Pending):
+            if not isinstance(stored(self, key), Pending):
                 pinned[key]
         return pinned
 
@@ -180,5 +184,12 @@ def _restored(values: dict[str, Any], as_made: list[str]) -> LazyDict:
     return LazyDict({key: Pending(partial(values.get, key)) if key in as_made else values[key] for key in values})
 
 
-def _as_stored(entries: Mapping[str, Any], key: str) -> Any:
+def stored(entries: Mapping[str, Any], key: str) -> Any:
+    """A value of a mapping as it is kept: not made if it is pending.
+
+    Examples
+    --------
+    >>> stored(LazyDict({"a": Pending(list)}), "a")
+    <made when it is asked for>
+    """
     return dict.__getitem__(entries, key) if isinstance(entries, LazyDict) else entries[key]

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from deepSTRF.datasets import ChunkLoader, NeuralDataset
+from deepSTRF.datasets.packed import ItemBlock
 from deepSTRF.metrics.batches import powers_of_stimuli
 from deepSTRF.utils import neural_collate
 
@@ -121,6 +122,14 @@ def test_exchanged_responses_have_statistics_of_their_own():
     torch.testing.assert_close(batch["statistics"].signal, 4 * plain["statistics"].signal)
 
 
+def test_an_element_exchanged_in_place_counts_in_copies_of_the_item_too():
+    item = make()[0]
+    twin = item.copy()
+    twin["responses"][0] = torch.full((1, 40), 2.0, dtype=torch.float64)
+    for one in (item, twin):
+        assert neural_collate([one])["psth"][0, 0].unique().tolist() == [2.0]
+
+
 def test_items_without_them_get_them_in_the_batch():
     ds = make()
     keys = ("stims", "responses", "valid_mask", "stim_meta")
@@ -140,13 +149,13 @@ def test_an_item_and_a_batch_share_no_memory_with_the_data_set():
 def test_responses_are_not_collated_before_someone_asks(monkeypatch):
     ds = make()
     shapes = []
-    place = type(ds[0]["responses"]).place
+    place = ItemBlock.place
 
     def recording(self, values, row, *missing):
         shapes.append(tuple(values.shape))
         return place(self, values, row, *missing)
 
-    monkeypatch.setattr(type(ds[0]["responses"]), "place", recording)
+    monkeypatch.setattr(ItemBlock, "place", recording)
     batch = neural_collate([ds[1]])
     _ = batch["psth"], batch["statistics"]
     assert all(4 not in shape[1:2] for shape in shapes)

@@ -726,6 +726,7 @@ def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
 
     from deepSTRF.metrics import blocks, statistics
     from deepSTRF.metrics.running import RunningScores
+    from deepSTRF.models.layers import normalization
 
     waits = ("aten._local_scalar_dense", "aten.nonzero", "aten.equal", "aten.masked_select", "aten._unique")
     seen = []
@@ -736,6 +737,7 @@ def test_no_number_is_waited_for_in_a_training_step(monkeypatch, loss_fn):
             return operation(*args, **(kwargs or {}))
 
     monkeypatch.setattr(blocks, "may_be_complete", lambda responses, mask: False)
+    monkeypatch.setattr(normalization, "_nothing_is_padded", lambda valid: False)
     monkeypatch.setattr(statistics, "replace_irregular", lambda block, regular, *powers: powers)
     optimizer = functools.partial(torch.optim.SGD, lr=0.1)
     fitter = make_fitter(loss_fn=loss_fn, optimizer=optimizer, max_grad_norm=1.0)

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deepSTRF.checks import check_list
-from deepSTRF.datasets.packed import ItemResponses
-from deepSTRF.lazy import LazyDict, Pending
+from deepSTRF.datasets.packed import ItemBlock, ItemResponses
+from deepSTRF.lazy import LazyDict, Pending, stored
 from deepSTRF.metrics.batches import powers_of_stimuli
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.statistics import Powers
@@ -80,7 +80,7 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> LazyDict:
                 "item"
             )
     stims = _padded_stims([item["stims"] for item in batch])
-    collated = LazyDict({"stims": stims, **_collated_responses([item["responses"] for item in batch], stims)})
+    collated = LazyDict({"stims": stims, **_collated_responses(batch, stims)})
     for key in batch[0]:
         if key not in collated:
             collated[key] = [item[key] for item in batch]
@@ -117,52 +117,66 @@ def _padded_stims(stims: list[Tensor]) -> Tensor:
     return padded
 
 
-def _collated_responses(items: list[Any], like: Tensor) -> dict[str, Any]:
+def _collated_responses(batch: Sequence[Mapping[str, Any]], like: Tensor) -> dict[str, Any]:
     """The entries of a batch that come from responses: from the blocks of a data set where none was exchanged."""
-    for index, item in enumerate(items):
-        if not isinstance(item, Sequence | Tensor):
+    sources = [_source(item) for item in batch]
+    lists = [item["responses"] if source is None else [] for item, source in zip(batch, sources, strict=True)]
+    for index, (responses, source) in enumerate(zip(lists, sources, strict=True)):
+        if source is None and not isinstance(responses, Sequence | Tensor):
             raise TypeError(
-                f"the responses of item {index} must be a list of tensors (R, T), got {type(item).__name__}"
+                f"the responses of item {index} must be a list of tensors (R, T), got {type(responses).__name__}"
             )
-    n_neurons = len(items[0])
-    if any(len(item) != n_neurons for item in items):
-        counts = [len(item) for item in items]
+    both = list(zip(sources, lists, strict=True))
+    counts = [len(responses) if source is None else source.n_neurons for source, responses in both]
+    if len(set(counts)) > 1:
         raise ValueError(f"all items must have the same number of neurons, got {counts}")
-    blocks = [item if isinstance(item, ItemResponses) and item.is_untouched() else None for item in items]
     sizes = [
-        (block.repeats, block.block.n_bins) if block is not None else _largest(item)
-        for item, block in zip(items, blocks, strict=True)
+        _largest(responses) if source is None else (source.repeats, source.block.n_bins) for source, responses in both
     ]
+    shape, bins = (len(both), counts[0]), max(n_bins for _, n_bins in sizes)
     precise = torch.promote_types(like.dtype, torch.float32)  # half precision would lose digits of an average
 
-    def responses() -> Float[Tensor, "B N R T"]:
-        padded = like.new_empty(len(items), n_neurons, max(r for r, _ in sizes), max(t for _, t in sizes))
-        for row, item, block in zip(padded, items, blocks, strict=True):
-            _copy_each(row, item) if block is None else block.place(block.block.values[:, : block.repeats], row)
+    def collate() -> Float[Tensor, "B N R T"]:
+        padded = like.new_empty(*shape, max(repeats for repeats, _ in sizes), bins)
+        for row, (source, responses) in zip(padded, both, strict=True):
+            if source is None:
+                _copy_each(row, responses)
+            else:
+                source.place(source.block.values[:, : source.repeats], row)
         return padded
 
-    def psth() -> Float[Tensor, "B N 1 T"]:
-        padded = like.new_empty(len(items), n_neurons, 1, max(t for _, t in sizes), dtype=precise)
-        for row, block in zip(padded, known, strict=True):
-            block.place(block.block.summary.psth[:, None], row)
+    def average() -> Float[Tensor, "B N 1 T"]:
+        padded = like.new_empty(*shape, 1, bins, dtype=precise)
+        for row, source in zip(padded, known, strict=True):
+            source.place(source.block.summary.psth[:, None], row)
         return padded
 
     def statistics() -> Powers:
-        fields = Powers(*(torch.stack(field) for field in zip(*(block.statistics for block in known), strict=True)))
+        fields = Powers(*(torch.stack(field) for field in zip(*(source.statistics() for source in known), strict=True)))
         resolution = torch.finfo(like.dtype).eps  # the responses would have this dtype
         return fields._replace(resolution=fields.resolution.clamp(min=resolution))
 
-    all_of_them = Pending(responses)
-    known = [block for block in blocks if block is not None]
-    if len(known) < len(items):
+    all_of_them = Pending(collate)
+    known = [source for source in sources if source is not None]
+    if len(known) == len(both):
+        averages = {"psth": Pending(average), "statistics": Pending(statistics)}
+    else:
         repeats = all_of_them.value()  # says what is wrong with them, if anything is
         averages = {
             "psth": Pending(lambda: average_repeats(repeats.to(precise))),
             "statistics": Pending(lambda: powers_of_stimuli(repeats)),
         }
-    else:
-        averages = {"psth": Pending(psth), "statistics": Pending(statistics)}
     return {"responses": all_of_them, "valid_mask": Pending(lambda: _is_number(all_of_them.value())), **averages}
+
+
+def _source(item: Mapping[str, Any]) -> ItemBlock | None:
+    """The block that the responses of an item are; None if any was exchanged, or they come from elsewhere."""
+    responses = stored(item, "responses")
+    if isinstance(responses, Pending):
+        if responses.source is not None:
+            return responses.source
+        responses = responses.value()
+    return responses.source if isinstance(responses, ItemResponses) else None
 
 
 def _largest(responses: Sequence[Tensor]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from deepSTRF.datasets.concatenation import JoinableRecording
 from deepSTRF.datasets.conditional import ConditionalRecording
 from deepSTRF.datasets.covariates import check_covariates
-from deepSTRF.datasets.packed import ItemResponses
+from deepSTRF.datasets.packed import ItemBlock
 from deepSTRF.datasets.preprocessing import PreprocessableRecording
 from deepSTRF.datasets.response_block import has_infinite
 from deepSTRF.datasets.selection import EmptySelectionError
@@ -142,30 +142,22 @@ class NeuralDataset(
         """The item of one stimulus. A subclass that serves more than this overrides it and adds keys."""
         selection = self._selection()
         mask = self.nrn_masks[stimulus]
-        responses = self._item_responses(stimulus)
+        packed = self._packed()
+        block = packed[stimulus].block
+        source = ItemBlock(
+            block, len(selection.neurons), *selection.block_map(stimulus, block, self.N_neurons), packed.missing
+        )
         return LazyDict(
             {
                 "stims": self.stims[stimulus],
-                "responses": responses,
+                "responses": Pending(source.responses, source),
                 "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
-                "psth": Pending(lambda: responses.psth),
-                "statistics": Pending(lambda: responses.statistics),
+                "psth": Pending(source.psth),
+                "statistics": Pending(source.statistics),
                 "stim_meta": self.stim_meta[stimulus],
                 **{name: values[stimulus] for name, values in self.covariates.items()},
             }
         )
-
-    def _item_responses(self, stimulus: int) -> ItemResponses:
-        selection, packed = self._selection(), self._packed()
-        block = packed[stimulus].block
-        rows, columns = selection.block_map(stimulus, block, self.N_neurons)
-        views = block.views() if rows is None else [block.view(position) for position in rows.tolist()]
-        if columns is None:
-            return ItemResponses(views, block, rows)
-        responses = [packed.missing] * len(selection.neurons)
-        for column, view in zip(columns.tolist(), views, strict=True):
-            responses[column] = view
-        return ItemResponses(responses, block, rows, columns)
 
     def __repr__(self) -> str:
         selected = len(self.I) or (0 if self._no_neuron_because else self.N_neurons)

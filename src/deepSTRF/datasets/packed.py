@@ -21,7 +21,7 @@ from torch import Tensor
 from deepSTRF.datasets.response_block import ResponseBlock, check_response, pack_responses
 from deepSTRF.metrics.statistics import Powers
 
-__all__ = ["ItemResponses", "PackedResponses", "StimulusResponses"]
+__all__ = ["ItemBlock", "ItemResponses", "PackedResponses", "StimulusResponses"]
 
 
 class StimulusResponses(Sequence[Tensor]):
@@ -200,53 +200,56 @@ class PackedResponses(MutableSequence[StimulusResponses]):
         return f"<packed responses of {self.n_neurons} neurons to {len(self)} stimuli>"
 
 
-class ItemResponses(list[Tensor]):
-    """The responses of one item: a list of (R, T) tensors that remembers the block it was made from.
-
-    :func:`~deepSTRF.datasets.collate.neural_collate` copies the whole block at once, and takes PSTH and powers from it,
-    as long as nothing was exchanged in the list.
+class ItemBlock:
+    """Which neurons of a block an item holds, and where: all that a batch needs of its responses.
 
     Parameters
     ----------
-    responses : list of Tensor
-        One (R, T) tensor per selected neuron, views into the block.
     block : ResponseBlock
         What was recorded, of N_s neurons.
+    n_neurons : int
+        Number of neurons N of the item.
     rows : Tensor or None
         Which neurons of the block were selected, shape (N_heard,); None is all.
     columns : Tensor or None
-        Where they stand in the list, shape (N_heard,); None is everywhere.
+        Where they stand in the item, shape (N_heard,); None is everywhere.
+    missing : Tensor
+        What the others have for a response.
     """
 
-    __slots__ = ("_originals", "block", "columns", "rows")
+    __slots__ = ("block", "columns", "missing", "n_neurons", "rows")
 
     def __init__(
-        self, responses: list[Tensor], block: ResponseBlock, rows: Tensor | None = None, columns: Tensor | None = None
+        self, block: ResponseBlock, n_neurons: int, rows: Tensor | None, columns: Tensor | None, missing: Tensor
     ):
-        super().__init__(responses)
-        self.block, self.rows, self.columns = block, rows, columns
-        self._originals = tuple(responses)
+        self.block, self.n_neurons, self.rows, self.columns, self.missing = block, n_neurons, rows, columns, missing
 
-    def is_untouched(self) -> bool:
-        """Whether every element is still the tensor that it was made with."""
-        return len(self) == len(self._originals) and all(map(operator.is_, self, self._originals))
+    def responses(self) -> ItemResponses:
+        """One (R, T) tensor per neuron, views into the block where there are data."""
+        block = self.block
+        views = block.views() if self.rows is None else [block.view(position) for position in self.rows.tolist()]
+        if self.columns is None:
+            return ItemResponses(views, self)
+        responses = [self.missing] * self.n_neurons
+        for column, view in zip(self.columns.tolist(), views, strict=True):
+            responses[column] = view
+        return ItemResponses(responses, self)
 
     @property
     def repeats(self) -> int:
         """The most repeats of a selected neuron."""
         return int(self.block.repeats[... if self.rows is None else self.rows.numpy()].max())
 
-    @property
     def psth(self) -> Float[Tensor, "N T"]:
         """Mean over repeats, NaN where there is none."""
         psth = self.block.summary.psth
-        return self.place(psth[:, None], psth.new_empty(len(self), 1, psth.shape[1]))[:, 0]
+        return self.place(psth[:, None], psth.new_empty(self.n_neurons, 1, psth.shape[1]))[:, 0]
 
-    @property
     def statistics(self) -> Powers:
         """Signal and noise power of each neuron, (N,); those of a neuron without data weigh nothing."""
         fields = torch.stack(self.block.summary.powers, 1)[:, :, None]
-        return Powers(*self.place(fields, fields.new_empty(len(self), fields.shape[1], 1), 0.0)[:, :, 0].unbind(1))
+        whole = self.place(fields, fields.new_empty(self.n_neurons, fields.shape[1], 1), 0.0)
+        return Powers(*whole[:, :, 0].unbind(1))
 
     def place(
         self, values: Float[Tensor, "N_s R t"], row: Float[Tensor, "N R_max T"], missing: float = math.nan
@@ -266,6 +269,33 @@ class ItemResponses(list[Tensor]):
         target.index_fill_(0, absent.nonzero().flatten().to(row.device), missing)
         target.index_copy_(0, self.columns.to(row.device), values.to(target))
         return row
+
+
+class ItemResponses(list[Tensor]):
+    """The responses of one item: a list of (R, T) tensors that remembers the block it was made from.
+
+    :func:`~deepSTRF.datasets.collate.neural_collate` copies the whole block at once, and takes PSTH and powers from it,
+    as long as nothing was exchanged in the list.
+
+    Parameters
+    ----------
+    responses : list of Tensor
+        One (R, T) tensor per neuron.
+    source : ItemBlock
+        Where they come from.
+    """
+
+    __slots__ = ("_originals", "_source")
+
+    def __init__(self, responses: list[Tensor], source: ItemBlock):
+        super().__init__(responses)
+        self._originals, self._source = tuple(responses), source
+
+    @property
+    def source(self) -> ItemBlock | None:
+        """Where they come from; None if any of them was exchanged."""
+        untouched = len(self) == len(self._originals) and all(map(operator.is_, self, self._originals))
+        return self._source if untouched else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickling views one by one would write the whole block once per neuron.

@@ -170,6 +170,11 @@ def may_be_complete(responses: Tensor, mask: Tensor | None) -> bool:
     return mask is None or bool(mask.all())
 
 
+def is_complete(values: Tensor) -> bool:
+    """Whether there are values and none of them is NaN, as far as a look may be had; see :func:`may_be_complete`."""
+    return values.numel() > 0 and may_be_complete(values, None) and not _has_nan(values)
+
+
 def _has_nan(small: Tensor) -> bool:
     return math.isnan(small.sum().item())
 

@@ -14,39 +14,38 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.metrics._arguments import REDUCTIONS, Mask, Pred, Recorded, Score, check_pair, reduce_neurons
 from deepSTRF.metrics.batches import target_of
-from deepSTRF.metrics.blocks import Block, average_repeats
+from deepSTRF.metrics.blocks import Block, average_repeats, is_complete
 from deepSTRF.metrics.statistics import Measure, has_bins
 
 
-def _prepare(pred: Tensor, gt: Any, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Prediction, PSTH ``(B, N, 1, T)`` and where it is valid, checked.
+def _prepare(pred: Tensor, gt: Any, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Prediction, PSTH ``(B, N, 1, T)`` and where it is valid, checked; None if it is so everywhere.
 
     At least in float32: in half precision the sum over the bins overflows. No gradient goes to the responses.
     """
     gt = target_of(gt, mask)
     mask = check_pair(pred, gt, mask, "gt")
-    target, valid = _target(_at_least_float32(gt.detach()), mask)
-    return _at_least_float32(pred), target, valid
+    gt = _at_least_float32(gt.detach())
+    target = gt if gt.shape[2] == 1 else average_repeats(gt, mask)
+    if mask is None:
+        return _at_least_float32(pred), target, None if is_complete(target) else target == target
+    return _at_least_float32(pred), target, mask.any(2, keepdim=True)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
 
 
-def _target(gt: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """PSTH ``(B, N, 1, T)`` and where it is valid."""
-    if gt.shape[2] == 1:
-        return gt, (gt == gt if mask is None else mask)
-    target = average_repeats(gt, mask)
-    return target, (target == target if mask is None else mask.any(2, keepdim=True))
-
-
-def _mean_over_valid(values: Tensor, valid: Tensor, reduction: str) -> Tensor:
+def _mean_over_valid(values: Tensor, valid: Tensor | None, reduction: str) -> Tensor:
     """Mean per neuron of values that are 0 where not valid, then the reduction over neurons."""
+    if valid is None:
+        mean = values.sum((0, 2, 3)) / (values.numel() / values.shape[1])  # the gradient of a mean makes one more copy
+        return reduce_neurons(mean, reduction, torch.ones_like(mean, dtype=torch.bool))
     count = valid.sum((0, 2, 3))
     # the clamp keeps 0 / 0, whose gradient is NaN, out of the graph
     mean = values.sum((0, 2, 3)) / count.clamp(min=1)
@@ -92,8 +91,10 @@ def mse_loss(pred: Pred, gt: Recorded, mask: Mask | None = None, reduction: str 
     """
     check_choice("reduction", reduction, REDUCTIONS)
     pred, target, valid = _prepare(pred, gt, mask)
-    residual = torch.where(valid, pred - target, 0.0)
-    return _mean_over_valid(residual.square(), valid, reduction)
+    if valid is not None:
+        return _mean_over_valid(torch.where(valid, pred - target, 0.0).square(), valid, reduction)
+    dtype = torch.promote_types(pred.dtype, target.dtype)
+    return _mean_over_valid(functional.mse_loss(pred.to(dtype), target.to(dtype), reduction="none"), None, reduction)
 
 
 def poisson_loss(
@@ -151,6 +152,8 @@ def poisson_loss(
     pred, target, valid = _prepare(pred, gt, mask)
     if validate_input:
         _check_not_negative(pred, target, valid, log_input)
+    if valid is None:
+        return _mean_over_valid(_poisson(pred, target, log_input, eps), None, reduction)
     # 0 is harmless in either formula, and so is its gradient
     rate, count = torch.where(valid, pred, 0.0), torch.where(valid, target, 0.0)
     values = torch.where(valid, _poisson(rate, count, log_input, eps), 0.0)
@@ -172,9 +175,10 @@ def _finite_poisson(pred: Tensor, count: Tensor, log_input: bool, eps: float) ->
     return rate - count * rate.log() + slope * below
 
 
-def _check_not_negative(pred: Tensor, target: Tensor, valid: Tensor, log_input: bool) -> None:
+def _check_not_negative(pred: Tensor, target: Tensor, valid: Tensor | None, log_input: bool) -> None:
     for name, values in (("gt", target),) if log_input else (("pred", pred), ("gt", target)):
-        number = int(((values < 0) & valid).sum())
+        negative = values < 0
+        number = int((negative if valid is None else negative & valid).sum())
         if number:
             raise ValueError(
                 f"poisson_loss needs rates and counts, but {name} has negative values at {number} valid positions; "
