@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 from damage import loads_or_names
-from recording_files import mat_file
+from matlab73_files import as_matlab_73
+from recording_files import mat_file, structs
 
 from deepSTRF.datasets.download import RecordingError
 from deepSTRF.datasets.mat_files import read_mat_variable
@@ -41,8 +42,6 @@ def test_a_variable_among_others(format, compress):
     ],
 )
 def test_damaged_files_are_named(content, words):
-    if not words:
-        pytest.importorskip("pymatreader")
     with pytest.raises(RecordingError) as caught:
         read(content)
     message = str(caught.value)
@@ -58,22 +57,36 @@ def test_a_file_that_is_cut_anywhere_is_named_or_complete(whole):
             np.testing.assert_array_equal(value, expected)
 
 
-def hdf5_file(path, **arrays):
-    """Write a file as MATLAB 7.3 does: HDF5 after a header, axes reversed."""
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array.T).attrs["MATLAB_class"] = np.bytes_("double")
-    content = path.read_bytes()
-    return b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + content[128:]
+STRUCTS = [
+    {"name": "naïve", "times": np.array([[0.5, 1.5]], "f4"), "empty": np.zeros((0, 0)), "none": ""},
+    {"inner": {"flag": np.array([[True, False]]), "cell": np.array([[np.ones((2, 1)), "b"]], object)}, "n": 250},
+    structs(["name", "sound"], [("a", np.arange(6.0)[:, None]), ("bc", np.arange(4, dtype="i2")[None])]),
+    np.arange(24.0).reshape(2, 3, 4),
+    np.array([[np.ones((1, 1))]], object),
+]
 
 
-def test_matlab_7_3(tmp_path, monkeypatch):
-    content = hdf5_file(tmp_path / "a.mat", data=np.arange(12.0).reshape(3, 4), other=np.ones((2, 2)))
-    pytest.importorskip("pymatreader")
-    np.testing.assert_array_equal(read(content), np.arange(12.0).reshape(3, 4))
+@pytest.mark.parametrize("data", STRUCTS)
+def test_matlab_7_3_reads_as_matlab_5(data):
+    content = mat_file(data=data, other=np.ones(3))
+    assert_same(read(as_matlab_73(content)), read(content))
+
+
+def assert_same(got, expected):
+    assert (got.shape, got.dtype.kind) == (expected.shape, expected.dtype.kind)
+    assert set(got.dtype.names or ()) == set(expected.dtype.names or ())
+    if expected.dtype.names or expected.dtype == object:
+        pairs = [(got, expected)] if expected.dtype == object else [(got[k], expected[k]) for k in expected.dtype.names]
+        for mine, theirs in [pair for a, b in pairs for pair in zip(a.ravel(), b.ravel(), strict=True)]:
+            assert_same(mine, theirs)
+    else:
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_matlab_7_3_without_the_variable_or_h5py(monkeypatch):
+    content = as_matlab_73(GOOD)
     with pytest.raises(RecordingError, match=r"unit\.mat .*'missing'"):
         read(content, "missing")
-    monkeypatch.setitem(sys.modules, "pymatreader", None)
+    monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match=r"unit\.mat .*7\.3.*deepSTRF\[matlab\].*-v7"):
         read(content)

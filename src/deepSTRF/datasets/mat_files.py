@@ -1,18 +1,17 @@
 """Reading one variable of a .mat file, with one error for everything that can be wrong with it.
 
-SciPy reads files of MATLAB 4 to 7.2, and `pymatreader <https://pypi.org/project/pymatreader>`_ those of 7.3. As SciPy
-says in the documentation of :func:`scipy.io.loadmat`, it is not made for files that somebody wrote to do harm: check
-where a file comes from, as :func:`~deepSTRF.datasets.recording_folder.recording_folder` does by checksum.
+SciPy reads files of MATLAB 4 to 7.2; those of 7.3 are brought to that form. As SciPy says in the documentation of
+:func:`scipy.io.loadmat`, it is not made for files that somebody wrote to do harm: check where a file comes from, as
+:func:`~deepSTRF.datasets.recording_folder.recording_folder` does by checksum.
 """
 
 from __future__ import annotations
 
 import io
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from deepSTRF.datasets.download import RecordingError
+from deepSTRF.datasets.mat_hdf5 import as_matlab_5
 
 __all__ = ["read_mat_variable"]
 
@@ -34,15 +33,14 @@ def read_mat_variable(content: bytes, variable: str, *, name: str, remedy: str) 
     Returns
     -------
     numpy.ndarray
-        As :func:`scipy.io.loadmat` gives it. From a file of MATLAB 7.3, as :func:`pymatreader.read_mat` gives it: a
-        struct is a dict, and axes of length 1 are gone.
+        As :func:`scipy.io.loadmat` gives it, whatever the version of MATLAB.
 
     Raises
     ------
     RecordingError
         If the file is cut off, damaged, of another format or has no such variable; the message names it.
     ImportError
-        If the file is of MATLAB 7.3 and pymatreader is not installed.
+        If the file is of MATLAB 7.3 and h5py is not installed.
 
     Examples
     --------
@@ -59,7 +57,7 @@ def read_mat_variable(content: bytes, variable: str, *, name: str, remedy: str) 
         try:
             variables = loadmat(io.BytesIO(content), variable_names=[variable])
         except NotImplementedError:  # what SciPy says of MATLAB 7.3
-            variables = _read_hdf5(content, variable, name)
+            variables = loadmat(io.BytesIO(as_matlab_5(content, variable, name)))
         if variable not in variables:
             raise KeyError(f"it has no variable {variable!r}")
         return variables[variable]
@@ -69,18 +67,3 @@ def read_mat_variable(content: bytes, variable: str, *, name: str, remedy: str) 
         raise RecordingError(
             f"{name} is cut off, damaged or has no variable {variable!r} ({type(error).__name__}: {error}); {remedy}"
         ) from error
-
-
-def _read_hdf5(content: bytes, variable: str, name: str) -> dict[str, Any]:
-    try:
-        import h5py  # noqa: F401 - pymatreader imports it late
-        from pymatreader import read_mat
-    except ImportError as error:
-        raise ImportError(
-            f"{name} is a file of MATLAB 7.3, which needs pymatreader and h5py: pip install 'deepSTRF[matlab]', or "
-            "save it in MATLAB with the option -v7"
-        ) from error
-    with tempfile.TemporaryDirectory() as folder:  # pymatreader reads from the disk only
-        file = Path(folder, "file.mat")
-        file.write_bytes(content)
-        return read_mat(file, variable_names=[variable])

@@ -2,7 +2,7 @@
 
 :func:`scipy.io.loadmat` makes an array of every field of every struct. Where a file holds thousands of them, and few
 are wanted, that takes most of the time of loading. The format is that of MATLAB 5 to 7.2, without objects and sparse
-arrays.
+arrays; files of 7.3 are brought to it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from deepSTRF.datasets.mat_hdf5 import as_matlab_5
 from deepSTRF.datasets.recording_error import RecordingError
 
 __all__ = ["MatArray", "read_mat_struct"]
@@ -29,7 +30,7 @@ _IS_COMPLEX = 8
 _FLAGS = 6
 _BEGIN = {"<": struct.Struct("<6I").unpack_from, ">": struct.Struct(">6I").unpack_from}
 _TAG = {"<": struct.Struct("<II").unpack_from, ">": struct.Struct(">II").unpack_from}
-_WRONG = (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error, MemoryError)
+_WRONG = (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error, MemoryError)
 
 
 class MatArray:
@@ -146,6 +147,8 @@ def read_mat_struct(content: bytes, variable: str, *, name: str, remedy: str) ->
     ------
     RecordingError
         If the file is cut off, damaged, of another format or has no such variable; the message names it.
+    ImportError
+        If the file is of MATLAB 7.3 and h5py is not installed.
 
     Examples
     --------
@@ -157,9 +160,11 @@ def read_mat_struct(content: bytes, variable: str, *, name: str, remedy: str) ->
     (array([1.5, 2. ]), 'a')
     """
     try:
+        if content[_HEADER - 4 : _HEADER] == b"\0\2IM":
+            content = as_matlab_5(content, variable, name)
         mark = content[_HEADER - 4 : _HEADER]
         if mark not in (b"\0\1IM", b"\1\0MI"):
-            raise ValueError("it is no file of MATLAB 5 to 7.2")
+            raise ValueError("it is no file of MATLAB 5 to 7.3")
         order, at = "<" if mark == b"\0\1IM" else ">", _HEADER
         while at < len(content):
             kind, start, stop, at = _element(content, at, order)

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from lbhb_files import csv_rows, write_archive
+from matlab73_files import as_matlab_73
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import audio
@@ -35,7 +36,8 @@ APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X"
     ],
 )
 def test_files_that_macos_adds_are_no_part_of_a_recording(tmp_path, files, name, options):
-    importlib.import_module(files).write_release(tmp_path / "recording")
+    few = {"n_stims": 6, "n_units": (2, 1)} if files == "aa4_files" else {}
+    importlib.import_module(files).write_release(tmp_path / "recording", **few)
     expected = getattr(audio, name)(tmp_path / "recording", **options)
     for file in [file for file in (tmp_path / "recording").rglob("*") if file.is_file()]:
         copy = tmp_path / "__MACOSX" / file.relative_to(tmp_path)
@@ -120,3 +122,23 @@ def test_whole_milliseconds_in_float32_lie_in_their_own_bins(tmp_path):
     got = CRCNSAA4Dataset(tmp_path, dt_ms=1.0, smooth=False, cache=False)
     block = got.responses[0][int(got.nrn_masks[0].nonzero()[0])]
     assert np.flatnonzero(block[0]).tolist() == list(range(0, 290, 3))
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "options"),
+    [
+        ("downer2025_files", "Downer2025Dataset", {"cache": False}),
+        ("downer2025_files", "Downer2025Dataset", {"cache": False, "stimuli": "mvocs"}),
+        ("crcns_ac1_files", "CRCNSAC1Dataset", {"experimenter": "wehr", "return_waveform": True, "audio_fs": 16000}),
+    ],
+)
+def test_files_of_matlab_7_3(tmp_path, files, name, options):
+    importlib.import_module(files).write_release(tmp_path)
+    expected = getattr(audio, name)(tmp_path, **options)
+    for file in tmp_path.rglob("*.mat"):
+        file.write_bytes(as_matlab_73(file.read_bytes()))
+    got = getattr(audio, name)(tmp_path, **options)
+    assert (got.nrn_meta, got.stim_meta) == (expected.nrn_meta, expected.stim_meta)
+    for own, of_5 in zip(got.responses, expected.responses, strict=True):
+        for mine, theirs in zip(own, of_5, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
