@@ -24,7 +24,7 @@ from deepSTRF.datasets.simulated import SimulatedDataset
 
 class {}(SimulatedDataset):
     def __init__(self, path, dt_ms=5.0):
-        super().__init__(n_neurons=3, n_stims=10, duration_s=0.5, n_repeats=3, dt_ms=dt_ms)
+        super().__init__(n_neurons=3, n_stims=10, duration_s=0.5, n_repeats=3, n_bands=8, dt_ms=dt_ms)
 """
 MODEL = """
 from deepSTRF.models.audio import LinearNonlinear
@@ -49,8 +49,8 @@ class NS1(Sounds):
     def __init__(self, path, dt_ms=5.0):
         if not Path(path).expanduser().is_dir():
             raise FileNotFoundError(path)
-        super().__init__(dt_ms, n_stims=20, n_bands=34, duration_s=0.3)
-        self.spectrogram = _spectrogram(dt_ms)
+        super().__init__(dt_ms, n_stims=20, duration_s=0.3)
+        self.spectrogram = dataclasses.replace(_spectrogram(dt_ms), n_bands=self.F)
         self.path = str(path)
         for number, neuron in enumerate(self.nrn_meta):
             neuron["area"] = ("A1", "AAF", "A1", "unknown")[number]
@@ -98,7 +98,7 @@ def write_files(folder):
     for name in ("new.wav", "more.flac", "sounds/rain.wav", "sounds/birds.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         soundfile.write(folder / name, rng.uniform(-0.5, 0.5, 28_800 if "birds" in name else 48_000), 48_000)
-    np.save(folder / "spectrogram.npy", rng.normal(size=(34, 100)))
+    np.save(folder / "spectrogram.npy", rng.normal(size=(8, 100)))
     _write_nwb(folder / "session.nwb")
     _write_day(folder)
     (folder / "recordings" / "allen").mkdir()
