@@ -10,7 +10,8 @@ from deepSTRF.cli.report import result_text
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.splits import Split
 from deepSTRF.runs import FitOptions, RunError, evaluate_run, fit_run
-from deepSTRF.runs.notes import run_notes
+from deepSTRF.runs.late_stimulus import late_correlations
+from deepSTRF.runs.notes import _about_window, run_notes
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.scores import score_parts, summarise
 
@@ -123,6 +124,37 @@ def test_bins_and_windows(dt_ms, window, words):
     data.dt = dt_ms  # from_arrays raises for seconds; a class of the user's own may not
     notes, _ = notes_of(data, follow(data), SimpleNamespace(T=window))
     assert sum(words in note for note in notes) == 1
+
+
+def slow(lag_bins, n_bins=600):
+    """Four neurons that follow a band each, so many bins later; slow noise of the trials."""
+    generator = torch.Generator().manual_seed(0)
+    stims = [torch.randn(12, n_bins, generator=generator) for _ in range(6)]
+    noise = [torch.randn(4, 2, n_bins, generator=generator).cumsum(-1) / 10 for _ in stims]
+    responses = [stim[:4].roll(lag_bins, 1)[:, None] + drift for stim, drift in zip(stims, noise, strict=True)]
+    return AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
+
+
+def test_a_window_that_ends_before_the_response_does():
+    recording = slow(14)
+    flat = [torch.randn(4, 600, generator=torch.Generator().manual_seed(1)) for _ in range(6)]
+    late = late_correlations(recording, flat, 10)
+    assert (late > 0.2).all()
+    assert "50 to 100 ms before a bin" in "; ".join(window_notes(recording, flat, 10))
+    assert "a window of 100 ms" in "; ".join(window_notes(recording, flat, 10))
+    for responses_after, window in ((14, 20), (5, 10), (45, 10)):
+        assert window_notes(slow(responses_after), flat, window) == []
+    # what was predicted is no longer in the residuals
+    assert window_notes(recording, [stim[0, :4].roll(14, 1) for stim in recording.stims], 10) == []
+    # too little data to tell
+    assert window_notes(slow(14, 200), [p[:, :200] for p in flat], 10) == []
+    recording.responses[0][1] = torch.full_like(recording.responses[0][1], torch.nan)
+    assert late_correlations(recording, flat, 10)[0] == pytest.approx(float(late[0]))
+
+
+def window_notes(recording, predictions, window):
+    data = Recording(recording, "own", {}, {})
+    return list(_about_window(predictions, data, SimpleNamespace(T=window), list("abcd")))
 
 
 def test_a_mean_far_above_the_spread():

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from deepSTRF.checks import counted
 from deepSTRF.datasets.metadata import as_dict
+from deepSTRF.runs.late_stimulus import late_correlations
 from deepSTRF.runs.recording import Recording
 
 __all__ = ["run_notes"]
 
 _NAMED = 8  # neurons that a note names; all of them are in neurons.csv
+_LATE, _SHARE_OF_LATE = 0.1, 0.25  # correlation with residuals, and the share of neurons, that chance does not reach
 _FLAT = 1e-6  # range of a prediction relative to its size, below which it is rounding
 _FAR = 10.0  # standard deviations between the mean of the stimuli and zero
 _SECONDS = 0.1  # ms: nobody bins responses as finely
@@ -53,6 +55,7 @@ def run_notes(
         *_about_undefined(scores, of_parts, recording, names),
         *_about_single_trials(_recorded(scores, recording), names, recording),
         *_about_fit(scores, model, names),
+        *_about_window(of_parts["test"], recording, model, names),
         *_about_stimuli(recording, model),
     ]
 
@@ -154,6 +157,24 @@ def _about_fit(scores: Scores, model: Any, names: Sequence[str]) -> Iterable[str
         yield (
             f"cc_norm in training is above 1 for {_named(above, names, train, '.3f')}: the model has learnt "
             "the noise of these responses, or their signal is too small to be estimated"
+        )
+
+
+def _about_window(
+    predictions: Sequence[Tensor], recording: Recording, model: Any, names: Sequence[str]
+) -> Iterable[str]:
+    """Whether responses follow the stimulus for longer than the model looks back."""
+    window, dataset = getattr(model, "T", 1), recording.dataset
+    if dataset.stims[0].ndim != 3:  # movies and waveforms
+        return
+    late = late_correlations(dataset, predictions, window)
+    clear = late > _LATE
+    if clear.sum() >= _SHARE_OF_LATE * late.isfinite().sum() > 0:
+        span = window * dataset.dt
+        yield (
+            f"the stimulus {span:g} to {2 * span:g} ms before a bin, beyond the window, still predicts what the model "
+            f"does not, for {_named(clear, names, late, '.2f')}: with a window of {2 * span:g} ms they should be "
+            "predicted better"
         )
 
 

@@ -14,6 +14,7 @@ import torch
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets.audio.lbhb_archives import parts_of_cell_id
 from deepSTRF.datasets.audio.release_tables import read_rows
+from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.sources.tables import parse_cell
 
 __all__ = ["BandScaling", "Units", "read_cell_list", "warn_of_duplicates"]
