@@ -144,6 +144,7 @@ def test_a_window_that_ends_before_the_response_does():
     assert "a window of 100 ms" in "; ".join(window_notes(recording, flat, 10))
     for responses_after, window in ((14, 20), (5, 10), (45, 10)):
         assert window_notes(slow(responses_after), flat, window) == []
+    assert window_notes(slow(1), flat, 1) == []  # of a recurrent model
     # what was predicted is no longer in the residuals
     assert window_notes(recording, [stim[0, :4].roll(14, 1) for stim in recording.stims], 10) == []
     # too little data to tell

@@ -165,7 +165,7 @@ def _about_window(
 ) -> Iterable[str]:
     """Whether responses follow the stimulus for longer than the model looks back."""
     window, dataset = getattr(model, "T", 1), recording.dataset
-    if dataset.stims[0].ndim != 3:  # movies and waveforms
+    if dataset.stims[0].ndim != 3 or window == 1:  # movies and waveforms; models whose memory is a state
         return
     late = late_correlations(dataset, predictions, window)
     clear = late > _LATE
