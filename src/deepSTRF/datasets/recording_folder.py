@@ -151,9 +151,10 @@ def how_to_get(recording: PublicRecording) -> str:
     account = (
         ", with CRCNS_USERNAME and CRCNS_PASSWORD set to those of a free account," if recording.needs_login else ""
     )
+    arguments = " (--read NAME=VALUE for what you need of it)" if any(file.part for file in recording.files) else ""
     return (
-        f"`deepstrf datasets {recording.name.lower()} --download`{account} or download=True in Python fetches the "
-        f"recording, {by_hand}"
+        f"`deepstrf datasets {recording.name.lower()} --download`{arguments}{account} or download=True in Python "
+        f"fetches the recording, {by_hand}"
     )
 
 

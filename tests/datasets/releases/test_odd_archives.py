@@ -2,12 +2,14 @@
 
 import importlib
 import io
+import json
 import tarfile
 import zipfile
 
 import aa1_files
 import aa4_files
 import h5py
+import le_2025_files
 import numpy as np
 import pytest
 from lbhb_files import csv_rows, write_archive
@@ -15,7 +17,7 @@ from matlab73_files import as_matlab_73
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import audio
-from deepSTRF.datasets.audio import CRCNSAA1Dataset, CRCNSAA4Dataset
+from deepSTRF.datasets.audio import CRCNSAA1Dataset, CRCNSAA4Dataset, Le2025Dataset
 from deepSTRF.datasets.audio.lbhb_archives import SiteArchive
 from deepSTRF.datasets.audio.published_splits import published_split
 from deepSTRF.datasets.audio.release_tables import read_rows
@@ -142,3 +144,34 @@ def test_files_of_matlab_7_3(tmp_path, files, name, options):
     for own, of_5 in zip(got.responses, expected.responses, strict=True):
         for mine, theirs in zip(own, of_5, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def test_sounds_that_are_missing_are_named(tmp_path):
+    aa1_files.write_release(tmp_path)
+    sound = next(tmp_path.glob("all_stims/flatrip/*.wav"))
+    sound.unlink()
+    with pytest.warns(UserWarning, match=f"lacks sounds; responses to them are left out: {sound.name}$"):
+        got = CRCNSAA1Dataset(tmp_path)
+    assert sound.name not in [meta["name"] for meta in got.stim_meta]
+
+
+def test_aa4_with_attributes_as_arrays(tmp_path):
+    aa4_files.write_release(tmp_path, n_stims=3, n_units=(2, 1))
+    expected = CRCNSAA4Dataset(tmp_path, dt_ms=5.0, cache=False)
+    for file in tmp_path.glob("*/*.h5"):
+        with h5py.File(file, "r+") as unit:
+            for name, value in dict(unit.attrs).items():
+                unit.attrs[name] = np.array([value.encode() if isinstance(value, str) else value])
+    assert CRCNSAA4Dataset(tmp_path, dt_ms=5.0, cache=False).nrn_meta == expected.nrn_meta
+
+
+@pytest.mark.parametrize(("events", "n_spikes"), [(None, 0), ([], 0), (0.1, 1), ([0.2, 0.1, 0.1], 3)])
+def test_spike_times_of_json_as_some_write_them(tmp_path, events, n_spikes):
+    le_2025_files.write_release(tmp_path)
+    file = sorted(tmp_path.rglob("*.pprox"))[0]
+    content = json.loads(file.read_text())
+    content["pprox"][0]["events"] = events
+    file.write_text(json.dumps(content))
+    got = Le2025Dataset(tmp_path, n_bands=2, smooth=False)
+    names = [meta["name"] for meta in got.stim_meta]
+    assert got.responses[names.index(content["pprox"][0]["stimulus"]["name"])][0][0].sum() == n_spikes

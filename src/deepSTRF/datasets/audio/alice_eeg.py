@@ -13,13 +13,13 @@ from jaxtyping import Float
 
 from deepSTRF.checks import check_choice, check_positive
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.spike_lines import read_sound_of
 from deepSTRF.datasets.cache import cached
 from deepSTRF.datasets.http_download import say
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import files_in, find_in, how_to_get, recording_folder
-from deepSTRF.datasets.sounds import Sound, read_sound
 from deepSTRF.datasets.sources.binning import signals_in_trials
 from deepSTRF.datasets.sources.parts import JoinedSessions
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
@@ -133,7 +133,7 @@ class AliceEEGDataset(AudioNeuralDataset):
         folder = recording_folder("Alice_EEG", path, download=download)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         files = _files_of(folder, subjects)
-        sounds = [_sound(find_in(folder, "stimuli", "Alice_EEG") / f"{segment}.wav") for segment in _SEGMENTS]
+        sounds = [read_sound_of(k, find_in(folder, f"stimuli/{k}.wav", "Alice_EEG")) for k in _SEGMENTS]
         self.stims, self.spectrogram = spectrograms_of(sounds, self.dt, made_with)
         self.return_waveform, self.audio_fs = return_waveform, audio_fs if return_waveform else None
         self.F = n_frequency_bands
@@ -194,15 +194,6 @@ def _files_of(folder: Path, subjects: str | Sequence[str] | None) -> dict[str, P
     if not asked:
         raise ValueError("subjects is empty; leave it out to load everybody")
     return {subject: found[subject] for subject in dict.fromkeys(asked)}
-
-
-def _sound(file: Path) -> Sound:
-    try:
-        return read_sound(file.stem, file)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{file} is missing; {how_to_get(RECORDINGS['Alice_EEG'])}") from error
-    except ValueError as error:
-        raise RecordingError(f"{file} can't be read ({error}); download the recording again") from error
 
 
 def _read(file: Path, band_hz: Sequence[float | None], n_bins: Sequence[int], dt_ms: float) -> dict[str, Any]:

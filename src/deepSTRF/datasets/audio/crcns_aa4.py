@@ -168,7 +168,7 @@ def _cells(folder: Path, bird: str, stimuli: Sequence[str], sounds: dict[str, He
                     "animal_id": bird,
                     "sex": bird[-1],
                     "site": _plain(unit.attrs["site"]),
-                    "electrode": int(unit.attrs["electrode"]),
+                    "electrode": int(_plain(unit.attrs["electrode"])),
                     "ldepth": _plain(unit.attrs["ldepth"]),
                     "rdepth": _plain(unit.attrs["rdepth"]),
                     "sort_type": sorting,
@@ -200,11 +200,13 @@ def _times(h5py: Any, stimulus: Any, trial: str) -> np.ndarray:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return str(_plain(value))
 
 
 def _plain(value: Any) -> Any:
-    return _text(value) if isinstance(value, bytes | str) else value.item()
+    """A number or a text of an attribute, which may also be an array with that one."""
+    (entry,) = np.ravel(value)
+    return entry.decode() if isinstance(entry, bytes) else entry if isinstance(entry, str) else entry.item()
 
 
 class _Waves:

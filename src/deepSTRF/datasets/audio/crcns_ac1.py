@@ -16,7 +16,7 @@ from deepSTRF.datasets.audio.ac1_release import SoundFile, concatenated
 from deepSTRF.datasets.audio.ac1_responses import Cell, Preparation, gather
 from deepSTRF.datasets.audio.ac1_splits import WEHR_NEURONS_SPLIT_NATURAL, WEHR_VALID_NEURONS, SplitsOfOneCell
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
-from deepSTRF.datasets.audio.spike_lines import chosen
+from deepSTRF.datasets.audio.spike_lines import chosen, warn_of_missing_sounds
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.intracellular import RepeatGating, as_gating
 from deepSTRF.datasets.packed import PackedResponses
@@ -178,9 +178,7 @@ class CRCNSAC1Dataset(AudioNeuralDataset):
             files |= found.files
             missing.update(found.missing)
             self._rejection_counter.update(found.counts)
-        if missing:
-            lacking = ", ".join(sorted(missing))
-            warnings.warn(f"{folder} lacks sounds; responses to them are left out: {lacking}", stacklevel=2)
+        warn_of_missing_sounds(folder, missing)
         if not files:
             raise RecordingError(f"no cell of {', '.join(people)} in {', '.join(sites)} heard a natural sound")
         wehr = [cell for cell in cells if cell.meta["experimenter"] == "wehr"]

@@ -121,8 +121,9 @@ class SiteArchive:
     @cached_property
     def cell_ids(self) -> list[str]:
         """Names of the cells, as the description of the responses lists them."""
+        content = self.read("resp.json")
         try:
-            return [str(name) for name in json.loads(self.read("resp.json"))["chans"]]
+            return [str(name) for name in json.loads(content)["chans"]]
         except (ValueError, KeyError, TypeError) as error:
             raise self._error(f"has no list of cells ({error!r})") from error
 

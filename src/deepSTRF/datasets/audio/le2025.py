@@ -200,7 +200,7 @@ def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
             is_old = str(unit.get("$schema", "")).rstrip("#").endswith("pprox.json")
             spikes: dict[str, list[np.ndarray]] = {}
             for trial in unit["pprox"]:
-                name, times = _old_trial(trial) if is_old else (trial["stimulus"]["name"], _ms(trial["events"]))
+                name, times = _old_trial(trial) if is_old else _trial(trial)
                 spikes.setdefault(name, []).append(times)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise RecordingError(f"{file} is no unit of this recording ({error!r}); download it again") from error
@@ -210,11 +210,16 @@ def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
 def _old_trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
     """Name of the sound, and spike times in ms from its onset."""
     name = "_".join(str(trial[key]) for key in ("stimulus", "condition") if trial.get(key))
-    return name, np.asarray(trial["event"], dtype=float) - float(trial["stim_on"])
+    return name, _times(trial["event"]) - float(trial["stim_on"])
 
 
-def _ms(times_s: Any) -> np.ndarray:
-    return 1000 * np.asarray(times_s, dtype=float)
+def _trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
+    return trial["stimulus"]["name"], 1000 * _times(trial["events"])
+
+
+def _times(times: Any) -> np.ndarray:
+    """Spike times as some write them to JSON: one alone is no list, and none is null."""
+    return np.atleast_1d(np.asarray([] if times is None else times, dtype=float))
 
 
 def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> dict[str, Any]:

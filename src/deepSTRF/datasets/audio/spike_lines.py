@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,13 +26,24 @@ from deepSTRF.datasets.sounds import Sound, read_sounds
 from deepSTRF.datasets.sources.binning import count_joined
 from deepSTRF.datasets.spectrograms import Spectrogram, spectrograms_of
 
-__all__ = ["Cell", "HeardSound", "SpikeLineDataset", "chosen", "fill", "read_cell", "waveforms_or_mel"]
+__all__ = [
+    "Cell",
+    "HeardSound",
+    "SpikeLineDataset",
+    "chosen",
+    "fill",
+    "read_cell",
+    "read_sound_of",
+    "warn_of_missing_sounds",
+    "waveforms_or_mel",
+]
 
 COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
 """Of power: its cube root is the amplitude to the power of 2/3."""
 
 _UNREADABLE = "{} can't be read ({}); download the recording again"
 _MISSING = torch.full((1, 1), torch.nan)
+_NAMED = 8  # sounds that a warning names
 
 
 class HeardSound(NamedTuple):
@@ -131,7 +143,7 @@ def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
                 trials = [np.array(line.split(), dtype=float) for line in times.read_text().splitlines()]
             except (ValueError, UnicodeDecodeError) as error:
                 raise RecordingError(f"{times}: expected spike times in ms, one line per trial ({error})") from error
-            if not trials or any(not np.isfinite(trial).all() for trial in trials):
+            if any(not np.isfinite(trial).all() for trial in trials):
                 raise RecordingError(f"{times}: expected finite spike times in ms, one line per trial")
             spikes.setdefault(sound, []).extend(trials)
     return spikes
@@ -180,13 +192,23 @@ def fill(
     ------
     RecordingError
         If a sound can't be read, or no cell heard any.
+
+    Warns
+    -----
+    UserWarning
+        If cells heard other sounds: the responses to them are left out.
     """
     described: dict[str, dict[str, Any]] = {}
-    kept = [heard for cell in cells if (heard := _Heard(cell, sounds, described)).place]
+    kept, missing = [], set[str]()
+    for cell in cells:
+        missing.update(name for name in cell.spikes_ms if name not in sounds)
+        if (heard := _Heard(cell, sounds, described)).place:
+            kept.append(heard)
     names = [name for name in sounds if any(name in cell.place for cell in kept)]
     if not names:
         raise RecordingError(f"no chosen cell in {dataset.path} heard one of the chosen sounds")
-    loaded = [_read(name, sounds[name].file) for name in names]
+    warn_of_missing_sounds(dataset.path, missing)
+    loaded = [read_sound_of(name, sounds[name].file) for name in names]
     dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
     return_waveform = spectrogram.kind == "waveform"
     hop = dataset.spectrogram.hop if return_waveform else 1
@@ -205,6 +227,13 @@ def fill(
     dataset.frequencies_hz = None if return_waveform else dataset.spectrogram.frequencies_hz
     dataset.hearing_range_hz = (250.0, 8000.0)
     dataset.validate()
+
+
+def warn_of_missing_sounds(folder: str | os.PathLike[str], names: Collection[str]) -> None:
+    """Say which sounds cells heard that are not there, if any."""
+    if names:
+        first = ", ".join(sorted(names)[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        warnings.warn(f"{folder} lacks sounds; responses to them are left out: {first}", stacklevel=3)
 
 
 class _Heard:
@@ -247,7 +276,8 @@ class _Heard:
         return torch.from_numpy(count_joined(self.times[own], self.repeats[own], self.n_trials[place], n_bins, dt_ms))
 
 
-def _read(name: str, file: Path) -> Sound:
+def read_sound_of(name: str, file: Path) -> Sound:
+    """A sound of a recording; raises RecordingError where it can't be read."""
     try:
         return read_sounds({name: file})[0]
     except (ValueError, FileNotFoundError) as error:
