@@ -106,5 +106,5 @@ def test_bad_arguments_and_files(tmp_path):
     with pytest.raises(RecordingError, match="segment 3 begins twice"):
         AliceEEGDataset(tmp_path, subjects="S01", hp_freq_hz=None)
     (tmp_path / "stimuli" / "7.wav").unlink()
-    with pytest.raises(FileNotFoundError, match=r"7\.wav is missing; `deepstrf"):
+    with pytest.raises(FileNotFoundError, match=r"7\.wav is missing in .*`deepstrf"):
         AliceEEGDataset(tmp_path)
