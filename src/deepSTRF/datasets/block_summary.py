@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,11 +15,34 @@ from deepSTRF.metrics.batches import powers_of_stimuli
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.statistics import Powers
 
-__all__ = ["BlockSummary"]
+__all__ = ["BlockSummary", "has_data"]
+
+
+def has_data(values: Float[Tensor, "N R T"]) -> np.ndarray:
+    """For each neuron, whether any of its values is not NaN.
+
+    Parameters
+    ----------
+    values : Tensor
+        Responses, shape (N, R, T).
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (N,).
+    """
+    if values.shape[0] == 0 or values[0].numel() == 0:
+        return np.zeros(values.shape[0], dtype=bool)
+    # Recorded responses start with a number nearly always: only the others are searched whole.
+    first = values[:, 0, 0]
+    found = (first == first).cpu().numpy().copy()
+    for neuron in np.flatnonzero(~found):
+        found[neuron] = not bool(torch.isnan(values[neuron]).all())
+    return found
 
 
 class BlockSummary:
-    """PSTH and powers of the responses to one stimulus, computed when they are first needed.
+    """PSTH, powers and checksums of the responses to one stimulus, and who has any; computed when first needed.
 
     They are computed again after the responses were written to in place, as torch counts such changes.
 
@@ -37,7 +63,7 @@ class BlockSummary:
     tensor([[4., 5.]])
     """
 
-    __slots__ = ("_powers", "_psth", "_values", "_version")
+    __slots__ = ("_checksums", "_heard", "_powers", "_psth", "_values", "_version")
 
     def __init__(self, values: Float[Tensor, "N R T"]) -> None:
         self._values = values
@@ -47,6 +73,8 @@ class BlockSummary:
         """Compute everything again when it is needed next: after changes that torch doesn't see, as by NumPy."""
         self._psth: Tensor | None = None
         self._powers: Powers | None = None
+        self._checksums: list[int] | None = None
+        self._heard: np.ndarray | None = None
         self._version = self._present_version()
 
     @property
@@ -70,6 +98,39 @@ class BlockSummary:
             else:
                 self._powers = Powers(*(field[0] for field in powers_of_stimuli(values[None])))
         return self._powers
+
+    @property
+    def heard(self) -> np.ndarray:
+        """Which neurons have any data, bool (N,)."""
+        self._check()
+        if self._heard is None:
+            self._heard = has_data(self._values)
+        return self._heard
+
+    def checksums(self, repeats: Sequence[int]) -> list[int]:
+        """CRC-32 of the response of each neuron, which has so many repeats: tells responses apart, and no more."""
+        self._check()
+        if self._checksums is None:
+            arrays = (own[:number].numpy() for own, number in zip(self._values, repeats, strict=True))
+            self._checksums = [zlib.crc32(own.data, zlib.crc32(str(own.shape).encode())) for own in arrays]
+        return self._checksums
+
+    def stored(self, repeats: Sequence[int]) -> dict[str, Any]:
+        """All of it, to be kept beside the values; a PSTH of single trials is not, which is a part of these."""
+        return {
+            "psth": None if self._values.shape[1] <= 1 else self.psth,
+            "powers": tuple(self.powers),
+            "checksums": self.checksums(repeats),
+            "heard": self.heard.tolist(),
+        }
+
+    @classmethod
+    def restored(cls, values: Float[Tensor, "N R T"], stored: Mapping[str, Any]) -> BlockSummary:
+        """The summary of the same values, from what :meth:`stored` gave."""
+        summary = cls(values)
+        summary._psth, summary._powers = stored["psth"], Powers(*stored["powers"])
+        summary._checksums, summary._heard = stored["checksums"], np.array(stored["heard"], dtype=bool)
+        return summary
 
     def _full_precision(self) -> Tensor:
         return self._values.to(torch.promote_types(self._values.dtype, torch.float32))

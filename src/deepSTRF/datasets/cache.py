@@ -123,11 +123,12 @@ def cached(kind: str, files: Iterable[AnyPath], options: Mapping[str, Any], make
         try:
             if _key(kind, _digests(paths, folder), code) == key:  # otherwise a file was changed while it was read
                 save_value(path, value)
+                found = _load(path)
         except StoringError as error:
             warnings.warn(f"{kind} is computed anew each time, because the cache cannot hold it: {error}", stacklevel=2)
         except OSError as error:
             _warn_unwritable(folder, error)
-        return value
+        return value if found is None else found[0]  # mapped, so that what was computed need not stay in memory
 
 
 def _warn_unwritable(folder: Path, error: OSError) -> None:

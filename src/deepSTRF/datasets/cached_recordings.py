@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from deepSTRF.datasets.block_summary import BlockSummary
 from deepSTRF.datasets.cache import cached, file_digest
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.response_block import ResponseBlock
@@ -73,22 +76,12 @@ def cached_recording(
     ...     print(read(path, 5.0, cache=False))
     AudioNeuralDataset(N_neurons=2, selected=2, N_stims=1, dt_ms=5.0)
     """
-    made: list[D] = []
-
-    def state() -> dict[str, Any]:
-        made.append(make())
-        return _state_of(made[0])
-
     own_code = _code_of_user(cls)
     if own_code is None:
         return make()
     options = {"class": f"{cls.__module__}.{cls.__qualname__}", "code": own_code, **options}
-    found = cached(kind, files, options, state)
-    if made:
-        return made[0]
     dataset = cls.__new__(cls)
-    dataset._init_contract(found["attributes"]["path"], found["attributes"]["dt"])
-    _restore(dataset, found)
+    _restore(dataset, kind, files, options, make)
     return dataset
 
 
@@ -125,17 +118,12 @@ def fill_cached(
     if not cache or _code_of_user(cls) != []:
         fill()
         return
-    filled = False
 
-    def state() -> dict[str, Any]:
-        nonlocal filled
-        filled = True
+    def make() -> RecordingStorage:
         fill()
-        return _state_of(dataset)
+        return dataset
 
-    found = cached(kind, files, {"class": f"{cls.__module__}.{cls.__qualname__}", **options}, state)
-    if not filled:
-        _restore(dataset, found)
+    _restore(dataset, kind, files, {"class": f"{cls.__module__}.{cls.__qualname__}", **options}, make)
 
 
 def _code_of_user(cls: type) -> list[str] | None:
@@ -157,19 +145,52 @@ def _state_of(dataset: RecordingStorage) -> dict[str, Any]:
     spectrogram = attributes.get("spectrogram")
     if spectrogram is not None:
         del attributes["spectrogram"]
-    blocks = [(block.values, block.neurons, block.repeats) for block in dataset._packed().blocks()]
     return {
         "attributes": attributes,
-        "blocks": blocks,
+        "blocks": [
+            (block.values, block.neurons, block.repeats, block.summary.stored(block.repeats.tolist()))
+            for block in dataset._packed().blocks()
+        ],
         "spectrogram": None if spectrogram is None else spectrogram.as_dict(),
     }
 
 
-def _restore(dataset: RecordingStorage, state: Mapping[str, Any]) -> None:
+def _restore(
+    dataset: RecordingStorage,
+    kind: str,
+    files: Iterable[AnyPath],
+    options: Mapping[str, Any],
+    make: Callable[[], RecordingStorage],
+) -> None:
+    """Bring a data set to the state of the one that `make` reads, with arrays that are mapped from the cache."""
     from deepSTRF.datasets.spectrograms import Spectrogram
 
-    vars(dataset).update(state["attributes"])
-    dataset.responses = PackedResponses([ResponseBlock(*block) for block in state["blocks"]], dataset.N_neurons)
+    was_read = False
+
+    def read() -> dict[str, Any]:
+        nonlocal was_read
+        was_read = True
+        return _state_of(make())
+
+    state = cached(kind, files, options, read)
+    attributes = state["attributes"]
+    dataset._init_contract(attributes["path"], attributes["dt"])
+    vars(dataset).update(attributes)
+    blocks = [
+        ResponseBlock(values, neurons, repeats, BlockSummary.restored(values, summary))
+        for values, neurons, repeats, summary in state["blocks"]
+    ]
+    dataset.responses = PackedResponses(blocks, dataset.N_neurons)
     dataset._selection_cache = None  # type: ignore[attr-defined]
     if state["spectrogram"] is not None:
         dataset.spectrogram = Spectrogram.from_dict(state["spectrogram"])  # type: ignore[attr-defined]
+    if was_read:
+        _release_memory()
+
+
+def _release_memory() -> None:
+    """Give what was read back to the system, now that it is mapped: the C library would keep it for later."""
+    gc.collect()  # packed responses are a circle
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

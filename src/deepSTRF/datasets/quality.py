@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.response_block import ResponseBlock, has_data
+from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.metrics.batches import statistics_of
 from deepSTRF.metrics.correlation import noise_ceiling_measure
 from deepSTRF.metrics.reliability import SNR, ccmax_measure
@@ -134,7 +134,7 @@ def _rate(dataset: SelectableRecording) -> Float[Tensor, " N"]:
 def _repeats(dataset: SelectableRecording) -> Tensor:
     repeats = torch.zeros(dataset.N_neurons, dtype=torch.int64)
     for block in dataset._packed().blocks():
-        heard = has_data(block.values)
+        heard = block.summary.heard
         neurons = torch.from_numpy(block.neurons[heard])
         repeats[neurons] = torch.maximum(repeats[neurons], torch.from_numpy(block.repeats[heard]).long())
     return repeats

@@ -12,34 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.datasets.block_summary import BlockSummary
+from deepSTRF.datasets.block_summary import BlockSummary, has_data
 from deepSTRF.lazy import LazyDict, Pending
 from deepSTRF.metrics.statistics import Powers
 
 __all__ = ["ResponseBlock", "check_response", "has_data", "has_infinite", "pack_responses"]
-
-
-def has_data(values: Float[Tensor, "N R T"]) -> np.ndarray:
-    """For each neuron, whether any of its values is not NaN.
-
-    Parameters
-    ----------
-    values : Tensor
-        Responses, shape (N, R, T).
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape (N,).
-    """
-    if values.shape[0] == 0 or values[0].numel() == 0:
-        return np.zeros(values.shape[0], dtype=bool)
-    # Recorded responses start with a number nearly always: only the others are searched whole.
-    first = values[:, 0, 0]
-    found = (first == first).cpu().numpy().copy()
-    for neuron in np.flatnonzero(~found):
-        found[neuron] = not bool(torch.isnan(values[neuron]).all())
-    return found
 
 
 def has_infinite(values: Float[Tensor, "N R T"]) -> bool:
@@ -62,7 +39,7 @@ class ResponseBlock:
     repeats : numpy.ndarray
         Number of repeats of each of these neurons, shape (N_s,).
     summary : BlockSummary
-        PSTH and powers of `values`; made with them by default.
+        What `values` are in short; made of them by default.
     """
 
     values: Float[Tensor, "N_s R_s T_s"]
@@ -96,6 +73,11 @@ class ResponseBlock:
         for position in np.flatnonzero(self.repeats < self.values.shape[1]):
             views[position] = views[position][: self.repeats[position]]
         return views
+
+    @property
+    def checksums(self) -> list[int]:
+        """CRC-32 of the response of each of these neurons."""
+        return self.summary.checksums(self.repeats.tolist())
 
     def as_batch(self) -> LazyDict:
         """The block as a batch of one stimulus, for metrics of the responses."""

@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 
 from deepSTRF.checks import check_list
 from deepSTRF.datasets.packed import PackedResponses
-from deepSTRF.datasets.response_block import has_data
 
 __all__ = ["RecordingStorage"]
 
@@ -112,7 +111,7 @@ class RecordingStorage(Dataset[dict[str, Any]], ABC):
             packed = self._packed()
             masks = torch.zeros(len(packed), self.N_neurons, dtype=torch.bool)
             for stimulus, block in enumerate(packed.blocks()):
-                masks[stimulus, torch.from_numpy(block.neurons)] = torch.from_numpy(has_data(block.values))
+                masks[stimulus, torch.from_numpy(block.neurons)] = torch.from_numpy(block.summary.heard)
             self._masks = masks
             revision = packed.revision if self._responses is packed else len(self._responses)
             self._masks_of = (self._responses, revision, self.N_neurons)

@@ -33,9 +33,8 @@ def contents_of(dataset: NeuralDataset) -> dict[str, Any]:
     neurons: list[int] = [0] * dataset.N_neurons
     responses: list[int] = []
     for block in dataset._packed().blocks():
-        values, of_stimulus = block.values.numpy(), 0
-        for position, neuron in enumerate(block.neurons.tolist()):
-            one = _checksum(values[position, : block.repeats[position]])
+        of_stimulus = 0
+        for neuron, one in zip(block.neurons.tolist(), block.checksums, strict=True):
             of_stimulus = zlib.crc32(f"{neuron} {one}".encode(), of_stimulus)
             neurons[neuron] = zlib.crc32(f"{len(responses)} {one}".encode(), neurons[neuron])
         responses.append(of_stimulus)

@@ -327,23 +327,18 @@ def _psths(block: ResponseBlock, shape: Sequence[int]) -> np.ndarray:
     """Mean over the repeats of every neuron's response to a stimulus, (N, T_s); NaN where it has none."""
     psths = np.full(shape, np.nan, dtype=np.float32)
     if block.n_bins:
-        psths[block.neurons] = block.values.nanmean(1).numpy()
+        psths[block.neurons] = block.summary.psth.numpy()
     return psths
 
 
 def data_fingerprint(dataset: NeuralDataset) -> str:
-    """SHA-256 over the stimuli and responses as loaded, so that a run is not scored on other data by mistake."""
+    """SHA-256 over stimuli and checksums of responses, so that a run is not scored on other data by mistake."""
     digest = hashlib.sha256(f"{dataset.dt} {dataset.N_neurons}".encode())
-    for s, stim in enumerate(dataset.stims):
-        _digest_tensor(digest, stim)
-        for n in range(dataset.N_neurons):
-            _digest_tensor(digest, dataset.responses[s][n])
+    for stim, block in zip(dataset.stims, dataset._packed().blocks(), strict=True):
+        digest.update(str(tuple(stim.shape)).encode())
+        digest.update(np.ascontiguousarray(stim.numpy()).data)
+        digest.update(str(list(zip(block.neurons.tolist(), block.checksums, strict=True))).encode())
     return digest.hexdigest()
-
-
-def _digest_tensor(digest: Any, tensor: Tensor) -> None:
-    digest.update(str(tuple(tensor.shape)).encode())
-    digest.update(np.ascontiguousarray(tensor.numpy()).data)
 
 
 def _cell(value: Tensor) -> str:

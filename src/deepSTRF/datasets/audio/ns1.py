@@ -7,9 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
@@ -31,6 +29,7 @@ from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_folder import recording_folder
 from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.datasets.sources.binning import count_in_repeats
+from deepSTRF.datasets.sources.parts import JoinedSessions
 from deepSTRF.datasets.spectrograms import Spectrogram
 from deepSTRF.registry import register_dataset
 
@@ -195,9 +194,6 @@ class NS1Dataset(AudioNeuralDataset):
         smoothed = smoother_of_counts(smooth, self.dt)
         first, names = (0, SOUNDS) if stimuli == "natural" else (len(SOUNDS), CHORDS)
 
-        def counts(repeats: list[np.ndarray]) -> Tensor:
-            return smoothed(torch.from_numpy(count_in_repeats(repeats, 0.0, n_bins, self.dt, times_per_s=1000)))
-
         def fill() -> None:
             units = read_metadata(folder)
             with open_release(folder) as release:
@@ -206,9 +202,13 @@ class NS1Dataset(AudioNeuralDataset):
                 else:
                     sounds = read_sounds(release, names, fs, n_bins * hop)
                     self.stims = sounds if return_waveform else [causal_cochleagram(one, fs, hop) for one in sounds]
-                spikes = [read_unit(release, unit["path"], first, len(names)) for unit in units]
-            rows = ([counts(unit[s]) for unit in spikes] for s in range(len(names)))
-            self.responses = PackedResponses(rows, len(units))
+                    del sounds  # as long as the responses are made, they are in the way
+                joined = JoinedSessions([n_bins] * len(names), len(units))
+                for n, unit in enumerate(units):
+                    for s, repeats in enumerate(read_unit(release, unit["path"], first, len(names))):
+                        spikes = count_in_repeats(repeats, 0.0, n_bins, self.dt, times_per_s=1000)
+                        joined.add(s, [n], smoothed(torch.from_numpy(spikes))[None])
+            self.responses = PackedResponses(joined.rows(), len(units))
             self.stim_meta = [dict(meta) for meta in (_NATURAL if stimuli == "natural" else _DRC)]
             self.nrn_meta = [{key: value for key, value in unit.items() if key != "path"} for unit in units]
             self.N_neurons = len(units)

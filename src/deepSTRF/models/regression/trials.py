@@ -28,6 +28,15 @@ class Recording(Protocol):
     def __getitem__(self, index: int) -> dict[str, Any]: ...
 
 
+@runtime_checkable
+class _Averaged(Protocol):
+    """Responses that know their average over repeats, as long as none of them was exchanged."""
+
+    psth: Tensor
+
+    def is_untouched(self) -> bool: ...
+
+
 def check_recording(name: str, recording: object) -> None:
     """Raise TypeError or ValueError unless it is a data set with a bin width."""
     if not isinstance(recording, Recording):
@@ -59,7 +68,7 @@ def read_trials(recording: Recording, name: str) -> list[Trial]:
             came = f"the keys {sorted(item)}" if isinstance(item, Mapping) else describe_type(item)
             raise TypeError(f"{where}: expected a dict with 'stims' and 'responses', got {came}")
         stim = _check_stimulus(item["stims"], where)
-        trials.append(Trial(stim, _average(item["responses"], stim.shape[1], where)))
+        trials.append(Trial(stim, _psth_of(item["responses"], stim.shape[1], where)))
         if (len(stim), len(trials[-1].psth)) != (n_sizes := (len(trials[0].stim), len(trials[0].psth))):
             raise ValueError(
                 f"{where}: expected {n_sizes[0]} bands and {n_sizes[1]} neurons as in the first item, got {len(stim)} "
@@ -89,6 +98,15 @@ def _check_stimulus(stim: Tensor, where: str) -> Float[Tensor, "F T"]:
     if not bool(stim.isfinite().all()):
         raise ValueError(f"{where}: the stimulus has values that are not finite")
     return stim.detach().cpu().flatten(0, -2)
+
+
+def _psth_of(responses: Any, n_bins: int, where: str) -> Float[Tensor, "N T"]:
+    """Average over repeats: that which responses of a data set carry, so that repeats are not read, or a new one."""
+    if isinstance(responses, _Averaged) and responses.is_untouched():
+        psth = responses.psth
+        if psth.shape[1] == n_bins and not bool(psth.isinf().any()):
+            return psth.cpu()
+    return _average(responses, n_bins, where)
 
 
 def _average(responses: Sequence[Tensor], n_bins: int, where: str) -> Float[Tensor, "N T"]:
