@@ -15,7 +15,7 @@ SPEC.loader.exec_module(TABLE)
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "simulate", "expected", "part"), TABLE.CASES, ids=[case[0] for case in TABLE.CASES])
 def test_share_is_as_expected(name, simulate, expected, part):
-    share, n = TABLE.measure(simulate, max(4, round(part * 60)), seed=1)
+    share, n = TABLE.measure(simulate, max(4, round(part * 40)), seed=1)
     interval = binomtest(round(share * n), n).proportion_ci(0.999)
     assert interval.low <= expected[1]
     assert interval.high >= expected[0]

@@ -336,29 +336,6 @@ def test_mlflow_reads_back_what_was_logged(mlflow_store, monkeypatch):
 
 
 @pytest.mark.slow
-def test_mlflow_store_can_be_made_by_two_processes_at_once(tmp_path):
-    pytest.importorskip("mlflow", reason="mlflow is not installed")
-    code = (
-        "import sys; from deepSTRF.training.loggers import MLflowSeedLogger\n"
-        "log = MLflowSeedLogger(int(sys.argv[2]), tracking_dir=sys.argv[1])\n"
-        "for epoch in range(20): log({'epoch': epoch, 'train_loss': 0.5})\n"
-        "log.close()"
-    )
-    folders = [tmp_path / f"process {seed}" for seed in range(2)]
-    for folder in folders:
-        folder.mkdir()
-    both = [processes.start(code, tmp_path, seed, folder=folder) for seed, folder in enumerate(folders)]
-    ended = [processes.wait(process, folder) for process, folder in zip(both, folders, strict=True)]
-    assert [each.code for each in ended] == [0, 0], ended
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("deepSTRF").experiment_id])
-    assert sorted(run.info.run_name for run in runs) == ["seed0", "seed1"]
-    assert [len(client.get_metric_history(run.info.run_id, "train_loss")) for run in runs] == [20, 20]
-
-
-@pytest.mark.slow
 def test_mlflow_run_is_continued(mlflow_store):
     first = MLflowSeedLogger(0, tracking_dir=mlflow_store / "runs", name="again", config={"epochs": 1})
     first({"epoch": 0, "train_loss": 0.5})
@@ -467,9 +444,10 @@ def test_wandb_does_not_write_into_a_run_that_is_open(wandb, tmp_path):
 USE_LOGGER = """
 import sys
 from deepSTRF.training.loggers import WandbSeedLogger, make_logger
-kind, folder = sys.argv[1:]
-log = make_logger(kind, folder, seed=1, config={"lr": 0.5})
-log({"epoch": 0, "train_loss": 0.5})
+kind, folder, seed = sys.argv[1:]
+log = make_logger(kind, folder, seed=int(seed), config={"lr": 0.5})
+for epoch in range(20):
+    log({"epoch": epoch, "train_loss": 0.5})
 log.finalize({"test": {"loss": 0.5}})
 log.close()
 """
@@ -478,11 +456,13 @@ log.close()
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LOGGER_KINDS)
 def test_a_logger_uses_no_network_and_writes_into_its_folder_only(kind, tmp_path):
+    """With MLflow from two processes at once, which make its store."""
     if kind != "jsonl":
         pytest.importorskip(kind)
-    home, work, folder = tmp_path / "home", tmp_path / "work", tmp_path / "run"
-    home.mkdir()
-    work.mkdir()
+    home, folder = tmp_path / "home", tmp_path / "run"
+    work = [tmp_path / f"work{seed}" for seed in range(2 if kind == "mlflow" else 1)]
+    for made in (home, *work):
+        made.mkdir()
     # MLflow and wandb report to their makers unless they are told not to, or find themselves in a test.
     told = ("CI", "GITHUB_", "PYTEST_", "WANDB_", "MLFLOW_", "DO_NOT_TRACK")
     environment = {
@@ -491,14 +471,25 @@ def test_a_logger_uses_no_network_and_writes_into_its_folder_only(kind, tmp_path
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         environment |= {"HOME": str(home), "HTTPS_PROXY": address, "HTTP_PROXY": address}
-        done = processes.run(USE_LOGGER, kind, folder, folder=work, environment=environment)
-        assert done.code == 0, done.err
+        started = [
+            processes.start(USE_LOGGER, kind, folder, seed, folder=own, environment=environment)
+            for seed, own in enumerate(work)
+        ]
+        ended = [processes.wait(process, own) for process, own in zip(started, work, strict=True)]
+        assert [done.code for done in ended] == [0] * len(work), ended
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody is waiting to be let in
             proxy.accept()
-    assert {path.name for path in work.iterdir()} == {"out", "err"}
+    assert all({path.name for path in own.iterdir()} == {"out", "err"} for own in work)
     made = sorted(path.name for path in folder.iterdir())
     assert made == {"jsonl": ["history.jsonl"], "mlflow": ["mlruns"]}.get(kind, [kind])
+    if kind == "mlflow":
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+        runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+        assert len(runs) == 2
+        assert [len(client.get_metric_history(run.info.run_id, "train_loss")) for run in runs] == [20, 20]
 
 
 # ---------------------------------------------------------------------- factories, names, missing packages

@@ -127,7 +127,7 @@ def centre(
     return mean, deviation if columns is None else deviation.mul_(columns)
 
 
-def valid_and_filled(responses: Float[Tensor, "S N R T"]) -> tuple[Float[Tensor, "S N R T"], Float[Tensor, "S N R T"]]:
+def valid_and_filled(responses: Float[Tensor, "*axes T"]) -> tuple[Float[Tensor, "*axes T"], Float[Tensor, "*axes T"]]:
     """Return 1 where there is a number and 0 where not, and the responses with 0 where missing.
 
     Examples
