@@ -1,14 +1,14 @@
 """What an epoch of the Fitter costs beside a bare loop over the same batches, and the memory that it takes.
 
-t = a bare loop (training: forward, loss against a ready PSTH, backward, step; validation: forward) + one plain
-iteration over both loaders. Rows are ratios to t, measured alternately in one run.
+t = a bare loop (training: forward, loss against a ready PSTH, backward, step; validation: forward) + one iteration over
+both loaders that reads all repeats and their mask. Rows are ratios to t, measured alternately in one run. The Fitter,
+which also computes all scores, needs no repeats.
 
 Run: python benchmarks/bench_fitter.py [--threads 2] [--rounds 7] [--memory]
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,7 +26,11 @@ from deepSTRF.utils import neural_collate
 
 BANDS = 34
 SIZES = {"NS1": (17, 119, 20, 999), "AA2": (81, 494, 20, 511)}  # stimuli, neurons, repeats, bins
-MODELS = {"Linear": (Linear, 1.3), "StateNet": (StateNet, 1.1)}
+ROWS = {  # model, size, stimuli in a batch, limit
+    "Linear": (Linear, "NS1", 1, 1.0),
+    "StateNet": (StateNet, "NS1", 1, 1.1),
+    "Linear, AA2-sized": (Linear, "AA2", 8, 0.6),
+}
 
 
 def make_dataset(size: str, bands: int = BANDS) -> NeuralDataset:
@@ -71,15 +75,16 @@ def seconds(function, *arguments) -> float:
 
 def iterate(*both) -> None:
     for loader in both:
-        for _ in loader:
-            pass
+        for batch in loader:
+            _ = batch["responses"], batch["valid_mask"]
+            del batch
 
 
 def time_model(name: str, rounds: int) -> dict:
-    train, val = loaders(make_dataset("NS1"), 1)
-    ready = [[(b["stims"], b["responses"].nanmean(2, keepdim=True)) for b in loader] for loader in (train, val)]
-    cls, limit = MODELS[name]
-    model = cls(n_frequency_bands=BANDS, out_neurons=SIZES["NS1"][1])
+    cls, size, batch_size, limit = ROWS[name]
+    train, val = loaders(make_dataset(size), batch_size)
+    ready = [[(batch["stims"], batch["psth"]) for batch in loader] for loader in (train, val)]
+    model = cls(n_frequency_bands=BANDS, out_neurons=SIZES[size][1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     fitter = Fitter(model, train, val, optimizer=optimizer, log_fn=None)
     ratios, costs = [], []
@@ -95,31 +100,48 @@ def time_model(name: str, rounds: int) -> dict:
     }  # fmt: skip
 
 
-def memory_of_epoch(fit: bool) -> float:
-    """Peak memory in MiB of a process that makes the AA2-sized set and runs an epoch, or only iterates."""
+def memory_of_epoch(what: str) -> float:
+    """Peak memory in MiB of a process that makes the AA2-sized set and runs an epoch, beyond the set."""
     folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_fitter; bench_fitter.memory_worker({fit})"
+    code = f"import sys; sys.path.insert(0, {folder!r}); import bench_fitter; bench_fitter.memory_worker({what!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
-def memory_worker(fit: bool) -> None:
+def memory_worker(what: str) -> None:
     dataset = make_dataset("AA2", bands=8)
     train, val = loaders(dataset, 8)
     model = Linear(n_frequency_bands=8, out_neurons=SIZES["AA2"][1])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if fit:
-        Fitter(model, train, val, log_fn=None).run_epoch(0)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    optimizer = torch.optim.AdamW(model.parameters())
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
+    before = resident_mib("VmRSS")
+    if what == "fit":
+        Fitter(model, train, val, optimizer=optimizer, log_fn=None).run_epoch(0)
+    else:
+        bare_epoch(
+            model, optimizer, *(((batch["stims"], batch["psth"]) for batch in loader) for loader in (train, val))
+        )
+    print(resident_mib("VmHWM") - before)
 
 
-def memory_row() -> dict:
+def resident_mib(name: str) -> float:
+    """Resident memory of this process in MiB, now (VmRSS) or at its peak (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def memory_rows() -> list[dict]:
+    """Of an epoch of the Fitter, and of a bare loop over stimuli and PSTHs, which is mostly the backward pass."""
     n_stims, n_neurons, n_repeats, n_bins = SIZES["AA2"]
-    extra = memory_of_epoch(True) / (n_stims * n_neurons * n_repeats * n_bins * 4 / 2**20)
-    return {
-        "row": "extra memory of an AA2-sized epoch / data set", "median": extra, "low": extra, "high": extra,
-        "limit": 0.35,
-    }  # fmt: skip
+    data = n_stims * n_neurons * n_repeats * n_bins * 4 / 2**20
+    rows = []
+    for what, name, limit in (("fit", "epoch", 0.08), ("bare", "bare loop", "")):
+        extra = memory_of_epoch(what) / data
+        rows.append({
+            "row": f"extra memory of an AA2-sized {name} / data set", "median": extra, "low": extra, "high": extra,
+            "limit": limit,
+        })  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -130,9 +152,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = [time_model(name, options.rounds) for name in MODELS]
+    rows = [time_model(name, options.rounds) for name in ROWS]
     if options.memory:
-        rows.append(memory_row())
+        rows += memory_rows()
     if options.json:
         print(json.dumps(rows, indent=1))
         return

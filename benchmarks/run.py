@@ -69,8 +69,8 @@ def of_psth(rounds: int) -> Iterator[dict]:
 
 
 def fitter(rounds: int) -> Iterator[dict]:
-    rows = [bench_fitter.time_model(name, rounds) for name in bench_fitter.MODELS] + [bench_fitter.memory_row()]
-    yield from ({**row, "limit": f"<= {row['limit']}"} for row in rows)
+    rows = [bench_fitter.time_model(name, rounds) for name in bench_fitter.ROWS] + bench_fitter.memory_rows()
+    yield from ({**row, "limit": f"<= {row['limit']}" if row["limit"] else ""} for row in rows)
 
 
 def time_to_score() -> Iterator[dict]:

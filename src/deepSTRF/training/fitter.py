@@ -292,7 +292,6 @@ class Fitter:
         self.optimizer.zero_grad()
         with members.apart(self.model):
             pred, recorded = self._predicted(batch)
-        scores.update(members.joined(pred.detach()), recorded)
         scaled, target = in_units_of_scale(self.model, pred, self._target(recorded))
         losses = [self.compute_loss(of_member, target) for of_member in members.members_of(scaled)]
         for loss in losses:
@@ -305,6 +304,8 @@ class Fitter:
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
+        # only now that what the backward pass needed is gone from memory
+        scores.update(members.joined(pred.detach()), recorded)
         detach_state(self.model)
         return loss.detach() / len(losses)
 
