@@ -11,7 +11,9 @@ from stand_ins import stand_ins, write_files
 PAGES = {str(page.relative_to(ROOT)): page for page in pages()}
 WITH_CODE = [name for name, page in PAGES.items() if any(b.kind in PYTHON + SHELL for b in blocks(page.read_text()))]
 # Python that needs what no machine of the tests has, an account or a cluster, or that is a sketch.
-NEEDS_MORE = {"docs/howto/saving.md": 1, "docs/howto/clusters.md": 1, "docs/contracts/data.md": 1}
+NEEDS_MORE = {
+    f"docs/{name}.md": 1 for name in ("howto/saving", "howto/clusters", "contracts/data", "reference/data_sets")
+}
 
 
 @pytest.fixture(scope="session")
