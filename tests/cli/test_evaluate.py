@@ -159,7 +159,7 @@ def test_fuzzed_json_is_read_or_an_error(finished, elsewhere, monkeypatch, name)
     monkeypatch.setattr(evaluate, "load_recording", lambda *_: recording)
     monkeypatch.setattr(evaluate, "cpu_threads", lambda number: contextlib.nullcontext())
 
-    @settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(list(places(good))), JSON_VALUES, st.booleans())
     def check(keys, value, remove):
         changed = copy.deepcopy(good)

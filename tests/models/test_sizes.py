@@ -12,12 +12,10 @@ from deepSTRF.registry import get_recipe, model_cards
 
 # Frame of a stimulus, neurons, ms of a bin, ms of the window, bins of a stimulus.
 SOUNDS = {
-    "one band": ((1,), 2, 5.0, 150.0, 40),
-    "four bands": ((4,), 2, 5.0, 150.0, 40),
+    "one band, one neuron": ((1,), 1, 5.0, 150.0, 40),
     "two hundred bands": ((200,), 2, 5.0, 20.0, 40),
-    "one neuron": ((8,), 1, 5.0, 150.0, 40),
     "two thousand neurons": ((4,), 2000, 5.0, 10.0, 12),
-    "a long window": ((4,), 2, 5.0, 500.0, 110),
+    "four bands, a long window": ((4,), 2, 5.0, 500.0, 110),
     "one bin as window": ((8,), 2, 50.0, 30.0, 20),
     "bins of 1 ms": ((4,), 2, 1.0, 60.0, 80),
 }

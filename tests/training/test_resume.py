@@ -104,9 +104,17 @@ def whole(request, tmp_path_factory):
     return fitted(path, **request.param), path, request.param
 
 
-@pytest.mark.parametrize("kill_at", [0, 2, 6])
-def test_a_killed_training_ends_as_one_that_was_not(tmp_path, whole, kill_at):
-    whole, path, options = whole
+@pytest.mark.parametrize("kill_at", [0, 6])
+def test_the_first_and_the_last_epoch_may_be_the_one_that_is_killed(tmp_path, kill_at):
+    whole = fitted(tmp_path / "whole.pt")
+    check_killed(tmp_path, whole, tmp_path / "whole.pt", {}, kill_at)
+
+
+def test_a_killed_training_ends_as_one_that_was_not(tmp_path, whole):
+    check_killed(tmp_path, *whole, kill_at=2)
+
+
+def check_killed(tmp_path, whole, path, options, kill_at):
     with pytest.raises(Killed):
         make_fitter(tmp_path / "best.pt", kill_at, **options).fit()
     again = fitted(tmp_path / "best.pt", **options)
