@@ -59,7 +59,9 @@ def sound_items(sounds: Any) -> list[tuple[str, Any]]:
         path = expand_path(sounds, "sounds")
         if not path.exists():
             raise FileNotFoundError(f"there is no sound file or folder {path}")
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in SOUND_SUFFIXES) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():  # without the ._x.wav that macOS puts beside x.wav
+            files = sorted(f for f in path.iterdir() if f.suffix.lower() in SOUND_SUFFIXES and f.name[0] != ".")
         if not files:
             raise FileNotFoundError(f"the folder {path} holds no sound file ({', '.join(SOUND_SUFFIXES)})")
         return _named(files)

@@ -22,6 +22,7 @@ from deepSTRF.datasets.audio.lbhb_archives import SiteArchive
 from deepSTRF.datasets.audio.published_splits import published_split
 from deepSTRF.datasets.audio.release_tables import read_rows
 from deepSTRF.datasets.recording_error import RecordingError
+from deepSTRF.datasets.sounds import read_sounds
 
 APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X"
 
@@ -175,3 +176,9 @@ def test_spike_times_of_json_as_some_write_them(tmp_path, events, n_spikes):
     got = Le2025Dataset(tmp_path, n_bands=2, smooth=False)
     names = [meta["name"] for meta in got.stim_meta]
     assert got.responses[names.index(content["pprox"][0]["stimulus"]["name"])][0][0].sum() == n_spikes
+
+
+def test_a_folder_of_sounds_without_what_macos_adds(tmp_path):
+    (name,) = aa1_files.write_sounds(tmp_path, np.random.default_rng(0), [0.1])
+    (tmp_path / f"._{name}").write_bytes(APPLE_DOUBLE)
+    assert [sound.name for sound in read_sounds(tmp_path)] == [name.removesuffix(".wav")]
