@@ -16,7 +16,6 @@ import contextlib
 import io
 from pathlib import Path
 
-import torch
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from matplotlib.colors import to_rgb
@@ -42,7 +41,6 @@ class Run(Directive):
         namespace = page.setdefault("run_namespace", {})
         code, printed = "\n".join(self.content), io.StringIO()
         namespace.pop("fig", None)
-        torch.set_num_threads(1)
         try:
             with contextlib.redirect_stdout(printed):
                 exec(compile(code, f"{environment.docname}, line {self.lineno}", "exec"), namespace)

@@ -6,8 +6,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import _tables
+import torch
 
 import deepSTRF
+
+torch.set_num_threads(1)  # of the examples and of the code on the pages: on a busy machine a second one mostly waits
 
 project = "deepSTRF"
 author = "The deepSTRF developers"
