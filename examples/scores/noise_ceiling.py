@@ -23,13 +23,7 @@ from deepSTRF.models import fit_ridge
 from deepSTRF.plotting import plot_cc_against_ceiling, plot_raster
 
 dataset = SimulatedDataset(
-    n_neurons=30,
-    n_stims=16,
-    duration_s=2.0,
-    n_repeats=40,
-    smooth=False,
-    snr=(0.03, 0.5),
-    seed=2,
+    n_neurons=30, duration_s=2.0, n_repeats=40, smooth=False, snr=(0.03, 0.5)
 )
 expected = torch.stack(dataset.true_rates)[:, :, None]  # (stimuli, neurons, 1, bins)
 responses = torch.stack(

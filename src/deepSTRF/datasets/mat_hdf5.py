@@ -13,21 +13,8 @@ __all__ = ["as_matlab_5"]
 def as_matlab_5(content: bytes, variable: str, name: str) -> bytes:
     """One variable of a file of MATLAB 7.3, as a file of MATLAB 5; without it where there is none.
 
-    Numbers, texts, logicals, cells and structs are read; what else MATLAB has is not.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    variable : str
-        Name of the variable.
-    name : str
-        Name of the file, for the message.
-
-    Raises
-    ------
-    ImportError
-        If h5py is missing; the message names the file.
+    Numbers, texts, logicals, cells and structs are read; what else MATLAB has is not. The parameters are those of
+    :func:`~deepSTRF.datasets.mat_files.read_mat_variable`. Raises ImportError if h5py is missing.
     """
     from scipy.io import savemat
 

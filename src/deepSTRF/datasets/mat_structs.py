@@ -138,17 +138,7 @@ def _element(content: bytes, at: int, order: str) -> tuple[int, int, int, int]:
 def read_mat_struct(content: bytes, variable: str, *, name: str, remedy: str) -> MatArray:
     """Read one variable of a .mat file, its parts when they are asked for.
 
-    Parameters
-    ----------
-    content, variable, name, remedy
-        As for :func:`~deepSTRF.datasets.mat_files.read_mat_variable`.
-
-    Raises
-    ------
-    RecordingError
-        If the file is cut off, damaged, of another format or has no such variable; the message names it.
-    ImportError
-        If the file is of MATLAB 7.3 and h5py is not installed.
+    Parameters and errors are those of :func:`~deepSTRF.datasets.mat_files.read_mat_variable`.
 
     Examples
     --------

@@ -80,10 +80,7 @@ def _described(module: nn.Module, where: str) -> dict[str, Any]:
 def made_again(module: M) -> M:
     """Make a module again from its recorded arguments, with initial values of its own.
 
-    Raises
-    ------
-    ValueError
-        If an argument cannot be written down.
+    Raises ValueError if an argument cannot be written down.
 
     Examples
     --------
