@@ -60,7 +60,8 @@ class Settings:
     which the state of the model is carried (:class:`~deepSTRF.datasets.ChunkLoader`): more steps per epoch. Movies
     too large for the memory are cut by themselves. With ``anneal`` the learning rate falls to zero over the epochs,
     along a cosine. With ``members`` above 1, so many models are trained as one
-    (:class:`~deepSTRF.models.Ensemble`), and their mean is the prediction.
+    (:class:`~deepSTRF.models.Ensemble`), and their mean is the prediction. With ``precision`` ``"bf16"`` in place of
+    ``"float32"``, the products of training steps are in bfloat16 (autocast); weights, losses and scores are not.
     """
 
     epochs: int = 200
@@ -75,6 +76,7 @@ class Settings:
     chunk_bins: int | None = None
     anneal: bool = False
     members: int = 1
+    precision: str = "float32"
 
 
 # From the training and the validation part of a recording and the window in ms. Which kind of recording, the card says.

@@ -103,7 +103,7 @@ def test_the_command_line_has_all_of_them():
 
 def test_a_sweep_takes_those_of_data_sets_and_models(tmp_path):
     values = {"loss": "poisson", "monitor": "val_loss", "split": "holdout:1", "folds": 3, "arguments": {"n_hidden": 3}}
-    values |= {"read": {"n_neurons": 3}, "neurons": ("kind=ln", "snr>0"), "stimuli": ("index>=0",)}
+    values |= {"read": {"n_neurons": 3}, "neurons": ("kind=ln", "snr>0"), "stimuli": ("index>=0",), "precision": "bf16"}
     tables = {"dataset": 'name = "tiny"\n', "model": 'name = "nrf"\n'}
     for name, option in OPTIONS.items():
         if option.scope != "run" and not option.is_folder:

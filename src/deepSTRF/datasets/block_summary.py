@@ -132,6 +132,12 @@ class BlockSummary:
         summary._checksums, summary._heard = stored["checksums"], np.array(stored["heard"], dtype=bool)
         return summary
 
+    def on(self, device: torch.device) -> BlockSummary:
+        """The same with the PSTH on a device. Powers are few, and in float64, which not every device has: they stay."""
+        twin = BlockSummary(self._values)
+        twin._psth, twin._powers = self.psth.to(device), self.powers
+        return twin
+
     def _full_precision(self) -> Tensor:
         return self._values.to(torch.promote_types(self._values.dtype, torch.float32))
 

@@ -103,15 +103,17 @@ class ChunkLoader:
     def _chunks(self, items: list[dict[str, Any]], samples_per_bin: int) -> Iterator[dict[str, Any]]:
         # Movies are large: a chunk of them is copied when its turn comes, never a whole one.
         whole = neural_collate([LazyDict(item).replaced({"stims": item["stims"][..., :1]}) for item in items])
-        lengths = torch.tensor([item["stims"].shape[-1] // samples_per_bin for item in items])
+        lengths = torch.tensor([[item["stims"].shape[-1] // samples_per_bin] for item in items])
+        lengths = lengths.to(whole["stims"].device, non_blocking=True)
+        silent = whole["psth"].isnan().flatten(0, 2).all(0).cpu()  # known at once: for each chunk, a GPU would wait
         onset = True
-        for start in range(0, whole["psth"].shape[-1], self.chunk_bins):
+        for start in range(0, len(silent), self.chunk_bins):
             stop = start + self.chunk_bins
-            psth = whole["psth"][..., start:stop]
-            if bool(psth.isnan().all()):
+            if bool(silent[start:stop].all()):
                 onset = True
                 continue
             samples = slice(start * samples_per_bin, stop * samples_per_bin)
+            psth = whole["psth"][..., start:stop]
             responses = Pending(partial(_bins, whole, "responses", start, stop))
             yield whole.replaced(
                 {
@@ -121,7 +123,7 @@ class ChunkLoader:
                     "valid_mask": Pending(partial(_bins, whole, "valid_mask", start, stop)),
                     "psth": psth,
                     "statistics": Pending(partial(_powers, responses)),
-                    "in_stimulus": torch.arange(start, start + psth.shape[-1]) < lengths[:, None],
+                    "in_stimulus": torch.arange(start, start + psth.shape[-1], device=lengths.device) < lengths,
                     "onset": onset,
                 }
             )

@@ -19,7 +19,7 @@ from deepSTRF.metrics.batches import powers_of_stimuli
 from deepSTRF.metrics.blocks import average_repeats
 from deepSTRF.metrics.statistics import Powers
 
-__all__ = ["fill_missing_data", "neural_collate"]
+__all__ = ["fill_missing_data", "neural_collate", "source_of"]
 
 _CONTRACT_KEYS = ("stims", "responses")
 
@@ -119,7 +119,7 @@ def _padded_stims(stims: list[Tensor]) -> Tensor:
 
 def _collated_responses(batch: Sequence[Mapping[str, Any]], like: Tensor) -> dict[str, Any]:
     """The entries of a batch that come from responses: from the blocks of a data set where none was exchanged."""
-    sources = [_source(item) for item in batch]
+    sources = [source_of(item) for item in batch]
     lists = [item["responses"] if source is None else [] for item, source in zip(batch, sources, strict=True)]
     for index, (responses, source) in enumerate(zip(lists, sources, strict=True)):
         if source is None and not isinstance(responses, Sequence | Tensor):
@@ -169,7 +169,7 @@ def _collated_responses(batch: Sequence[Mapping[str, Any]], like: Tensor) -> dic
     return {"responses": all_of_them, "valid_mask": Pending(lambda: _is_number(all_of_them.value())), **averages}
 
 
-def _source(item: Mapping[str, Any]) -> ItemBlock | None:
+def source_of(item: Mapping[str, Any]) -> ItemBlock | None:
     """The block that the responses of an item are; None if any was exchanged, or they come from elsewhere."""
     responses = stored(item, "responses")
     if isinstance(responses, Pending):

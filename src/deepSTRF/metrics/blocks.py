@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
+from deepSTRF.devices import has_float64
 from deepSTRF.metrics._arguments import check_responses
 from deepSTRF.metrics.pieces import block_elements, slices
 
@@ -150,7 +151,7 @@ def average_valid(
     Float[Tensor, "S N T"],
 ]:
     """Return ``(responses with zeros where missing, valid, psth, columns)`` as a :class:`Block` holds them."""
-    responses = responses.to(torch.float64)
+    responses = responses.to(torch.float64 if has_float64(responses.device) else torch.float32)
     if mask is None:
         valid, responses = valid_and_filled(responses)
     else:
@@ -300,7 +301,7 @@ def blocks(
     pred: Num[Tensor, "B N 1 T"] | None = None,
     mask: Bool[Tensor, "B N R T"] | None = None,
 ) -> Iterator[Iterator[Block]]:
-    """Yield, for each group of stimuli, an iterator over its blocks of neurons, in order.
+    """Yield, for each group of stimuli, an iterator over its blocks of neurons; on the CPU for want of float64.
 
     Use a block before taking the next one, and let it go: that is what keeps it in the cache.
 
@@ -318,6 +319,8 @@ def blocks(
     iterator of Block
         Together these cover all neurons for the same stimuli; a single one does where nothing is missing.
     """
+    if not has_float64(responses.device):
+        responses, pred, mask = (None if tensor is None else tensor.cpu() for tensor in (responses, pred, mask))
     batch, neurons, repeats, bins = responses.shape
     if responses.numel() == 0:  # no stimulus at all: every neuron is there, and has no data
         responses = torch.full((1, neurons, 1, 1), torch.nan, device=responses.device)

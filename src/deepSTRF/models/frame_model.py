@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, describe_type
+from deepSTRF.devices import autocasts
 from deepSTRF.models.bin_by_bin import State, step
 from deepSTRF.models.layers.normalization import not_padding, padding_known
 from deepSTRF.models.neural_model import NeuralModel
@@ -193,7 +194,7 @@ class FrameModel(NeuralModel):
     def _explain(self, frames: Tensor, error: RuntimeError) -> None:
         """Raise an error with a plain message where torch failed because of a dtype or a device."""
         parameter = self._reference(frames)
-        if frames.dtype != parameter.dtype and not torch.is_autocast_enabled(frames.device.type):
+        if frames.dtype != parameter.dtype and not autocasts(frames.device):
             raise TypeError(
                 f"the {self._stimuli} are {frames.dtype}, but the model computes in {parameter.dtype}: convert one, "
                 f"as stims.to({parameter.dtype})"

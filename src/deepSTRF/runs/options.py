@@ -176,6 +176,9 @@ class FitOptions:
     members: int | None = _option(
         None, "So many models are trained as one, and predict by their mean.", scope="model", least=1
     )
+    precision: str | None = _option(
+        None, "Of the products of training steps; bf16 is for GPUs.", scope="model", choices=("float32", "bf16")
+    )
     window_ms: float | None = _option(
         None, "Window of the stimulus before a response, in ms.  [default: the recipe's]", scope="model", above=0
     )

@@ -68,7 +68,7 @@ def mean_loss(losses: Sequence[Tensor], epoch: int, undefined: Sequence[int] = (
     """
     if not losses:
         raise ValueError("train_loader gave no batch in this epoch. Does the data set's selection match any stimulus?")
-    values = torch.stack(list(losses)).double().cpu()
+    values = torch.stack(list(losses)).cpu().double()
     finite = values.isfinite()
     if not finite.all():
         batch = int((~finite).nonzero()[0])

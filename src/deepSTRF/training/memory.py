@@ -1,4 +1,4 @@
-"""Movies of any size in bounded memory: how long the chunks are that a model is trained on."""
+"""What fits in memory: how long the chunks are that a model is trained on, and whether data stay on a device."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from deepSTRF.devices import free_memory
 from deepSTRF.models.bin_by_bin import NotStreamableError
 from deepSTRF.modes import evaluating
 
-__all__ = ["Chunks", "chunks_in_memory", "saved_bytes_per_bin"]
+__all__ = ["Chunks", "chunks_in_memory", "kept_on", "saved_bytes_per_bin"]
 
 # What a step may keep for its backward pass. At its peak it needs up to four times as much (ConvNet3D on a CPU:
 # gradients, copies in the layout of the convolutions), so 256 MB.
@@ -18,6 +19,8 @@ _MOST_SAVED = 64 * 2**20
 # Gradients reach no further back than the begin of a chunk, so that it should be some windows long.
 _WINDOWS, _LEAST_WINDOWS = 4, 2
 _MEASURED_BINS = 4
+# Of what is free on a device, the part that one data set may take; training and validation data leave a third.
+_SHARE_OF_DATA = 0.4
 
 
 class Chunks(NamedTuple):
@@ -105,3 +108,19 @@ def saved_bytes_per_bin(model: Any, frame: tuple[int, ...]) -> float:
         totals.append(sum(kept.values()))
         del prediction
     return (totals[1] - totals[0]) / _MEASURED_BINS
+
+
+def kept_on(device: torch.device, dataset: Any) -> Any:
+    """The items of a data set on a device with memory of its own, where they fit beside a model; else the data set.
+
+    Examples
+    --------
+    >>> kept_on(torch.device("cpu"), "a data set")
+    'a data set'
+    """
+    free = free_memory(device)
+    if not free:
+        return dataset
+    from deepSTRF.datasets.device_items import ItemsOnDevice, bytes_on_device
+
+    return ItemsOnDevice(dataset, device) if bytes_on_device(dataset) <= _SHARE_OF_DATA * free else dataset

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from deepSTRF.checks import check_choice, check_device
+from deepSTRF.devices import computing_in
 from deepSTRF.lazy import LazyDict
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.registry import Recipe, Settings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # a Fitter needs no data sets
 
 __all__ = [
     "LOSSES",
+    "PRECISIONS",
     "RecipeFit",
     "RecipeFitter",
     "fit_recipe",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 LOSSES: dict[str, Callable] = {"mse": mse_loss, "poisson": poisson_loss}
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bf16": torch.bfloat16}
 
 _EVALUATION = ("device", "loss_fn", "val_metrics")  # arguments of a Fitter that matter to a model in closed form
 
@@ -115,9 +119,11 @@ def fit_recipe(
         fitter = Fitter(model, loader, loader, optimizer=_NoOptimizer, **of_evaluation)
         scores = {} if val is None else fitter.evaluate(loader)
         return RecipeFit(model.eval(), fitter, [{"epoch": 0, **{f"val_{name}": v for name, v in scores.items()}}])
-    train_loader = _training_loader(model, train, settings)
+    device = check_device(fitter_kwargs.get("device", "cpu"))
+    train_loader = _training_loader(model, train, settings, device)
     if getattr(model, "response_scale", model) is None:
-        model.calibrate(batches_in_order(train_loader) or [])
+        model.calibrate(batches_in_order(make_loader(train, 1)) or [])
+    model.to(device)  # before there is an optimizer of its parameters
     kwargs: dict[str, Any] = {
         "loss_fn": LOSSES[settings.loss],
         "optimizer": _optimizer(model, settings, recipe.fast_nonlinearity),
@@ -136,8 +142,9 @@ def fit_recipe(
         kwargs |= {"monitor": "train_loss", "mode": "min", "track_per_cell_best": False, "restore_best": False}
         fitter = _WithoutValidation(model, train_loader, train_loader, **kwargs)
     else:
-        fitter = RecipeFitter(model, train_loader, make_loader(val, train_loader.batch_size), **kwargs)
+        fitter = RecipeFitter(model, train_loader, make_loader(val, train_loader.batch_size, device=device), **kwargs)
     fitter.on_epoch, fitter.noise = on_epoch, settings.noise
+    fitter.dtype = PRECISIONS[check_choice("precision", settings.precision, PRECISIONS)]
     return RecipeFit(model, fitter, fitter.fit())
 
 
@@ -165,19 +172,27 @@ def _built(
 
 
 class RecipeFitter(Fitter):
-    """Reports every epoch together with itself, so that a progress line can show the best score so far; adds noise."""
+    """Reports every epoch together with itself, so that a progress line can show the best score so far.
+
+    Training steps see noise, and may be computed in another dtype.
+    """
 
     on_epoch: EpochCallback | None = None
     noise: float = 0.0
+    dtype: torch.dtype | None = None
 
     def predict(self, batch: Mapping[str, Any]) -> Tensor:
-        """Predict a batch; in training, of stimuli to which noise was added."""
-        if self.noise and self.model.training:
+        """Predict a batch; in training, of stimuli to which noise was added, and in the dtype of training steps."""
+        if not self.model.training:
+            return super().predict(batch)
+        if self.noise:
             stims = batch["stims"]
             # padding stays silent, so that batch normalisation still knows it
             noisy = stims + self.noise * torch.randn_like(stims) * (stims != 0)
             batch = LazyDict(batch).replaced({"stims": noisy})
-        return super().predict(batch)
+        with computing_in(self.device, self.dtype):
+            pred = super().predict(batch)
+        return pred if self.dtype is None else pred.float()
 
     def on_epoch_end(self, epoch: int, epoch_dict: dict[str, Any]) -> None:
         """Pass the epoch on."""
@@ -226,25 +241,31 @@ def monitor_mode(monitor: str) -> str:
     return "min" if monitor.endswith("loss") else "max"
 
 
-def make_loader(dataset: NeuralDataset, batch_size: int, *, shuffle: bool = False) -> DataLoader:
-    """Batches of a data set."""
+def make_loader(
+    dataset: NeuralDataset, batch_size: int, *, shuffle: bool = False, device: torch.device | None = None
+) -> DataLoader:
+    """Batches of a data set; of one that fits on `device`, they are made there."""
     from torch.utils.data import DataLoader
 
     from deepSTRF.datasets.collate import neural_collate
+    from deepSTRF.training.memory import kept_on
 
-    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate)
+    items = dataset if device is None else kept_on(device, dataset)
+    # copies from pinned memory go on while the device computes
+    pins = items is dataset and device is not None and device.type == "cuda"
+    return DataLoader(items, batch_size=batch_size, shuffle=shuffle, collate_fn=neural_collate, pin_memory=pins)
 
 
-def _training_loader(model: nn.Module, train: NeuralDataset, settings: Settings) -> Any:
+def _training_loader(model: nn.Module, train: NeuralDataset, settings: Settings, device: torch.device) -> Any:
     """Whole stimuli in a drawn order; chunks where they are few, or too long for the memory, or by the recipe."""
     from deepSTRF.datasets.chunks import ChunkLoader
-    from deepSTRF.training.memory import chunks_in_memory
+    from deepSTRF.training.memory import chunks_in_memory, kept_on
 
     chunk_bins = _chunk_bins(model, train, settings)
     chunks = chunks_in_memory(model, train, settings.batch_size, chunk_bins)
     if chunks is None:
-        return make_loader(train, settings.batch_size, shuffle=True)
-    return ChunkLoader(train, chunks.bins, chunks.batch_size, shuffle=True)
+        return make_loader(train, settings.batch_size, shuffle=True, device=device)
+    return ChunkLoader(kept_on(device, train), chunks.bins, chunks.batch_size, shuffle=True)
 
 
 def _chunk_bins(model: nn.Module, train: NeuralDataset, settings: Settings) -> int | None:

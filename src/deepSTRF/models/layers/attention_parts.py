@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
+from deepSTRF.devices import has_float64
 from deepSTRF.models.bin_by_bin import State
 
 __all__ = ["SinusoidalPositionalEncoding", "build_causal_window_mask"]
@@ -67,7 +68,8 @@ class SinusoidalPositionalEncoding(nn.Module):
         start = torch.zeros((), dtype=torch.long, device=x.device) if state is None else state
         # In double precision: half has no whole numbers beyond a few hundred, and in single the phase of a stream that
         # has run for an hour is off by a tenth of a radian.
-        phases = (start + torch.arange(x.shape[1], device=x.device)).double()[:, None] * self.div_term.double()
+        precise = torch.float64 if has_float64(x.device) else torch.float32
+        phases = (start + torch.arange(x.shape[1], device=x.device)).to(precise)[:, None] * self.div_term.to(precise)
         code = torch.stack([phases.sin(), phases.cos()], -1).flatten(-2)
         return x + code.to(x.dtype), start + x.shape[1]
 

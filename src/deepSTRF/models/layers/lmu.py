@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, check_positive
+from deepSTRF.devices import autocasts, computing_in
 from deepSTRF.models.layers.recurrence import tanh_recurrence
 
 __all__ = ["LMU", "legendre_delay"]
@@ -125,8 +126,8 @@ class LMU(nn.Module):
         self, input: Float[Tensor, "B T features"], hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Float[Tensor, "B T H"], tuple[Float[Tensor, "B H"], Float[Tensor, "B d"]]]:
         """Run the layer from the state `hx`, zero by default; return the units in all bins, and the last state."""
-        if torch.is_autocast_enabled(input.device.type):  # rounded to half, the memory would fade or grow
-            with torch.autocast(input.device.type, enabled=False):
+        if autocasts(input.device):  # rounded to half, the memory would fade or grow
+            with computing_in(input.device, None):
                 return self(input.to(self.A.dtype), hx)
         n_units = self.hidden_size
         start = input.new_zeros(input.shape[0], n_units + self.memory_size) if hx is None else torch.cat(hx, 1)

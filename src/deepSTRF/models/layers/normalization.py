@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer
+from deepSTRF.devices import computing_in
 from deepSTRF.models.bin_by_bin import NotStreamableError, State
 
 __all__ = ["CausalLayerNorm", "PaddedBatchNorm1d"]
@@ -192,7 +193,7 @@ class PaddedBatchNorm1d(nn.BatchNorm1d):
         if not self.training or valid is None or _nothing_is_padded(valid):
             return super().forward(x)
         # Sums over many bins keep full precision under autocast, as those of torch's layer do.
-        with torch.autocast(x.device.type, enabled=False):
+        with computing_in(x.device, None):
             return self._normalized(x.to(self.running_mean.dtype), valid)
 
     def _normalized(self, x: Float[Tensor, "B N T"], valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B N T"]:

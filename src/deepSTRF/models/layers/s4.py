@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.checks import check_integer
+from deepSTRF.devices import autocasts, computing_in
 
 __all__ = ["S4", "S4D", "legs_modes"]
 
@@ -51,8 +52,8 @@ class _StateSpace(nn.Module, ABC):
         self, input: Float[Tensor, "B T H"], hx: Float[Tensor, "B H d_state"] | None = None
     ) -> tuple[Float[Tensor, "B T H"], Float[Tensor, "B H d_state"]]:
         """Run the layer from the state `hx`, zero by default; return the output and the last state."""
-        if torch.is_autocast_enabled(input.device.type):  # rounded to half, slow modes would fade or grow
-            with torch.autocast(input.device.type, enabled=False):
+        if autocasts(input.device):  # rounded to half, slow modes would fade or grow
+            with computing_in(input.device, None):
                 return self(input.to(self.D.dtype), hx)
         system, read = self._system(), _conjugate(self.C).flatten(1) * 2  # twice the real part of C·x
         x = input.new_zeros(input.shape[0], self.d_model, self.d_state) if hx is None else hx
@@ -141,7 +142,7 @@ class S4D(_StateSpace):
         decay = self.log_decay.exp()
         size, phase = torch.exp(-decay * dt), self.frequency * dt
         gain = torch.stack([size * phase.cos(), size * phase.sin()], 1)
-        one = gain.new_tensor([1.0, 0.0]).unsqueeze(-1)
+        one = torch.eye(2, 1, dtype=gain.dtype, device=gain.device)  # a GPU would wait for numbers of Python
         return gain, _times(gain - one, _inverse(torch.stack([-decay, self.frequency], 1)))
 
     def _advance(self, system: tuple[Tensor, ...], x: Tensor, u: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class S4(_StateSpace):
         # q = h G P / (1 + s(h G P)).
         half = self.log_dt.exp()[:, None, None] / 2
         modes = torch.stack([-self.log_decay.exp(), self.frequency]) * half
-        one = modes.new_tensor([1.0, 0.0]).unsqueeze(-1)
+        one = torch.eye(2, 1, dtype=modes.dtype, device=modes.device)  # as in S4D
         G = _inverse(one - modes)
         P = half * self.P
         feedback = _times(G, P)

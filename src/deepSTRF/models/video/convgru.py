@@ -165,13 +165,14 @@ class ConvGRU(nn.Module):
     def step(self, x: Float[Tensor, "B C H W t"], state: State = None) -> tuple[Tensor, State]:
         """Run over the next bins; the state is the map of the last one."""
         n_stims, _, height, width, n_bins = x.shape
-        hidden = x.new_zeros(n_stims, self.hidden_channels, height, width) if state is None else state
+        dtype = self.from_state.weight.dtype  # under autocast, products are rounded, and the state is not
+        hidden = x.new_zeros(n_stims, self.hidden_channels, height, width, dtype=dtype) if state is None else state
         # What does not depend on the recursion is computed for all bins at once, as one batch of pictures.
         drive = self.from_input(x.permute(4, 0, 1, 2, 3).flatten(0, 1)).unflatten(0, (n_bins, n_stims))
         states = []
-        for from_input in drive.unbind(0):
+        for from_input in drive.to(dtype).unbind(0):
             reset_x, update_x, new_x = from_input.chunk(3, 1)
-            reset_h, update_h, new_h = self.from_state(hidden).chunk(3, 1)
+            reset_h, update_h, new_h = self.from_state(hidden).to(dtype).chunk(3, 1)
             new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
             hidden = torch.lerp(new, hidden, torch.sigmoid(update_x + update_h))
             states.append(hidden)

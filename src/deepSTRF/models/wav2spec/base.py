@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_integer, check_number, check_positive
+from deepSTRF.devices import autocasts
 from deepSTRF.models.bin_by_bin import State
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
@@ -145,7 +146,7 @@ class WaveformFrontEnd(Rebuildable, ABC):
                 "waveform with zeros on the right, or cut it"
             )
         own = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), waveform)
-        if waveform.dtype != own.dtype and not torch.is_autocast_enabled(waveform.device.type):
+        if waveform.dtype != own.dtype and not autocasts(waveform.device):
             raise TypeError(
                 f"the waveforms are {waveform.dtype}, but the front end computes in {own.dtype}: convert one, as "
                 f"waveforms.to({own.dtype})"
