@@ -7,6 +7,7 @@ import torch
 from model_zoo import ZOO
 from torch import nn
 
+from deepSTRF.analysis import receptive_fields
 from deepSTRF.models import Ensemble, NeuralModel
 from deepSTRF.models.audio import AudioEncodingModel, Linear, LinearNonlinear, StateNet
 from deepSTRF.models.readouts import LinearReadout
@@ -180,6 +181,19 @@ def test_per_neuron_tensors_are_named_with_their_axis():
     tensors = ensemble.readout.state_dict()
     assert ensemble.readout.per_neuron_tensors()
     assert {tensors[name].shape[axis] for name, axis in ensemble.readout.per_neuron_tensors().items()} == {3}
+
+
+@pytest.mark.parametrize("make", [statenet, lambda: Linear(12, 5, out_neurons=3)])
+def test_the_receptive_fields_are_the_mean_of_those_of_the_members(make):
+    ensemble = Ensemble(make(), members=3).eval()
+    sounds = [torch.randn(12, 60)]
+    for fields in (
+        receptive_fields,
+        lambda model: receptive_fields(model, 20, sounds),
+        lambda model: model.STRF_gradmap(),
+    ):
+        expected = torch.stack([fields(member) for member in (ensemble[0], ensemble[1], ensemble[2])]).mean(0)
+        torch.testing.assert_close(fields(ensemble)[..., -5:], expected[..., -5:], atol=1e-5, rtol=1e-3)
 
 
 class Foreign(AudioEncodingModel):

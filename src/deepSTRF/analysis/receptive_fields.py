@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deepSTRF.analysis.gradients import average_gradients, evaluating_unchanged, gradients_at
 from deepSTRF.checks import check_integer, describe_type
 from deepSTRF.metrics import corrcoef
+from deepSTRF.models.ensemble import Ensemble
 from deepSTRF.models.frame_model import FrameModel
 from deepSTRF.models.readouts import STRFReadout
 
@@ -189,7 +190,8 @@ def _as_fields(name: str, values: object) -> Tensor:
 def is_one_kernel(model: FrameModel) -> bool:
     """Whether the model is one convolution with the stimulus and an activation."""
     return (
-        isinstance(model.readout, STRFReadout)
+        not isinstance(model, Ensemble)
+        and isinstance(model.readout, STRFReadout)
         and isinstance(model.prefiltering, nn.Identity)
         and isinstance(model.core, nn.Identity)
         and model.readout.strf.C_in * model.readout.strf.F == math.prod(model._frame)
