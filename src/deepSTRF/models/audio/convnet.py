@@ -80,6 +80,8 @@ class ConvNet2D(AudioEncodingModel):
     25
     """
 
+    member_by_member = True  # in an ensemble: see Ensemble
+
     def __init__(
         self,
         n_frequency_bands: int = 34,

@@ -56,6 +56,8 @@ class Mamba(nn.Module):
     38500
     """
 
+    member_by_member = True  # in an ensemble: see Ensemble
+
     def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 4, expand: int = 2) -> None:
         super().__init__()
         self.d_state, self.d_conv = check_integer("d_state", d_state), check_integer("d_conv", d_conv)

@@ -29,6 +29,8 @@ class _StateSpace(nn.Module, ABC):
     powers of the same linear map: exact, and causal to the bit, because the products with later bins are with zeros.
     """
 
+    member_by_member = True  # in an ensemble: see Ensemble
+
     def __init__(self, d_model: int, d_state: int) -> None:
         super().__init__()
         self.d_model, self.d_state = check_integer("d_model", d_model), check_integer("d_state", d_state)
