@@ -2,6 +2,7 @@
 
 from deepSTRF.models.neural_model import NeuralModel  # first: the models import it from here
 
+from deepSTRF.models.audio.poisson import fit_poisson  # isort: skip
 from deepSTRF.models.audio.ridge import fit_ridge  # isort: skip
 from deepSTRF.models.ensemble import Ensemble
 

@@ -18,7 +18,7 @@ from deepSTRF.models.from_recording import as_batches, shaped_model
 from deepSTRF.models.output_stage import ResponseStatistics
 from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
-__all__ = ["LinearNonlinear", "start_from_ridge"]
+__all__ = ["LinearNonlinear", "inverse_softplus", "start_from_ridge"]
 
 _MOST_FEATURES = 8000  # a ridge of more would take longer than the training that it shortens
 _FAR = 2.0  # about fifteen standard deviations of the median neuron
@@ -150,10 +150,10 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
         readout.bn.running_var.fill_(1 - readout.bn.eps)
         readout.bn.weight.copy_(scale)
         readout.bn.bias.copy_(mean - lowest)
-        readout.activation._raw_beta.copy_(_inverse_softplus(1 / scale))
+        readout.activation._raw_beta.copy_(inverse_softplus(1 / scale))
     readout.freeze_normalization()
 
 
-def _inverse_softplus(value: Tensor) -> Tensor:
+def inverse_softplus(value: Tensor) -> Tensor:
     """The x of softplus(x) = value; beyond 20 they are equal in float32."""
     return torch.where(value > 20, value, torch.log(torch.expm1(value.clamp(min=math.ulp(1.0)))))

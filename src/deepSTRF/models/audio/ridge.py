@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from deepSTRF.checks import check_integer, check_positive, counted
 from deepSTRF.models.audio.linear import Linear
 from deepSTRF.models.from_recording import window_bins
+from deepSTRF.models.regression.basis import time_basis
+from deepSTRF.models.regression.moments import Trial
 from deepSTRF.models.regression.ridge import RidgeFit, solve_ridge
 from deepSTRF.models.regression.trials import Recording, check_compatible, check_recording, means, read_trials
 from deepSTRF.models.video.linear import VideoLinearNonlinear
@@ -27,10 +29,17 @@ _NAMED = 5  # neurons that a warning lists
 
 
 def _build(
-    train: Any, val: Any, window_ms: float, *, alphas: float | Sequence[float] | None = None, folds: int = 5
+    train: Any,
+    val: Any,
+    window_ms: float,
+    *,
+    alphas: float | Sequence[float] | None = None,
+    folds: int = 5,
+    n_basis: int | None = None,
 ) -> Any:
     # Its folds leave the validation stimuli for an honest score.
-    return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds, n_basis=n_basis, threads=threads)
 
 
 @register_model(
@@ -54,6 +63,7 @@ def fit_ridge(
     alphas: float | Sequence[float] | None = None,
     folds: int = 5,
     jackknife: bool = False,
+    n_basis: int | None = None,
     threads: int = 1,
 ) -> Any:
     r"""Fit receptive fields by ridge regression; each neuron's penalty is the one with the least held-out error.
@@ -87,6 +97,10 @@ def fit_ridge(
         Number of parts of the training stimuli, at least 2; at most one per stimulus.
     jackknife : bool
         Also compute standard errors of the weights, from the kernels that are fitted without one part each [2]_.
+    n_basis : int, optional
+        Make the kernels of so many raised cosines on a logarithmic axis of lags, as
+        :class:`~deepSTRF.models.layers.RaisedCosineSTRF` does [3]_, in the place of one weight per bin: smooth in
+        time, and faster. With 8, nothing was lost on NS1 and simulated cells. The penalty is that of the kernel.
     threads : int
         CPU threads. More help only where as many cores are idle: on a busy machine the decompositions then take many
         times as long, as their threads wait for each other.
@@ -123,6 +137,8 @@ def fit_ridge(
     .. [1] Machens, Wehr & Zador (2004), Linearity of cortical receptive fields measured with natural sounds,
        https://doi.org/10.1523/JNEUROSCI.4445-03.2004
     .. [2] Efron & Stein (1981), The jackknife estimate of variance, https://doi.org/10.1214/aos/1176345462
+    .. [3] Pillow et al. (2008), Spatio-temporal correlations and visual signalling in a complete neuronal population,
+       https://doi.org/10.1038/nature07140
 
     Examples
     --------
@@ -138,12 +154,24 @@ def fit_ridge(
     >>> int(strongest) // 4, 3 - int(strongest) % 4  # band 3, two bins ago
     (3, 2)
     """
+    candidates, folds = _check_alphas(alphas), check_integer("folds", folds, least=2)
+    threads = check_integer("threads", threads, least=1)
+    trials, val_trials, n_lags = read_for_regression(train, val, window_ms)
+    basis = None if n_basis is None else time_basis(check_integer("n_basis", n_basis), n_lags)
+    with cpu_threads(threads):
+        fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife, basis)
+    _warn_of_edges(fit.at_edge, fit.alphas)
+    return _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
+
+
+def read_for_regression(
+    train: Recording, val: Recording | None, window_ms: float
+) -> tuple[list[Trial], list[Trial], int]:
+    """Trials of the training and the validation data, and the number of lags, after a check of all of them."""
     for name, recording in (("train", train), ("val", val)):
         if recording is not None or name == "train":
             check_recording(name, recording)
-    candidates = _check_alphas(alphas)
     n_lags = window_bins(check_positive("window_ms", window_ms), train.dt)
-    folds, threads = check_integer("folds", folds, least=2), check_integer("threads", threads, least=1)
     trials = read_trials(train, "train")
     val_trials = [] if val is None else read_trials(val, "val")
     if val is not None:
@@ -158,12 +186,9 @@ def fit_ridge(
         warnings.warn(
             f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron, "
             "which takes ridge minutes; a shorter window_ms, fewer bands, or wider bins take less",
-            stacklevel=2,
+            stacklevel=3,
         )
-    with cpu_threads(threads):
-        fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife)
-    _warn_of_edges(fit.at_edge, fit.alphas)
-    return _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
+    return trials, val_trials, n_lags
 
 
 def _as_model(

@@ -12,13 +12,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepSTRF.checks import check_integer, check_positive
 from deepSTRF.models.saving.rebuildable import Rebuildable
 
-__all__ = ["LowRankSTRF", "ParametricSTRF", "RaisedCosineSTRF", "SeparableSTRF"]
+__all__ = ["LowRankSTRF", "ParametricSTRF", "RaisedCosineSTRF", "SeparableSTRF", "raised_cosines"]
 
 
 class _Kernel(Rebuildable):
@@ -276,7 +277,7 @@ class RaisedCosineSTRF(_Kernel):
     ) -> None:
         super().__init__(F, T, C_in, C_out)
         self.n_basis, self.offset = check_integer("n_basis", n_basis), check_positive("offset", offset)
-        self.register_buffer("basis", torch.tensor(_raised_cosines(self.T, self.n_basis, self.offset)))
+        self.register_buffer("basis", torch.tensor(_independent_cosines(self.T, self.n_basis, self.offset)))
         self.weight = self._uniform(
             self.C_out, self.C_in, self.F, self.n_basis, bound=1 / math.sqrt(self.C_in * self.F * self.n_basis)
         )
@@ -296,15 +297,27 @@ def _default_bound(kernel: _Kernel) -> float:
     return 1 / math.sqrt(kernel.C_in * kernel.F * kernel.T)
 
 
-def _raised_cosines(n_bins: int, n_basis: int, offset: float) -> list[list[float]]:
+def raised_cosines(n_bins: int, n_basis: int, offset: float, last: float | None = None) -> NDArray[np.float64]:
+    """Bumps of norm 1 ``(n_basis, n_bins)`` on a logarithmic axis of lags, current bin last.
+
+    The last one peaks at the lag `last`; by default there is room for its falling half.
+    """
     time = np.log((np.arange(n_bins - 1, -1, -1) + offset) / offset)
-    spacing = np.log((n_bins + offset) / offset) / (n_basis + 1)
+    if last is None:
+        spacing = np.log((n_bins + offset) / offset) / (n_basis + 1)
+    else:
+        spacing = np.log((last + offset) / offset) / max(n_basis - 1, 1)
     phase = (time - spacing * np.arange(n_basis)[:, None]) * np.pi / (2 * spacing)
     bumps = 0.5 + 0.5 * np.cos(np.clip(phase, -np.pi, np.pi))
-    norms = np.sqrt((bumps**2).sum(-1, keepdims=True))
-    if not norms.all() or np.linalg.matrix_rank(bumps / norms, tol=1e-3) < n_basis:
+    norms: NDArray[np.float64] = np.sqrt((bumps**2).sum(-1, keepdims=True))
+    return bumps / np.where(norms > 0, norms, 1.0)
+
+
+def _independent_cosines(n_bins: int, n_basis: int, offset: float) -> list[list[float]]:
+    bumps = raised_cosines(n_bins, n_basis, offset)
+    if np.linalg.matrix_rank(bumps, tol=1e-3) < n_basis:
         raise ValueError(
             f"{n_basis} bumps are not independent in a window of {n_bins} bins: the first of them are narrower than a "
             f"bin; take fewer (n_basis) or a larger offset than {offset:g}"
         )
-    return (bumps / norms).tolist()
+    return bumps.tolist()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepSTRF.models.regression.moments import Decomposition, Moments, Segment, Trial, group_neurons
-from deepSTRF.models.regression.ridge import _GRID, _cut, _held_out_pairs, _varies
+from deepSTRF.models.regression.ridge import _GRID, _held_out_pairs, _varies, cut
 from deepSTRF.models.regression.trials import means
 
 __all__ = ["BandedFit", "predict_trial", "solve_banded_ridge"]
@@ -67,7 +67,7 @@ def solve_banded_ridge(trials: list[Trial], of_group: Int[Tensor, " F"], n_lags:
         single part, for which nothing can be held out.
     """
     stim_mean, psth_mean = means(trials)
-    segments, gaps = _cut(trials, folds, n_lags)
+    segments, gaps = cut(trials, folds, n_lags)
     parts = [Moments(n_lags, stim_mean, psth_mean, of_fold) for of_fold in segments]
     everything = [*parts, Moments(n_lags, stim_mean, psth_mean, gaps)] if gaps else parts
     n_neurons, n_groups = len(psth_mean), int(of_group.max()) + 1

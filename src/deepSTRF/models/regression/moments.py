@@ -143,6 +143,10 @@ class Moments:
                 total -= rows.sum(0)
         return flat, total
 
+    def in_lags(self, kernels: Float[Tensor, "d n"]) -> Float[Tensor, "d n"]:
+        """Kernels with one weight per lag and feature, which these are unless there is a basis."""
+        return kernels
+
 
 def group_neurons(trials: Sequence[Trial]) -> list[Tensor]:
     """Neurons that have data at exactly the same bins; each group shares one decomposition."""

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deepSTRF.models.regression.basis import InBasis
 from deepSTRF.models.regression.moments import Decomposition, Moments, Segment, Trial, group_neurons
 from deepSTRF.models.regression.trials import means
 
-__all__ = ["RidgeFit", "solve_ridge"]
+__all__ = ["RidgeFit", "cut", "solve_ridge"]
 
 _GRID = torch.logspace(-5, 4, 361, dtype=torch.float64)  # 40 per decade: more of them cost next to nothing
 
@@ -41,6 +42,7 @@ def solve_ridge(
     candidates: Float[Tensor, " A"] | None,
     folds: int,
     jackknife: bool,
+    basis: Float[Tensor, "L K"] | None = None,
 ) -> RidgeFit:
     """Choose a penalty for every neuron, and fit its kernel to all trials.
 
@@ -56,6 +58,8 @@ def solve_ridge(
         Number of parts of the trials that are held out in turn.
     jackknife : bool
         Also compute standard errors.
+    basis : Tensor, (L, K), optional
+        Orthonormal functions of the lag, of which kernels are made.
 
     Raises
     ------
@@ -63,10 +67,15 @@ def solve_ridge(
         If the stimuli are constant, or no neuron has held-out data to choose by.
     """
     stim_mean, psth_mean = means(trials)
-    segments, gaps = _cut(trials, folds, n_lags)
-    parts = [Moments(n_lags, stim_mean, psth_mean, of_fold) for of_fold in segments]
-    everything = [*parts, Moments(n_lags, stim_mean, psth_mean, gaps)] if gaps else parts
-    val = Moments(n_lags, stim_mean, psth_mean, [Segment(trial, 0, trial.stim.shape[1]) for trial in val_trials])
+    segments, gaps = cut(trials, folds, n_lags)
+
+    def moments(of: list[Segment]) -> Moments:
+        in_lags = Moments(n_lags, stim_mean, psth_mean, of)
+        return in_lags if basis is None else InBasis(in_lags, basis)
+
+    parts = [moments(of_fold) for of_fold in segments]
+    everything = [*parts, moments(gaps)] if gaps else parts
+    val = moments([Segment(trial, 0, trial.stim.shape[1]) for trial in val_trials])
 
     n_neurons, n_weights = len(psth_mean), n_lags * len(stim_mean)
     fit = RidgeFit(
@@ -106,15 +115,16 @@ def solve_ridge(
 
 def _fill(fit: RidgeFit, whole: Decomposition, parts: list[Moments]) -> None:
     """Write the kernels of the neurons of a decomposition, each with its penalty."""
-    neurons = whole.neurons
+    neurons, stim_mean = whole.neurons, parts[0].stim_mean
     kernels = whole.solve(fit.alphas[neurons])
-    fit.kernels[:, neurons] = kernels
+    in_lags = parts[0].in_lags(kernels)
+    fit.kernels[:, neurons] = in_lags
     # The features of the regression are deviations from the mean stimulus.
-    mean_features = whole.mean_features + parts[0].stim_mean.repeat(parts[0].n_lags)
-    fit.offsets[neurons] += whole.mean_response - mean_features @ kernels
+    from_mean = stim_mean.repeat(len(in_lags) // len(stim_mean)) @ in_lags
+    fit.offsets[neurons] += whole.mean_response - whole.mean_features @ kernels - from_mean
     if fit.standard_errors is not None:
         without = [
-            Decomposition(others, neurons, whole.unit).solve(fit.alphas[neurons])
+            parts[0].in_lags(Decomposition(others, neurons, whole.unit).solve(fit.alphas[neurons]))
             for others, _ in _held_out_pairs(parts, neurons)
         ]
         if len(without) > 1:
@@ -158,7 +168,7 @@ def _varies(parts: list[Moments]) -> Bool[Tensor, " N"]:
     return (count > 1) & (yy - y * mean > _CONSTANT * (yy + count * parts[0].psth_mean.square()))
 
 
-def _cut(trials: list[Trial], folds: int, n_lags: int) -> tuple[list[list[Segment]], list[Segment]]:
+def cut(trials: list[Trial], folds: int, n_lags: int) -> tuple[list[list[Segment]], list[Segment]]:
     """Parts that hold each other out: every so many-th stimulus, or blocks of time if there are one or two stimuli.
 
     Returns
