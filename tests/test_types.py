@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from deepSTRF import metrics
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.models.audio import Linear, LinearNonlinear, StateNet
-from deepSTRF.models.ridge import fit_ridge
+from deepSTRF.models import fit_poisson, fit_ridge
 from deepSTRF.models.video import ConvGRUNet, ConvNet3D, VideoLinearNonlinear
 from deepSTRF.training import Fitter
 from deepSTRF.utils import neural_collate
@@ -32,6 +32,7 @@ for model in (
     LinearNonlinear(n_frequency_bands=dataset.F, temporal_window_size=5, out_neurons=4),
     StateNet(n_frequency_bands=dataset.F, out_neurons=4),
     fit_ridge(train, val, window_ms=50.0),
+    fit_poisson(train, window_ms=150.0),
 ):
     fitter = Fitter(model, *loaders[:2], max_epochs=1, log_fn=None, track_per_cell_best=True)
     fitter.fit()

@@ -6,4 +6,4 @@ from deepSTRF.models.audio.poisson import fit_poisson  # isort: skip
 from deepSTRF.models.audio.ridge import fit_ridge  # isort: skip
 from deepSTRF.models.ensemble import Ensemble
 
-__all__ = ["Ensemble", "NeuralModel", "fit_ridge"]
+__all__ = ["Ensemble", "NeuralModel", "fit_poisson", "fit_ridge"]

@@ -39,7 +39,8 @@ def minimize(
 
     References
     ----------
-    .. [1] Nocedal & Wright (2006), Numerical Optimization, algorithm 7.5, https://doi.org/10.1007/978-0-387-40065-5
+    .. [1] Liu & Nocedal (1989), On the limited memory BFGS method for large scale optimization,
+       https://doi.org/10.1007/BF01589116
 
     Examples
     --------
