@@ -1,6 +1,6 @@
 """Time and memory of loading public recordings, and of a whole `deepstrf fit ns1 ridge`.
 
-Run: python benchmarks/bench_loading.py [--rounds 3] [--json] [--units 1400] [--trials 4] [--sets ns1 aa4 downer fit]
+Run: python benchmarks/bench_loading.py [--rounds 3] [--json] [--units 1400] [--channels 1718] [--sets ns1 fit]
 
 Needs the recording of NS1 in $DEEPSTRF_SHARED/data; the others are generated in the formats of their archives, of few
 distinct files under many names. Every number is of a process of its own. Seconds are those of the CPU (all threads);
@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "datasets" / "releases"))
 
 DISTINCT = 8  # files that are written; the others are links to them
-CLIPS, CLIP_S = 170, 0.3
+CLIPS, CLIP_S, SENTENCE_S = 170, 0.3, 1.0
+SETS = ("ns1", "aa4", "downer", "fit")
 
 LOAD = """
 import json, resource, sys, time
@@ -82,6 +83,35 @@ def write_aa4(folder: Path, n_units: int, n_trials: int) -> None:
         (bird / f"Site{u // 16 + 2}_L1000R900_e{u % 16}_s0.h5").hardlink_to(written[u % DISTINCT])
 
 
+def write_downer(folder: Path, n_channels: int, n_sentences: int) -> None:
+    """Sessions of 40 channels that heard all sentences, two of them three times."""
+    import downer2025_files
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    downer2025_files.N_SENTENCES, downer2025_files.SENTENCE_S = n_sentences, SENTENCE_S
+    truth = downer2025_files.Truth({}, {})
+    (folder / "stimuli").mkdir(parents=True)
+    downer2025_files._write_sentences(folder / "stimuli", rng, truth)
+    sessions = [str(180000 + k) for k in range(-(-n_channels // 40))]
+    (folder / "sessions_metadata.yml").write_text(
+        f"b_RH_sessions: [{', '.join(sessions)}]\narea_wise_sessions: {{core: [{', '.join(sessions)}]}}\n"
+        "session_coordinates: {}\nbad_sessions: []\nstim_wise_num_repeats: {timit: 3, mVocs: 3}\n"
+    )
+    written = []
+    for k, session in enumerate(sessions):
+        (folder / "sessions" / session).mkdir(parents=True)
+        for channel in range(min(40, n_channels - 40 * k)):
+            cell = f"b_{session}_Ch{channel}"
+            file = folder / "sessions" / session / f"{cell}_MUspk.mat"
+            if len(written) < DISTINCT:  # all of the first session, with its trials
+                trials = downer2025_files._trials(np.random.default_rng(1), session)
+                downer2025_files._write_channel(folder, session, cell, trials, rng, truth)
+                written.append(file)
+            else:
+                file.hardlink_to(written[channel % DISTINCT])
+
+
 def rows(name: str, scratch: Path, options: argparse.Namespace) -> list[dict]:
     cache = scratch / "cache"
     if name == "ns1":
@@ -93,6 +123,13 @@ def rows(name: str, scratch: Path, options: argparse.Namespace) -> list[dict]:
         write_aa4(scratch / "aa4", options.units, options.trials)
         arguments = ["CRCNSAA4Dataset", str(scratch / "aa4"), json.dumps({"dt_ms": options.dt_ms})]
         found = [(f"aa4-sized, {options.units} units x {CLIPS} clips", run(LOAD, *arguments, cache=cache))]
+    elif name == "downer":
+        write_downer(scratch / "downer", options.channels, options.sentences)
+        arguments = [LOAD, "Downer2025Dataset", str(scratch / "downer"), '{"n_mels": 8}']
+        found = [
+            (f"downer-sized, {options.channels} channels", run(*arguments, cache=cache)),
+            ("the same from the cache", run(*arguments, cache=cache)),
+        ]
     else:
         fits = [run(FIT, str(ns1()), str(scratch / f"run{k}"), cache=cache) for k in range(1 + options.rounds)]
         found = [("fit ns1 ridge, no cache", fits[0]), *(("fit ns1 ridge, from the cache", fit) for fit in fits[1:])]
@@ -107,9 +144,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--units", type=int, default=1400)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--channels", type=int, default=1718)
+    parser.add_argument("--sentences", type=int, default=499)
     parser.add_argument("--dt-ms", type=float, default=1.0)
-    parser.add_argument("--sets", nargs="+", choices=["ns1", "aa4", "fit"], default=["ns1", "aa4", "fit"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
     options = parser.parse_args()
     for name in options.sets:

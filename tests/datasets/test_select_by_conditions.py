@@ -12,6 +12,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.conditions import parse_condition
 from deepSTRF.datasets.neural_dataset import EmptySelectionError
+from deepSTRF.datasets.quality import neuron_qualities
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import ccmax, noise_ceiling, snr
 
@@ -105,9 +106,19 @@ def test_quality_is_that_of_the_metrics_on_the_chosen_stimuli(ds):
         songs.select(f"rate>{max(rates) + 1e-3}")
 
 
+def test_trial_correlation_is_that_of_pairs_of_repeats_weighted_by_bins():
+    rng = np.random.default_rng(0)
+    counts = [rng.poisson(2.0, (2, 4, 60)).astype("f4"), rng.poisson(2.0, (2, 3, 20)).astype("f4")]
+    counts[1][1, 1:] = np.nan  # one repeat of the second stimulus: it doesn't count for this neuron
+    ds = NeuralDataset.from_arrays([np.ones((2, 60)), np.ones((2, 20))], counts, dt_ms=5.0)
+    pairs = [[np.corrcoef(own)[np.triu_indices(len(own), 1)].mean() for own in stimulus] for stimulus in counts]
+    expected = [(60 * pairs[0][0] + 20 * pairs[1][0]) / 80, pairs[0][1]]
+    np.testing.assert_allclose(neuron_qualities(ds)["trial_correlation"](), expected, atol=1e-6)
+
+
 def test_single_trials_have_no_reliability():
     ds = NeuralDataset.from_arrays([np.ones((2, 9))], [np.random.default_rng(0).random((2, 1, 9))], dt_ms=5.0)
-    for name in ("snr", "ccmax", "ceiling"):
+    for name in ("snr", "ccmax", "ceiling", "trial_correlation"):
         with pytest.raises(EmptySelectionError, match=f"no neuron matches {name}>0; '{name}' is undefined for all"):
             ds.select(f"{name}>0")
 

@@ -42,7 +42,7 @@ class ConditionalRecording(SplittableRecording):
         *neurons : str
             ``"key=value"``; all conditions must hold. The operators are ``= != > >= < <=``; ``=`` and ``!=`` take
             several values, ``"area=A1,AAF"``. A key is one of the metadata, or measured on the selected stimuli:
-            ``snr``, ``ccmax``, ``ceiling``, ``rate`` (per second), ``repeats``, ``index``
+            ``snr``, ``ccmax``, ``ceiling``, ``trial_correlation``, ``rate`` (per second), ``repeats``, ``index``
             (:func:`~deepSTRF.datasets.quality.neuron_qualities`). The metadata come first where both have a key.
             Numbers are compared as numbers. A missing value fulfils no condition.
         stimuli : str or iterable of str

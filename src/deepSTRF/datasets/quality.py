@@ -15,7 +15,7 @@ from torch import Tensor
 from deepSTRF.datasets.response_block import ResponseBlock
 from deepSTRF.metrics.batches import statistics_of
 from deepSTRF.metrics.correlation import noise_ceiling_measure
-from deepSTRF.metrics.reliability import SNR, ccmax_measure
+from deepSTRF.metrics.reliability import SNR, ccmax_measure, compute_TTRC
 from deepSTRF.metrics.statistics import Measure, merge
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FROM_RESPONSES", "measured", "neuron_qualities", "stimulus_qualities"]
 
+_NEURONS = 64  # whose repeats are correlated at a time
 _MEASURES: dict[str, Callable[[], Measure]] = {
     "snr": lambda: SNR,
     "ccmax": ccmax_measure,
     "ceiling": noise_ceiling_measure,
 }
-FROM_RESPONSES = (*_MEASURES, "rate")  # what chance in the responses changes
+FROM_RESPONSES = (*_MEASURES, "trial_correlation", "rate")  # what chance in the responses changes
 
 
 def neuron_qualities(dataset: SelectableRecording) -> dict[str, Callable[[], list[float]]]:
@@ -36,9 +37,10 @@ def neuron_qualities(dataset: SelectableRecording) -> dict[str, Callable[[], lis
 
     ``snr``: signal power over noise power (:func:`deepSTRF.metrics.snr`). ``ccmax``: the correlation between halves of
     the repeats, as a bound of any model's (:func:`deepSTRF.metrics.ccmax`); ``ceiling``: that from signal power and
-    variance, which runs report (:func:`deepSTRF.metrics.noise_ceiling`). ``rate``: mean response per second; spikes/s
-    where responses are counts. ``repeats``: the most of any stimulus. ``index``: from 0. The first three are NaN for a
-    neuron without repeats.
+    variance, which runs report (:func:`deepSTRF.metrics.noise_ceiling`). ``trial_correlation``: the mean correlation of
+    two repeats (:func:`deepSTRF.metrics.performance.compute_TTRC`), stimuli weighted by their bins. ``rate``: mean
+    response per second; spikes/s where responses are counts. ``repeats``: the most of any stimulus. ``index``: from 0.
+    The first four are NaN for a neuron without repeats. One stimulus is looked at at a time.
 
     Examples
     --------
@@ -52,6 +54,7 @@ def neuron_qualities(dataset: SelectableRecording) -> dict[str, Callable[[], lis
     of_repeats = {name: partial(_of_repeats, dataset, make) for name, make in _MEASURES.items()}
     return {
         **of_repeats,
+        "trial_correlation": lambda: _trial_correlation(dataset).tolist(),
         "rate": lambda: _rate(dataset).tolist(),
         "repeats": lambda: _repeats(dataset).tolist(),
         "index": lambda: list(range(dataset.N_neurons)),
@@ -120,6 +123,20 @@ def _of_repeats(dataset: SelectableRecording, make: Callable[[], Measure]) -> li
     """A measure of what repeats: undefined for single trials, of which the half-split ceiling would be 1."""
     (values,) = measured(dataset._packed().blocks(), dataset.N_neurons, make())
     return torch.where(_repeats(dataset) > 1, values, torch.nan).tolist()
+
+
+def _trial_correlation(dataset: SelectableRecording) -> Float[Tensor, " N"]:
+    total, weight = torch.zeros(2, dataset.N_neurons, dtype=torch.float64)
+    for block in dataset._packed().blocks():
+        for first in range(0, len(block.neurons) if block.values.shape[1] > 1 else 0, _NEURONS):
+            some = slice(first, first + _NEURONS)
+            correlation = compute_TTRC(block.values[some]).double()
+            repeated = block.summary.powers.repeats[some] > 1  # a single one has 1, which says nothing
+            counts = correlation.isfinite() & repeated
+            neurons = torch.from_numpy(block.neurons[some])
+            total[neurons] += torch.where(counts, block.n_bins * correlation, 0.0)
+            weight[neurons] += torch.where(counts, block.n_bins, 0)
+    return total / torch.where(weight > 0, weight, torch.nan)
 
 
 def _rate(dataset: SelectableRecording) -> Float[Tensor, " N"]:

@@ -150,8 +150,9 @@ class FitOptions:
     )
     neurons: tuple[str, ...] | None = _option(
         None,
-        "Only the neurons with KEY=VALUE (also != > >= < <=): a key of their metadata, or snr, ccmax, rate, repeats, "
-        "index. May be given more than once; all must hold. Put it in quotes: 'snr>0.2'.",
+        "Only the neurons with KEY=VALUE (also != > >= < <=): a key of their metadata, or snr, ccmax, "
+        "trial_correlation, rate, repeats, index. May be given more than once; all must hold. Put it in quotes: "
+        "'snr>0.2'.",
         scope="dataset",
     )
     stimuli: tuple[str, ...] | None = _option(

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.io
 import soundfile
 
-N_SENTENCES = 22
+N_SENTENCES, SENTENCE_S = 22, 0.1
 FS = 16000
 WAVE_FS = 41000
 TEST = {"timit": (12, 13), "mvocs": (7, 9)}
@@ -61,7 +61,7 @@ def write_release(folder, seed=0):
 def _write_sentences(folder, rng, truth):
     table = np.zeros((1, N_SENTENCES), dtype=[(name, object) for name in ("name", "sound", "soundf", "befaft")])
     for k in range(N_SENTENCES):
-        sound = 0.1 * rng.normal(size=round(FS * (0.1 + 0.0033 * (k % 7))))
+        sound = 0.1 * rng.normal(size=round(FS * (SENTENCE_S + 0.0033 * (k % 7))))
         silence = np.zeros(FS // 2)
         table[0, k] = (f"fadg0_si{k}", np.concatenate([silence, sound, silence])[:, None], FS, np.array([0.5, 0.5]))
         truth.sounds["timit", k + 1] = (sound, FS)

@@ -211,7 +211,8 @@ def _by_trials(
     trials: tuple[np.ndarray, np.ndarray] | None = None
     for n, channel in enumerate(channels):
         own, *others = read_channel(channel.file, code)
-        if trials is not None and not all(np.array_equal(a, b) for a, b in zip(trials, others, strict=True)):
+        same_session = n > 0 and channel.file.parent == channels[n - 1].file.parent
+        if trials is not None and not (same_session and all(map(np.array_equal, trials, others))):
             yield units, spikes, *trials
             units, spikes = [], []
         trials = (others[0], others[1])
