@@ -17,6 +17,7 @@ from deepSTRF import devices
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.models import wav2spec
 from deepSTRF.models.bin_by_bin import NotStreamableError, map_state, predict_in_pieces
+from deepSTRF.models.ensemble import Ensemble
 from deepSTRF.models.layers import LowRankSTRF, ParametricSTRF, RaisedCosineSTRF, SeparableSTRF
 from deepSTRF.models.prefiltering import AdapTrans, ICAdaptation
 
@@ -52,6 +53,7 @@ CASES |= {
         wav2spec.CausalLEAF,
     )
 }  # fmt: skip
+CASES["ensemble"] = (lambda: Ensemble.of([statenet(), statenet()]), SOUND)
 
 
 @pytest.fixture(autouse=True)

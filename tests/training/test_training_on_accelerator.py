@@ -40,11 +40,11 @@ def _sparse():
     return AudioNeuralDataset.from_arrays(stims, responses, dt_ms=5.0)
 
 
-def _fit(recording, model="linear", batch_size=1, epochs=2, **options):
+def _fit(recording, model="linear", batch_size=1, epochs=2, members=1, **options):
     """Fit a recipe; also the number of waits and of copies to the device after each epoch, if there is a log."""
     log, marks = options.pop("log", None), []
     recipe = get_recipe(model)
-    settings = replace(recipe.settings, epochs=epochs, batch_size=batch_size)
+    settings = replace(recipe.settings, epochs=epochs, batch_size=batch_size, members=members)
     train, val, _ = recording.split("holdout:1")
     fit = fit_recipe(
         recipe, settings, train, val, seed=0, window_ms=25.0,
@@ -97,16 +97,18 @@ def test_a_fit_is_that_of_the_cpu(make, model, free, has_float64, room, monkeypa
                 torch.testing.assert_close(got.detach(), want.detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("free", [0, 1e9], ids=["streamed", "kept"])
-def test_an_epoch_waits_as_often_whatever_its_number_of_steps(free, room):
+@pytest.mark.parametrize(
+    ("free", "members"), [(0, 1), (1e9, 1), (1e9, 2)], ids=["streamed", "kept", "kept, of an ensemble"]
+)
+def test_an_epoch_waits_as_often_whatever_its_number_of_steps(free, members, room):
     room(free)
     waits = set()
     for n_stims in (15, 20):
         with accelerator() as log:
-            _, epochs = _fit(_many(n_stims), log=log, device=DEVICE)
+            _, epochs = _fit(_many(n_stims), log=log, members=members, device=DEVICE)
         waits |= {epoch[0] for epoch in epochs}
     assert len(waits) == 1
-    assert waits.pop() < 20  # the loss of the epoch, and the statistics of its scores
+    assert waits.pop() < 20 * members  # the loss of the epoch, and the statistics of its scores
 
 
 def test_chunks_wait_once_for_each_group_of_stimuli(room):
