@@ -3,6 +3,7 @@
 Run: python benchmarks/bench_import.py
 """
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,12 +26,24 @@ def paired(runs: int = RUNS) -> list[dict[str, float]]:
     return [{name: seconds(statement) for name, statement in STATEMENTS.items()} for _ in range(runs)]
 
 
+def help_seconds(runs: int = RUNS) -> list[float]:
+    """User seconds of `deepstrf --help`."""
+    command = [sys.executable, "-c", "from deepSTRF.cli.main import main; main()", "--help"]
+    user = []
+    for _ in range(runs + 1):  # the first one warms the file cache
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        user.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    return user[1:]
+
+
 def main() -> None:
     pairs = paired()
     ratios = sorted(pair["Fitter"] / pair["torch"] for pair in pairs)
     for name in STATEMENTS:
         print(f"{STATEMENTS[name]:40} {statistics.median(pair[name] for pair in pairs):.2f} s (median of {RUNS})")
     print(f"ratio: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f}; may be 1.3")
+    print(f"deepstrf --help: {statistics.median(help_seconds()):.2f} s of user time (median of {RUNS}); may be 0.15")
 
 
 if __name__ == "__main__":

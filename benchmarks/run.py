@@ -1,6 +1,6 @@
 """All benchmarks in one table: `make bench`, or python benchmarks/run.py [--threads 2] [--rounds 5] [--json]
 
-Every row but the last six is a ratio measured in one run, so that it says the same on another machine: the median, the
+Every row without a unit is a ratio measured in one run, so that it says the same on another machine: the median, the
 lowest and the highest of the rounds, and the limit that it may have. Takes a few minutes, and about 5 GB of memory for
 the AA2-sized set.
 """
@@ -92,6 +92,7 @@ def time_to_score() -> Iterator[dict]:
 def all_rows(threads: int, rounds: int) -> Iterator[dict]:
     ratios = [pair["Fitter"] / pair["torch"] for pair in bench_import.paired(rounds)]
     yield row_of("import the Fitter / import torch", ratios, "<= 1.3")
+    yield row_of("deepstrf --help, user seconds", bench_import.help_seconds(rounds), "<= 0.15")
     yield loading(rounds)
     yield from collate(rounds)
     yield from metrics(threads, rounds)
