@@ -111,7 +111,7 @@ class BlockSummary:
         """CRC-32 of the response of each neuron, which has so many repeats: tells responses apart, and no more."""
         self._check()
         if self._checksums is None:
-            arrays = (own[:number].numpy() for own, number in zip(self._values, repeats, strict=True))
+            arrays = (own[:number].contiguous().numpy() for own, number in zip(self._values, repeats, strict=True))
             self._checksums = [zlib.crc32(own.data, zlib.crc32(str(own.shape).encode())) for own in arrays]
         return self._checksums
 
