@@ -81,8 +81,8 @@ def recording_folder(
     if not download:
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(
-                f"{folder} is a file; give the folder that it lies in, {folder.parent}, as path or --data: archives are "
-                "unpacked there"
+                f"{folder} is a file; give the folder that it lies in, {folder.parent}, as path or --data: archives "
+                "are unpacked there"
             )
         if not folder.is_dir():
             raise FileNotFoundError(f"the folder {folder} does not exist; {how_to_get(recording)}")
