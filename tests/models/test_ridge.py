@@ -1,5 +1,7 @@
 """Ridge against scikit-learn on an explicit design matrix."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sklearn.linear_model import Ridge
 from deepSTRF.models.regression.moments import Decomposition, Moments, Segment
 from deepSTRF.models.regression.trials import means, read_trials
 from deepSTRF.models.ridge import fit_ridge
+from deepSTRF.registry import get_recipe
 
 
 class Recording(list):
@@ -406,6 +409,24 @@ def test_ridge_uses_one_thread_unless_more_are_asked_for(monkeypatch):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_recipe_takes_cosines_where_bins_are_so_fine_that_ridge_would_take_minutes():
+    generator = torch.Generator().manual_seed(0)
+    fine, coarse = Recording(), Recording()
+    fine.dt = 1.0
+    for _ in range(6):
+        x = torch.randn(1, 16, 300, generator=generator)
+        fine.append({"stims": x, "responses": [x[:, 3].roll(12, -1) + 0.1 * torch.randn(1, 300, generator=generator)]})
+        coarse.append({"stims": x[:, :8], "responses": fine[-1]["responses"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = get_recipe("ridge").build(fine, fine, 150.0)
+    assert model.ridge_n_basis == 8
+    strongest = model.STRF_weight()[0].abs().argmax()
+    assert int(strongest) // 150 == 3
+    assert abs(149 - int(strongest) % 150 - 12) < 6
+    assert get_recipe("ridge").build(coarse, coarse, 50.0).ridge_n_basis == 10
 
 
 def test_many_weights_are_announced(monkeypatch):

@@ -320,7 +320,8 @@ def blocks(
         Together these cover all neurons for the same stimuli; a single one does where nothing is missing.
     """
     if not has_float64(responses.device):
-        responses, pred, mask = (None if tensor is None else tensor.cpu() for tensor in (responses, pred, mask))
+        responses = responses.cpu()
+        pred, mask = (None if tensor is None else tensor.cpu() for tensor in (pred, mask))
     batch, neurons, repeats, bins = responses.shape
     if responses.numel() == 0:  # no stimulus at all: every neuron is there, and has no data
         responses = torch.full((1, neurons, 1, 1), torch.nan, device=responses.device)

@@ -139,8 +139,8 @@ def stimulus_of(cls: type) -> str:
 
 
 def is_signed(train: Any) -> bool:
-    """Whether any response is negative, as of a membrane potential, EEG or z-scores."""
-    return any(bool((response < 0).any()) for i in range(len(train)) for response in train[i]["responses"])
+    """Whether any response, averaged over repeats, is negative, as of a membrane potential, EEG or z-scores."""
+    return any(bool((train[i]["psth"] < 0).any()) for i in range(len(train)))
 
 
 def as_batches(train: Any) -> Iterator[dict[str, Tensor]]:

@@ -151,6 +151,9 @@ def _about_fit(scores: Scores, model: Any, names: Sequence[str]) -> Iterable[str
             f"the best penalty lies at an end of the grid for {_named(at_edge, names, model.ridge_alpha)}; "
             "at 1e4 nothing linear predicts a neuron better than its mean"
         )
+    n_basis, n_lags = getattr(model, "ridge_n_basis", None), getattr(model, "T", 1)
+    if n_basis is not None and n_basis < n_lags:
+        yield f"the kernels are made of {n_basis} raised cosines in time, not of a weight for each of {n_lags} bins"
     train = scores["train"]["cc_norm"]
     above = (train > 1) & (scores["train"]["n_repeats"] > 1)
     if above.any():

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from deepSTRF.checks import describe_type
 from deepSTRF.models.activations import ParametricSoftplus
 from deepSTRF.models.audio.linear import Linear
-from deepSTRF.models.audio.ridge import fit_ridge
+from deepSTRF.models.audio.ridge import fit_ridge, usual_basis
 from deepSTRF.models.from_recording import as_batches, shaped_model
 from deepSTRF.models.output_stage import ResponseStatistics
 from deepSTRF.registry import ModelCard, Recipe, Settings, register_model
 
 __all__ = ["LinearNonlinear", "inverse_softplus", "start_from_ridge"]
 
-_MOST_FEATURES = 8000  # a ridge of more would take longer than the training that it shortens
+_MOST_FEATURES = 12_000  # a ridge of more would take longer than the training that it shortens
 _FAR = 2.0  # about fifteen standard deviations of the median neuron
 
 
@@ -28,7 +28,8 @@ def _build(train: Any, val: Any, window_ms: float, **arguments: Any) -> LinearNo
     model = shaped_model(LinearNonlinear, train, window_ms, signed_output=_signed_rectifier, **arguments)
     model.set_response_scale(ResponseStatistics(as_batches(train)).scale())
     if train.F * model.T <= _MOST_FEATURES:
-        start_from_ridge(model, fit_ridge(train, window_ms=window_ms), train.stims)
+        ridge = fit_ridge(train, window_ms=window_ms, n_basis=usual_basis(train, window_ms))
+        start_from_ridge(model, ridge, train.stims)
     return model
 
 

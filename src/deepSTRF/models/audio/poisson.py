@@ -103,7 +103,7 @@ def fit_poisson(
     """
     n_basis, folds = check_integer("n_basis", n_basis), check_integer("folds", folds, least=2)
     threads = check_integer("threads", threads, least=1)
-    trials, _, n_lags = read_for_regression(train, None, window_ms)
+    trials, _, n_lags = read_for_regression(train, None, window_ms, n_basis)
     if train[0]["stims"].ndim != 3:
         raise ValueError("poisson-ln takes spectrograms (1, F, T), got movies; ridge and video-ln take these")
     negative = torch.stack([(trial.psth < 0).any(1) for trial in trials]).any(0).nonzero()[:, 0].tolist()

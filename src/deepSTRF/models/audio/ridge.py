@@ -24,7 +24,9 @@ from deepSTRF.registry import ModelCard, Recipe, register_model
 __all__ = ["Ridge", "fit_ridge"]
 
 _MOST_FEATURES = 8000  # a decomposition of more takes many minutes and gigabytes
+_MOST_IN_BASIS = 12_000  # whose products are summed before they are projected: a gigabyte
 _MANY_FEATURES = 4000  # one decomposition for each fold, of about a minute
+_IN_SECONDS, _USUAL_BASIS = 2000, 8
 _NAMED = 5  # neurons that a warning lists
 
 
@@ -38,8 +40,14 @@ def _build(
     n_basis: int | None = None,
 ) -> Any:
     # Its folds leave the validation stimuli for an honest score.
-    threads = torch.get_num_threads()
+    threads, n_basis = torch.get_num_threads(), n_basis or usual_basis(train, window_ms)
     return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds, n_basis=n_basis, threads=threads)
+
+
+def usual_basis(train: Any, window_ms: float) -> int | None:
+    """Raised cosines for kernels with more weights than ridge solves in seconds, as with bins of 1 ms; else None."""
+    n_weights = train[0]["stims"].shape[:-1].numel() * window_bins(window_ms, train.dt)
+    return _USUAL_BASIS if n_weights > _IN_SECONDS else None
 
 
 @register_model(
@@ -100,7 +108,9 @@ def fit_ridge(
     n_basis : int, optional
         Make the kernels of so many raised cosines on a logarithmic axis of lags, as
         :class:`~deepSTRF.models.layers.RaisedCosineSTRF` does [3]_, in the place of one weight per bin: smooth in
-        time, and faster. With 8, nothing was lost on NS1 and simulated cells. The penalty is that of the kernel.
+        time, and faster. With 8, nothing was lost on NS1 and simulated cells; ``deepstrf fit`` takes so many where
+        there would be more than 2000 weights per neuron. The penalty is that of the kernel. A window of less than
+        twice as many bins has one weight per bin all the same.
     threads : int
         CPU threads. More help only where as many cores are idle: on a busy machine the decompositions then take many
         times as long, as their threads wait for each other.
@@ -111,8 +121,8 @@ def fit_ridge(
         The latter, with the identity as its activation, for movies. In eval mode; its batch normalisation is the
         identity, and before the onset it assumes the mean stimulus of `train`. Plain attributes, not saved with the
         model: ``ridge_alpha``, the chosen penalties (float64, ``(N,)``); ``ridge_at_edge``, True where the best
-        candidate lay at an end of the grid (bool, ``(N,)``); with `jackknife`, ``ridge_standard_error``, in the shape
-        of ``STRF_weight()``.
+        candidate lay at an end of the grid (bool, ``(N,)``); ``ridge_n_basis``, the weights per band; with
+        `jackknife`, ``ridge_standard_error``, in the shape of ``STRF_weight()``.
 
         A neuron without training data has zero kernel and offset, one with a constant response has a zero kernel;
         their ``ridge_alpha`` is NaN. A neuron without held-out data gets the median penalty of the others.
@@ -156,16 +166,20 @@ def fit_ridge(
     """
     candidates, folds = _check_alphas(alphas), check_integer("folds", folds, least=2)
     threads = check_integer("threads", threads, least=1)
-    trials, val_trials, n_lags = read_for_regression(train, val, window_ms)
-    basis = None if n_basis is None else time_basis(check_integer("n_basis", n_basis), n_lags)
+    if n_basis is not None:
+        check_integer("n_basis", n_basis)
+    trials, val_trials, n_lags = read_for_regression(train, val, window_ms, n_basis)
+    basis = None if n_basis is None else time_basis(n_basis, n_lags)
     with cpu_threads(threads):
         fit = solve_ridge(trials, val_trials, n_lags, candidates, folds, jackknife, basis)
     _warn_of_edges(fit.at_edge, fit.alphas)
-    return _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
+    model: Any = _as_model(fit, means(trials)[0], n_lags, train[0]["stims"].shape[:-1])
+    model.ridge_n_basis = n_lags if basis is None else basis.shape[1]
+    return model
 
 
 def read_for_regression(
-    train: Recording, val: Recording | None, window_ms: float
+    train: Recording, val: Recording | None, window_ms: float, n_basis: int | None
 ) -> tuple[list[Trial], list[Trial], int]:
     """Trials of the training and the validation data, and the number of lags, after a check of all of them."""
     for name, recording in (("train", train), ("val", val)):
@@ -177,15 +191,18 @@ def read_for_regression(
     if val is not None:
         check_compatible(train, trials, val, val_trials)
     n_features = n_lags * len(trials[0].stim)
-    if n_features > _MOST_FEATURES:
+    in_basis = n_basis is not None and 2 * n_basis <= n_lags
+    most = _MOST_IN_BASIS if in_basis else _MOST_FEATURES
+    if n_features > most:
         raise ValueError(
             f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron; "
-            f"ridge solves at most {_MOST_FEATURES}. Choose a shorter window, or fewer bands or pixels"
+            f"ridge solves at most {most}{'' if in_basis else f', and {_MOST_IN_BASIS} with n_basis=8'}. Choose a "
+            "shorter window, wider bins, or fewer bands or pixels"
         )
-    if n_features > _MANY_FEATURES:
+    if n_features > _MANY_FEATURES and not in_basis:
         warnings.warn(
             f"{len(trials[0].stim)} bands or pixels in a window of {n_lags} bins are {n_features} weights per neuron, "
-            "which takes ridge minutes; a shorter window_ms, fewer bands, or wider bins take less",
+            "which takes ridge minutes; n_basis=8, a shorter window_ms, fewer bands, or wider bins take less",
             stacklevel=3,
         )
     return trials, val_trials, n_lags
