@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,7 +25,7 @@ def late_correlations(
     """Correlation of each neuron's residuals with what the stimulus one window earlier says of them.
 
     A ridge regression from `window` to twice `window` bins before is fitted to the residuals of every other stimulus,
-    and predicts those of the rest, and the other way round.
+    and predicts those of the rest, and the other way round; deviations are from the mean of each stimulus.
 
     Parameters
     ----------
@@ -42,19 +42,37 @@ def late_correlations(
         Shape ``(N,)``, float64; NaN for a neuron with less than 1600 bins, in which chance would reach .1, and for all
         if twice the window is longer than the stimuli of a half.
     """
-    halves: list[list[tuple[Tensor, Tensor]]] = [[], []]
-    for s, block in enumerate(dataset._packed().blocks()):
-        if block.n_bins > 2 * window:
-            residuals = torch.full((dataset.N_neurons, block.n_bins), torch.nan, dtype=torch.float64)
-            residuals[torch.from_numpy(block.neurons)] = block.summary.psth.double()
-            features = _late_features(dataset.stims[s], window)[:, : block.n_bins]
-            halves[s % 2].append((features, residuals - predictions[s].double()))
-    if not all(halves):
+    long = [s for s, block in enumerate(dataset._packed().blocks()) if block.n_bins > 2 * window]
+    halves = long[::2], long[1::2]
+    if not halves[1]:
         return torch.full((dataset.N_neurons,), torch.nan, dtype=torch.float64)
-    joined = [tuple(torch.cat(parts, 1) for parts in zip(*half, strict=True)) for half in halves]
-    kernels = [_kernels(features, residuals) for features, residuals in joined]
-    predicted = torch.cat([kernel @ features for kernel, (features, _) in zip(kernels[::-1], joined, strict=True)], 1)
-    return _correlations(predicted, torch.cat([residuals for _, residuals in joined], 1))
+    blocks = list(dataset._packed().blocks())
+
+    def parts(s: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, residuals and where these are known, of one stimulus."""
+        residuals = torch.full((dataset.N_neurons, blocks[s].n_bins), torch.nan, dtype=torch.float64)
+        residuals[torch.from_numpy(blocks[s].neurons)] = blocks[s].summary.psth.double()
+        residuals -= predictions[s]
+        known = residuals == residuals
+        return _late_features(dataset.stims[s], window)[:, : blocks[s].n_bins], _centred(residuals, known), known
+
+    kernels = [_kernels(parts(s)[:2] for s in half) for half in halves]
+    sums, count = torch.zeros(3, dataset.N_neurons, dtype=torch.float64), torch.zeros(dataset.N_neurons)
+    for half, kernel in zip(halves, kernels[::-1], strict=True):
+        for s in half:
+            features, residuals, known = parts(s)
+            predicted = _centred(kernel @ features, known)
+            pairs = (predicted, residuals), (predicted, predicted), (residuals, residuals)
+            sums += torch.stack([(x * y).sum(1) for x, y in pairs])
+            count += known.sum(1)
+    correlations = sums[0] / (sums[1] * sums[2]).sqrt()
+    return torch.where(count >= _LEAST_BINS, correlations, torch.nan)
+
+
+def _centred(values: Float[Tensor, "N T"], known: Bool[Tensor, "N T"]) -> Float[Tensor, "N T"]:
+    """Deviations from the mean of the known bins, 0 where nothing is known."""
+    filled = torch.where(known, values, 0.0)
+    return torch.where(known, filled - filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1), 0.0)
 
 
 def _late_features(stim: Float[Tensor, "C F T"], window: int) -> Float[Tensor, "D T"]:
@@ -69,19 +87,9 @@ def _late_features(stim: Float[Tensor, "C F T"], window: int) -> Float[Tensor, "
     return torch.cat([near - far for near, far in itertools.pairwise(before)])
 
 
-def _kernels(features: Float[Tensor, "D T"], residuals: Float[Tensor, "N T"]) -> Float[Tensor, "N D"]:
-    gram = features @ features.T
+def _kernels(parts: Iterable[tuple[Tensor, Tensor]]) -> Float[Tensor, "N D"]:
+    gram, products = torch.zeros(()), torch.zeros(())
+    for features, residuals in parts:
+        gram, products = gram + features @ features.T, products + features @ residuals.T
     gram.diagonal().add_(_PENALTY * gram.diagonal().mean().clamp(min=torch.finfo(gram.dtype).tiny))
-    centred = (residuals - residuals.nanmean(1, keepdim=True)).nan_to_num(0.0)
-    return torch.linalg.solve(gram, features @ centred.T).T
-
-
-def _correlations(predicted: Float[Tensor, "N T"], residuals: Float[Tensor, "N T"]) -> Float[Tensor, " N"]:
-    known = residuals == residuals
-    count = known.sum(1, keepdim=True)
-    x, y = (
-        torch.where(known, values - torch.where(known, values, 0.0).sum(1, keepdim=True) / count, 0.0)
-        for values in (predicted, residuals)
-    )
-    correlations = (x * y).sum(1) / (x.square().sum(1) * y.square().sum(1)).sqrt()
-    return torch.where(count[:, 0] >= _LEAST_BINS, correlations, torch.nan)
+    return torch.linalg.solve(gram, products).T
