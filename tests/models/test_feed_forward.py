@@ -82,6 +82,7 @@ def _decayed(x, d, n_taps, decay_input):
 
 
 def test_convnet_is_its_equations():
+    torch.manual_seed(0)  # a bin in which all channels are nearly equal has few digits after its normalisation
     model = ConvNet2D(9, kernel_size=(3, 4), c_hidden=2, n_hidden=5, out_neurons=3)
     weights, (stims, x) = _weights(model), _sound(9)
     y = np.pad(x, ((0, 0), (9, 0)))[None]  # silence, once; each layer turns it into something else
