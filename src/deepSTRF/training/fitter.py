@@ -21,10 +21,9 @@ from deepSTRF.metrics import mse_loss
 from deepSTRF.metrics.running import RunningScores, pad_and_cat, recognise
 from deepSTRF.modes import evaluating
 from deepSTRF.training import arguments, epochs, members
-from deepSTRF.training.checkpoint import load_state, save_state
+from deepSTRF.training.best import KeepsBest
 from deepSTRF.training.epochs import Epoch, default_val_metrics, format_epoch, print_epoch, to_scalar
 from deepSTRF.training.errors import NonFiniteLossError, UnknownMonitorError
-from deepSTRF.training.per_cell import BestSlices, PerCellSnapshots
 from deepSTRF.training.prediction import detach_state, on_device, predict_batch, with_averages
 from deepSTRF.training.resume import SavedTraining
 from deepSTRF.training.units import calibrate_new_model, check_first_batch, in_units_of_scale
@@ -38,7 +37,7 @@ _default_val_metrics, _format_epoch = default_val_metrics, format_epoch  # the n
 _pad_and_cat, _to_scalar = pad_and_cat, to_scalar
 
 
-class Fitter:
+class Fitter(KeepsBest):
     """Train a model on batches of a neural recording, and keep the weights of its best epoch.
 
     Every epoch is one pass over `train_loader` with gradient steps and one over `val_loader` without. Batches are the
@@ -173,14 +172,9 @@ class Fitter:
 
     def _reset(self) -> None:
         self.history: list[Epoch] = []
-        self.best_epoch: int | None = None
-        self.best_score = math.nan
-        self._best_value: Tensor | float = math.nan  # of each neuron, where the monitor is
-        self._warned_of_lost_neurons = False
         self._undefined_neurons: list[int] = []  # in the first batch whose loss is not finite
-        self._best_state: dict[str, Tensor] = {}
-        self._best_members: BestSlices | None = None
         self.start_epoch, self.stopped = 0, False
+        self._forget_best()
 
     # ------------------------------------------------------------------ the loop
 
@@ -231,14 +225,6 @@ class Fitter:
         """Number of epochs without improvement that are left before :meth:`fit` stops, at 0."""
         last_improvement = -1 if self.best_epoch is None else self.best_epoch
         return self.patience - (len(self.history) - 1 - last_improvement)
-
-    def is_better(self, value: Tensor | float) -> bool:
-        """Whether a value of the monitor is a strict improvement on that of the best epoch; NaN never is.
-
-        Means are compared over the neurons for which the best epoch defines it. A value that is undefined for one of
-        them is no improvement.
-        """
-        return epochs.is_improvement(value, self._best_value, self.mode)
 
     def run_epoch(self, epoch: int) -> Epoch:
         """Train once over the training batches, evaluate on the validation batches, return the epoch dict."""
@@ -326,39 +312,6 @@ class Fitter:
         if self.log_fn is not None:
             self.log_fn(epoch_dict)
 
-    def keep_best(self, epoch: int, value: Tensor | float) -> None:
-        """Keep the weights if `value` is a strict improvement of the monitor; keep single neurons where asked."""
-        if self.track_per_cell_best:
-            self._per_cell_snapshots.update(value, self.monitor)
-        if self._best_members is not None and "val_members" in self.history[-1]:
-            self._best_members.update(self.history[-1]["val_members"])
-        score = to_scalar(value)
-        if math.isnan(score):
-            epochs.warn_of_undefined(value, self.monitor, epoch)
-        lost = epochs.lost_neurons(value, self._best_value)
-        if lost and not math.isnan(score) and not self._warned_of_lost_neurons:
-            epochs.warn_of_lost_neurons(lost, self.monitor, epoch)
-            self._warned_of_lost_neurons = True
-        if self.is_better(value):
-            self.best_epoch, self.best_score, state = epoch, score, self.model.state_dict()
-            self._best_value = value
-            if self.ckpt_path is not None:
-                save_state(state, self.ckpt_path)
-            if self.restore_best or self.resume:
-                self._best_state = {name: tensor.detach().clone() for name, tensor in state.items()}
-
-    def restore(self) -> None:
-        """Return to the best epoch of this fit, each member of an ensemble to its own, and each neuron where asked."""
-        if self.best_epoch is not None:
-            if self.restore_best or self.resume:
-                self.model.load_state_dict(self._best_state)
-            elif self.ckpt_path is not None:
-                self.model.load_state_dict(load_state(self.ckpt_path, self.device))
-        if self._best_members is not None and (self.restore_best or self.resume or self.ckpt_path is not None):
-            self._best_members.restore()
-        if self.track_per_cell_best:
-            self._per_cell_snapshots.restore()
-
     def _start_fit(self) -> None:
         self._reset()
         for name, loader in (("train_loader", self.train_loader), ("val_loader", self.val_loader)):
@@ -366,9 +319,7 @@ class Fitter:
             check_first_batch(self.model, loader)
         if self.ckpt_path is not None:
             prepare_file(self.ckpt_path, "ckpt_path")
-        if self.track_per_cell_best:
-            self._per_cell_snapshots = PerCellSnapshots(self.model, self.mode)
-        self._best_members = members.best_of_members(self.model, self.mode)
+        self._begin_keeping()
         if self._saved_training is not None:
             self._saved_training.load()
         if self.start_epoch == 0:
