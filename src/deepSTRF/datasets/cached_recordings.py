@@ -70,6 +70,7 @@ def cached_recording(
     ...     return cached_recording(AudioNeuralDataset, "npy", [path], {"dt_ms": dt_ms}, make) if cache else make()
     >>> import numpy as np
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "counts.npy"
     ...     np.save(path, np.ones((2, 3, 100)))

@@ -59,7 +59,7 @@ def arguments_of(model: str) -> list[str]:
     >>> arguments_of("nrf")
     ['n_hidden', 'dropout']
     >>> arguments_of("ridge")
-    ['alphas', 'folds']
+    ['alphas', 'folds', 'n_basis']
     """
     own = list(inspect.signature(get_recipe(model).build).parameters.values())
     parameters = [parameter for parameter in own[3:] if parameter.kind is not parameter.VAR_KEYWORD]
