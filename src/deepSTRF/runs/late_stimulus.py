@@ -42,11 +42,11 @@ def late_correlations(
         Shape ``(N,)``, float64; NaN for a neuron with less than 1600 bins, in which chance would reach .1, and for all
         if twice the window is longer than the stimuli of a half.
     """
-    long = [s for s, block in enumerate(dataset._packed().blocks()) if block.n_bins > 2 * window]
+    blocks = list(dataset._packed().blocks())
+    long = [s for s, block in enumerate(blocks) if block.n_bins > 2 * window]
     halves = long[::2], long[1::2]
     if not halves[1]:
         return torch.full((dataset.N_neurons,), torch.nan, dtype=torch.float64)
-    blocks = list(dataset._packed().blocks())
 
     def parts(s: int) -> tuple[Tensor, Tensor, Tensor]:
         """Features, residuals and where these are known, of one stimulus."""

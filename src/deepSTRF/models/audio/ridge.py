@@ -40,7 +40,8 @@ def _build(
     n_basis: int | None = None,
 ) -> Any:
     # Its folds leave the validation stimuli for an honest score.
-    threads, n_basis = torch.get_num_threads(), n_basis or usual_basis(train, window_ms)
+    threads = torch.get_num_threads()
+    n_basis = usual_basis(train, window_ms) if n_basis is None else n_basis
     return fit_ridge(train, window_ms=window_ms, alphas=alphas, folds=folds, n_basis=n_basis, threads=threads)
 
 
