@@ -93,6 +93,7 @@ def all_rows(threads: int, rounds: int) -> Iterator[dict]:
     ratios = [pair["Fitter"] / pair["torch"] for pair in bench_import.paired(rounds)]
     yield row_of("import the Fitter / import torch", ratios, "<= 1.3")
     yield row_of("deepstrf --help, user seconds", bench_import.help_seconds(rounds), "<= 0.15")
+    yield row_of("first epoch of deepstrf fit / torch and data", bench_import.first_epoch(rounds), "<= 1.5")
     yield loading(rounds)
     yield from collate(rounds)
     yield from metrics(threads, rounds)

@@ -55,21 +55,30 @@ def loaded_by(*statements):
     return [new - before for before, new in zip([set(), *loaded], loaded, strict=False)]
 
 
+STEP = (
+    "from torch import nn, ones; from deepSTRF.training.arguments import make_optimizer; layer = nn.Linear(1, 1); "
+    "optimizer = make_optimizer(None, layer); layer(ones(1)).backward(); optimizer.step(); optimizer.state_dict()"
+)
+
+
 @pytest.mark.slow
 def test_nothing_heavy_is_loaded_beside_torch_before_it_is_needed():
     """In one Python, because torch takes its time."""
-    _, fitter, utils, figure = loaded_by(
+    _, fitter, utils, run, step, figure = loaded_by(
         "import torch",
         "from deepSTRF.training import Fitter",
         "import deepSTRF.utils",
+        "import deepSTRF.sweeps, deepSTRF.cli.report",
+        STEP,
         "from deepSTRF.utils import plot_strf_grid; assert callable(plot_strf_grid)",
     )
     heavy = {"scipy", "matplotlib", "soundfile", "pooch", "torchmetrics", "safetensors", "tqdm", "joblib",
              "deepSTRF.datasets"}  # fmt: skip
     assert not fitter & heavy
     assert {"deepSTRF.training.fitter", "deepSTRF.metrics"} <= fitter
-    assert "matplotlib" not in utils
-    assert "scipy" not in fitter | utils | figure
+    assert "matplotlib" not in utils | run
+    assert "scipy" not in fitter | utils | run | figure
+    assert not step & {"torch._dynamo", "sympy"}
 
 
 def test_importing_deepstrf_loads_no_torch():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepSTRF.cli.benchmark import benchmark
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import (
     dataset_options,
     download_option,
@@ -129,12 +130,13 @@ def fit(
       deepstrf fit recordings/ferret1
       deepstrf fit recordings/ferret1 statenet --neurons 'area=A1' --neurons 'snr>0.2'
     """
-    from deepSTRF.cli import report
-    from deepSTRF.cli.signals import StopSignals
-    from deepSTRF.runs import FitOptions, Interrupted, fit_run
-    from deepSTRF.runs.data_source import kind_of_data, load_dataset
-    from deepSTRF.runs.folder import PATH_KINDS
-    from deepSTRF.sweeps import compare_models
+    with loading():
+        from deepSTRF.cli import report
+        from deepSTRF.cli.signals import StopSignals
+        from deepSTRF.runs import FitOptions, Interrupted, fit_run
+        from deepSTRF.runs.data_source import kind_of_data, load_dataset
+        from deepSTRF.runs.folder import PATH_KINDS
+        from deepSTRF.sweeps import compare_models
 
     several = model is None and kind_of_data(dataset) in PATH_KINDS
     named = model or OPTIONS["model"].default
@@ -194,8 +196,9 @@ def fit(
 @json_option
 def evaluate(run: str, data: str | None, download: bool, as_json: bool) -> None:
     """Score the saved run in the folder RUN again, and compare with the scores that it saved."""
-    from deepSTRF.cli import report
-    from deepSTRF.runs import evaluate_run
+    with loading():
+        from deepSTRF.cli import report
+        from deepSTRF.runs import evaluate_run
 
     evaluation = evaluate_run(run, data=data, download=download)
     if as_json:
@@ -215,8 +218,9 @@ def datasets(dataset: str | None, download: bool, as_json: bool, **options: Any)
     With DATASET, as `deepstrf fit` takes it (a name, the folder of a recording, FILE.nwb, FILE.py:CLASS): what is in
     it, and by which keys neurons and stimuli can be selected.
     """
-    from deepSTRF.cli import report
-    from deepSTRF.cli.describe import describe_dataset
+    with loading():
+        from deepSTRF.cli import report
+        from deepSTRF.cli.describe import describe_dataset
 
     if dataset is None and (download or any(value is not None for value in options.values())):
         raise click.UsageError("name the data set that these options are for")
@@ -234,7 +238,8 @@ def models(file: str | None, as_json: bool) -> None:
 
     With a file: the models that it defines. `deepstrf fit DATASET FILE.py:CLASS` fits one of them.
     """
-    from deepSTRF.cli import report
+    with loading():
+        from deepSTRF.cli import report
 
     _list(report.model_entries(file), as_json)
 

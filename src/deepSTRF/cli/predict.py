@@ -7,6 +7,7 @@ import time
 import click
 
 from deepSTRF.checks import counted
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import echo_json, json_option
 
 __all__ = ["cache", "predict"]
@@ -33,9 +34,10 @@ def predict(
       deepstrf predict runs/mine-statenet-1 new.wav
       deepstrf predict runs/mine-statenet-1 sounds/ --out predictions
     """
-    from deepSTRF.datasets.sounds import sound_items
-    from deepSTRF.runs import predict as predict_sounds
-    from deepSTRF.runs.prediction import new_folder, write_new_predictions
+    with loading():
+        from deepSTRF.datasets.sounds import sound_items
+        from deepSTRF.runs import predict as predict_sounds
+        from deepSTRF.runs.prediction import new_folder, write_new_predictions
 
     files = [item for sound in sounds for _, item in sound_items(sound)]
     predictions = predict_sounds(run, files, rate, spread=spread)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from deepSTRF.checks import counted
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import download_option, echo_json, format_number, json_option, quiet_option
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def sweep(config: str, out: str | None, **options: Any) -> None:
     name = ["linear", "statenet"]
     lr = [1e-3, 3e-3]               # every value of a list is tried
     """
-    from deepSTRF.sweeps import leaderboard, read_sweep, run_sweep, table
-    from deepSTRF.sweeps.results import RESULTS_FILE
+    with loading():
+        from deepSTRF.sweeps import leaderboard, read_sweep, run_sweep, table
+        from deepSTRF.sweeps.results import RESULTS_FILE
 
     asked = read_sweep(config, out)
     outcomes = show_runs(asked, run_sweep, **options)

@@ -1,4 +1,7 @@
-"""The figures of a run, drawn by :mod:`deepSTRF.plotting` from its arrays."""
+"""The figures of a run, drawn by :mod:`deepSTRF.plotting` from its arrays.
+
+matplotlib is imported by the functions that draw: a run begins half a second earlier without it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import Tensor
 
-from deepSTRF import plotting
 from deepSTRF.datasets.metadata import as_dict
 from deepSTRF.datasets.video import VideoNeuralDataset
-from deepSTRF.plotting.movies import strongest_pixel
 from deepSTRF.runs.run import Run, RunResult
 from deepSTRF.training.loggers import read_jsonl
 from deepSTRF.training.recipes import monitor_mode
@@ -34,6 +34,10 @@ def draw_figures(run: Run, result: RunResult) -> list[Path]:
     Learning curves are drawn for two epochs or more, with folds a line for each; receptive fields and neurons where a
     test score is defined.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from deepSTRF import plotting
+
     test, scores = run.recording.parts["test"], result.scores["test"]
     strfs = one_channel(result.strfs)
     names = [short_name(n, meta) for n, meta in enumerate(test.nrn_meta)]
@@ -117,6 +121,8 @@ def short_name(neuron: int, meta: Any) -> str:
 def _strf_figure(
     run: Run, scores: Mapping[str, Tensor], names: Sequence[str], best: Sequence[int], strfs: Tensor
 ) -> Any:
+    from deepSTRF import plotting
+
     test = run.recording.parts["test"]
     fields = [strfs[n] for n in best]
     score = ranking_score(scores)  # titled by what they are sorted by
@@ -138,15 +144,17 @@ def one_channel(fields: Tensor | None) -> Tensor | None:
 
 def _neuron_figure(run: Run, result: RunResult, name: str, neuron: int, strfs: Tensor | None) -> Any:
     """The first test stimulus that this neuron heard or saw."""
+    from deepSTRF.plotting import movies, plot_neuron
+
     test, scores = run.recording.parts["test"], result.scores["test"]
     s = int(test.nrn_masks[:, neuron].nonzero()[0])
     of_recording = run.recording.indices["test"][s]
     responses = test.responses[s][neuron]
     stimulus, row = test.stims[s][0], None
     if isinstance(test, VideoNeuralDataset) and strfs is not None:
-        row = strongest_pixel(strfs[neuron])[0]
+        row = movies.strongest_pixel(strfs[neuron])[0]
         stimulus = test.stims[s].mean(0)[row]
-    figure, axes = plotting.plot_neuron(
+    figure, axes = plot_neuron(
         stimulus,
         responses,
         responses.nanmean(0),

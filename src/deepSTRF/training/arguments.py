@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from deepSTRF.checks import describe_type
 from deepSTRF.metrics.batches import carries_statistics
+from deepSTRF.training.adamw import AdamW
 
 __all__ = [
     "check_batch",
@@ -28,7 +29,7 @@ __all__ = [
     "make_scheduler",
 ]
 
-_DEFAULT_OPTIMIZER = functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=1e-4)
+_DEFAULT_OPTIMIZER = functools.partial(AdamW, lr=1e-3, weight_decay=1e-4)
 _COLLATE = "deepSTRF.utils.neural_collate makes it: DataLoader(..., collate_fn=neural_collate)"
 
 

@@ -17,6 +17,7 @@ from deepSTRF.devices import computing_in
 from deepSTRF.lazy import LazyDict
 from deepSTRF.metrics import mse_loss, poisson_loss
 from deepSTRF.registry import Recipe, Settings
+from deepSTRF.training.adamw import AdamW
 from deepSTRF.training.epochs import Epoch, default_val_metrics
 from deepSTRF.training.fitter import Fitter
 from deepSTRF.training.seed import set_random_seed
@@ -294,4 +295,4 @@ def _optimizer(model: nn.Module, settings: Settings, fast: float) -> torch.optim
         {"params": weights},
         {"params": others, "lr": fast * settings.lr, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+    return AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
