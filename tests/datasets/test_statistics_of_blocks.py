@@ -7,8 +7,11 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from deepSTRF.datasets import ChunkLoader, NeuralDataset
+from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.packed import ItemBlock
+from deepSTRF.lazy import Pending, stored
 from deepSTRF.metrics.batches import powers_of_stimuli
+from deepSTRF.models.regression.trials import read_trials
 from deepSTRF.utils import neural_collate
 
 NAN = float("nan")
@@ -144,6 +147,14 @@ def test_an_item_and_a_batch_share_no_memory_with_the_data_set():
     for tensor in (item["psth"], batch["psth"], *item["statistics"], *batch["statistics"], batch["responses"]):
         tensor.fill_(5.0)
     assert_current(ds)
+
+
+def test_nothing_is_made_for_an_item_of_a_recording_of_sounds():
+    sound = AudioNeuralDataset.from_arrays([torch.rand(4, 40)], [torch.rand(2, 1, 40)], dt_ms=5.0)
+    item = sound[0]
+    assert all(isinstance(stored(item, key), Pending) for key in ("responses", "psth", "statistics"))
+    (trial,) = read_trials(sound, "train")  # reads what is there, as no copy of a long recording would do
+    assert trial.psth.data_ptr() == sound.responses[0].block.values.data_ptr()
 
 
 def test_responses_are_not_collated_before_someone_asks(monkeypatch):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
+from deepSTRF.lazy import LazyDict, Pending
 from deepSTRF.models.regression.moments import Decomposition, Moments, Segment
 from deepSTRF.models.regression.trials import means, read_trials
 from deepSTRF.models.ridge import fit_ridge
@@ -395,6 +396,19 @@ def test_movies():
         torch.testing.assert_close(model(movie["stims"][None]), flat(sound["stims"][None]), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="at most 8000"):
         fit_ridge(Recording({"stims": torch.randn(1, 60, 60, 9), "responses": [torch.randn(1, 9)]} for _ in range(2)))
+
+
+def test_repeats_are_not_read_where_an_item_carries_their_average():
+    def item():
+        repeats = Pending(lambda: [torch.full((2, 6), 4.0)])
+        return LazyDict({"stims": torch.ones(1, 3, 6), "responses": repeats, "psth": torch.ones(1, 6)})
+
+    untouched, other, plain = item(), item(), {**item()}
+    other["responses"] = [torch.full((2, 6), 5.0)]
+    trials = read_trials(Recording([untouched, other, plain]), "train")
+    assert [float(trial.psth.mean()) for trial in trials] == [1.0, 5.0, 4.0]
+    assert trials[0].psth.data_ptr() == untouched["psth"].data_ptr()
+    assert "made when" in repr(untouched)
 
 
 def test_ridge_uses_one_thread_unless_more_are_asked_for(monkeypatch):

@@ -120,8 +120,8 @@ class BlockSummary:
         return {
             "psth": None if self._values.shape[1] <= 1 else self.psth,
             "powers": tuple(self.powers),
-            "checksums": self.checksums(repeats),
-            "heard": self.heard.tolist(),
+            "checksums": np.array(self.checksums(repeats), dtype=np.int64),
+            "heard": self.heard,
         }
 
     @classmethod
@@ -129,7 +129,7 @@ class BlockSummary:
         """The summary of the same values, from what :meth:`stored` gave."""
         summary = cls(values)
         summary._psth, summary._powers = stored["psth"], Powers(*stored["powers"])
-        summary._checksums, summary._heard = stored["checksums"], np.array(stored["heard"], dtype=bool)
+        summary._checksums, summary._heard = stored["checksums"].tolist(), stored["heard"]
         return summary
 
     def on(self, device: torch.device) -> BlockSummary:

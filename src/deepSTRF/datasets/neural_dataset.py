@@ -152,7 +152,7 @@ class NeuralDataset(
                 "stims": self.stims[stimulus],
                 "responses": Pending(source.responses, source),
                 "valid_mask": mask.clone() if selection.is_everyone else mask[torch.from_numpy(selection.neurons)],
-                "psth": Pending(source.psth),
+                "psth": Pending(source.psth, source),
                 "statistics": Pending(source.statistics),
                 "stim_meta": self.stim_meta[stimulus],
                 **{name: values[stimulus] for name, values in self.covariates.items()},

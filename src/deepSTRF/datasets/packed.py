@@ -245,6 +245,10 @@ class ItemBlock:
         psth = self.block.summary.psth
         return self.place(psth[:, None], psth.new_empty(self.n_neurons, 1, psth.shape[1]))[:, 0]
 
+    def psth_to_read(self) -> Float[Tensor, "N T"]:
+        """The same, that of the block itself where the item has just its neurons: nobody may write to it."""
+        return self.block.summary.psth if self.rows is None and self.columns is None else self.psth()
+
     def statistics(self) -> Powers:
         """Signal and noise power of each neuron, (N,); those of a neuron without data weigh nothing."""
         fields = torch.stack(self.block.summary.powers, 1)[:, :, None]

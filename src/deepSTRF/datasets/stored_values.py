@@ -54,6 +54,11 @@ def save_value(path: Path, value: Any) -> None:
 
     tensors: dict[str, Tensor] = {}
     content = json.dumps(_encoded(value, tensors, "it"))
+    pointers: set[int] = set()
+    for name, tensor in tensors.items():  # the format wants each to have its memory for itself
+        if tensor.numel() and tensor.data_ptr() in pointers:
+            tensors[name] = tensor.clone()
+        pointers.add(tensor.data_ptr())
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
@@ -114,11 +119,10 @@ def _encoded(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
 
 
 def _added(tensor: Tensor, tensors: dict[str, Tensor]) -> str:
-    """Name of a tensor of the file, to which it is added; the format wants each to have its memory for itself."""
+    """Name of a tensor of the file, to which it is added, without the rest of a larger one that it is a part of."""
     whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
     name = str(len(tensors))
-    alone = whole and all(tensor.data_ptr() != other.data_ptr() for other in tensors.values() if tensor.numel())
-    tensors[name] = tensor if alone else tensor.clone(memory_format=torch.contiguous_format)
+    tensors[name] = tensor if whole else tensor.clone(memory_format=torch.contiguous_format)
     return name
 
 

@@ -134,8 +134,9 @@ def _is_undefined(predictions: Sequence[Tensor], recording: Recording) -> Bool[T
 
 
 def _is_constant(predictions: Sequence[Tensor]) -> Bool[Tensor, " N"]:
-    every = torch.cat(list(predictions), 1).double()
-    lowest, highest = every.amin(1), every.amax(1)  # NaN is neither
+    extremes = [own.aminmax(dim=1) for own in predictions if own.shape[1]]
+    lowest = torch.stack([own.min for own in extremes]).amin(0).double()  # NaN stays, and is no constant
+    highest = torch.stack([own.max for own in extremes]).amax(0).double()
     return highest - lowest <= _FLAT * torch.maximum(lowest.abs(), highest.abs())
 
 
@@ -194,7 +195,7 @@ def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
     if mixed and getattr(dataset, "spectrogram", None) is not None:
         which = "the sounds" if mixed == len(dataset.stim_meta) else f"{mixed} of {len(dataset.stim_meta)} sounds"
         yield f"{which} have several channels: the mean of them was used"
-    window, lengths = getattr(model, "T", 1), _lengths(recording)
+    window, lengths = getattr(model, "T", 1), [length for length in recording.bins if length]
     shorter = [length for length in lengths if length < window]
     if shorter:
         yield (
@@ -204,16 +205,6 @@ def _about_stimuli(recording: Recording, model: Any) -> Iterable[str]:
         )
     if dataset.dt < _SECONDS:
         yield f"the bins are {dataset.dt:g} ms wide: was dt_ms given in seconds?"
-
-
-def _lengths(recording: Recording) -> list[int]:
-    """Bins of every stimulus; those of a waveform are the bins of its responses."""
-    data = recording.dataset
-    return [
-        max((response.shape[-1] for response in data.responses[s]), default=0)
-        for s in range(data.get_S())
-        if bool(data.nrn_masks[s].any())
-    ]
 
 
 def _everywhere(neurons: Tensor) -> Iterable[tuple[Tensor, str]]:

@@ -120,7 +120,7 @@ class AudioNeuralDataset(WaveformRecording, NeuralDataset):
     def _item(self, stimulus: int) -> dict[str, Any]:
         """With waveforms, also their sampling rate and the width of a bin, which front ends are checked against."""
         grid = {"audio_fs": self.audio_fs, "dt_ms": self.dt} if _waveforms(self) else {}
-        return {**super()._item(stimulus), **grid}
+        return super()._item(stimulus) | grid  # nothing is made for it, as {**item} would
 
     def _bins_of(self, stimulus: int) -> int | None:
         frames = self.stims[stimulus].shape[-1]

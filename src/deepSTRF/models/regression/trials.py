@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deepSTRF.checks import check_positive, describe_type
+from deepSTRF.lazy import LazyDict, stored
 from deepSTRF.models.regression.moments import Trial
 
 __all__ = ["Recording", "check_compatible", "check_recording", "means", "read_trials"]
@@ -26,15 +27,6 @@ class Recording(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-
-@runtime_checkable
-class _Averaged(Protocol):
-    """Responses that know their average over repeats, as long as none of them was exchanged."""
-
-    psth: Tensor
-
-    def is_untouched(self) -> bool: ...
 
 
 def check_recording(name: str, recording: object) -> None:
@@ -68,7 +60,7 @@ def read_trials(recording: Recording, name: str) -> list[Trial]:
             came = f"the keys {sorted(item)}" if isinstance(item, Mapping) else describe_type(item)
             raise TypeError(f"{where}: expected a dict with 'stims' and 'responses', got {came}")
         stim = _check_stimulus(item["stims"], where)
-        trials.append(Trial(stim, _psth_of(item["responses"], stim.shape[1], where)))
+        trials.append(Trial(stim, _psth_of(item, stim.shape[1], where)))
         if (len(stim), len(trials[-1].psth)) != (n_sizes := (len(trials[0].stim), len(trials[0].psth))):
             raise ValueError(
                 f"{where}: expected {n_sizes[0]} bands and {n_sizes[1]} neurons as in the first item, got {len(stim)} "
@@ -100,13 +92,14 @@ def _check_stimulus(stim: Tensor, where: str) -> Float[Tensor, "F T"]:
     return stim.detach().cpu().flatten(0, -2)
 
 
-def _psth_of(responses: Any, n_bins: int, where: str) -> Float[Tensor, "N T"]:
-    """Average over repeats: that which responses of a data set carry, so that repeats are not read, or a new one."""
-    if isinstance(responses, _Averaged) and responses.is_untouched():
-        psth = responses.psth
+def _psth_of(item: Mapping[str, Any], n_bins: int, where: str) -> Float[Tensor, "N T"]:
+    """Average over repeats: that which an item of a data set carries, so that repeats are not read, or a new one."""
+    if isinstance(item, LazyDict) and "psth" in item and item.is_as_made("responses"):
+        source: Any = getattr(stored(item, "psth"), "source", None)
+        psth = source.psth_to_read() if hasattr(source, "psth_to_read") else item["psth"]  # no copy of a recording
         if psth.shape[1] == n_bins and not bool(psth.isinf().any()):
-            return psth.cpu()
-    return _average(responses, n_bins, where)
+            return psth.detach().cpu()
+    return _average(item["responses"], n_bins, where)
 
 
 def _average(responses: Sequence[Tensor], n_bins: int, where: str) -> Float[Tensor, "N T"]:
