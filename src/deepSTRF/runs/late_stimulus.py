@@ -50,8 +50,8 @@ def late_correlations(
 
     def parts(s: int) -> tuple[Tensor, Tensor, Tensor]:
         """Features, residuals and where these are known, of one stimulus."""
-        residuals = torch.full((dataset.N_neurons, blocks[s].n_bins), torch.nan, dtype=torch.float64)
-        residuals[torch.from_numpy(blocks[s].neurons)] = blocks[s].summary.psth.double()
+        residuals = torch.full((dataset.N_neurons, blocks[s].n_bins), torch.nan)  # float32: half the time, and enough
+        residuals[torch.from_numpy(blocks[s].neurons)] = blocks[s].summary.psth.float()
         residuals -= predictions[s]
         known = residuals == residuals
         return _late_features(dataset.stims[s], window)[:, : blocks[s].n_bins], _centred(residuals, known), known
@@ -63,7 +63,7 @@ def late_correlations(
             features, residuals, known = parts(s)
             predicted = _centred(kernel @ features, known)
             pairs = (predicted, residuals), (predicted, predicted), (residuals, residuals)
-            sums += torch.stack([(x * y).sum(1) for x, y in pairs])
+            sums += torch.stack([torch.linalg.vecdot(x, y) for x, y in pairs])
             count += known.sum(1)
     correlations = sums[0] / (sums[1] * sums[2]).sqrt()
     return torch.where(count >= _LEAST_BINS, correlations, torch.nan)
@@ -71,6 +71,8 @@ def late_correlations(
 
 def _centred(values: Float[Tensor, "N T"], known: Bool[Tensor, "N T"]) -> Float[Tensor, "N T"]:
     """Deviations from the mean of the known bins, 0 where nothing is known."""
+    if bool(known.all()):
+        return values - values.mean(1, keepdim=True)
     filled = torch.where(known, values, 0.0)
     return torch.where(known, filled - filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1), 0.0)
 
@@ -84,12 +86,12 @@ def _late_features(stim: Float[Tensor, "C F T"], window: int) -> Float[Tensor, "
     edges = [window + k * window // n_groups for k in range(n_groups + 1)]
     summed = functional.pad(grouped.cumsum(1), (edges[-1], 0))  # zero before the onset
     before = [summed[:, edges[-1] - lag : summed.shape[1] - lag] for lag in edges]
-    return torch.cat([near - far for near, far in itertools.pairwise(before)])
+    return torch.cat([near - far for near, far in itertools.pairwise(before)]).float()
 
 
 def _kernels(parts: Iterable[tuple[Tensor, Tensor]]) -> Float[Tensor, "N D"]:
-    gram, products = torch.zeros(()), torch.zeros(())
+    gram, products = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for features, residuals in parts:
         gram, products = gram + features @ features.T, products + features @ residuals.T
     gram.diagonal().add_(_PENALTY * gram.diagonal().mean().clamp(min=torch.finfo(gram.dtype).tiny))
-    return torch.linalg.solve(gram, products).T
+    return torch.linalg.solve(gram, products).T.float()
