@@ -11,6 +11,8 @@ from nwb_files import add_trials, add_units, new_file, save
 from pynwb import TimeSeries
 
 from deepSTRF import registry
+from deepSTRF.benchmark import benchmark
+from deepSTRF.benchmark.step_time import step_times
 from deepSTRF.datasets.audio import NS1Dataset
 from deepSTRF.datasets.audio.ns1 import _spectrogram
 from deepSTRF.datasets.simulated import SimulatedDataset
@@ -149,17 +151,21 @@ def _write_day(folder):
 @contextmanager
 def stand_ins():
     """Let the names of data sets mean the small ones, fields be short and training last one epoch; draw nothing."""
+    short = {"epochs": 1, "window_ms": 60.0}  # a decomposition takes the cube of the window
     with pytest.MonkeyPatch.context() as patch:
         registry.dataset_cards(), registry.model_cards()
         for name, cls in STAND_INS.items():
             entry = registry._datasets.entries[name]
-            card = dataclasses.replace(entry.card, window_ms=60.0)  # a decomposition takes the cube of it
+            card = dataclasses.replace(entry.card, window_ms=short["window_ms"])
             patch.setitem(registry._datasets.entries, name, entry._replace(cls=cls, card=card))
         for name, entry in list(registry._models.entries.items()):
             if entry.recipe is not None and entry.recipe.settings is not None:
-                short = dataclasses.replace(entry.recipe.settings, epochs=1)
-                recipe = dataclasses.replace(entry.recipe, settings=short)
+                recipe = dataclasses.replace(entry.recipe, settings=dataclasses.replace(entry.recipe.settings, **short))
                 patch.setitem(registry._models.entries, name, entry._replace(recipe=recipe))
+        # of closed forms, and of models that are in no registry
+        of_others = [short.get(entry.name, entry.default) for entry in dataclasses.fields(registry.Settings)]
+        patch.setattr(registry.Settings.__init__, "__defaults__", tuple(of_others))
+        patch.setattr(benchmark, "step_times", lambda model, shape: step_times(model, shape, 20))
         patch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_: [])
         patch.setattr(sweep, "_run_locally", lambda runs, out, jobs: (sweep.do_run(run, out=out) for run in runs))
         yield
