@@ -1,7 +1,9 @@
 """Shared by all tests: one torch thread, no display, a tiny data set, the real recordings, and disks that fill up."""
 
+import gc
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +13,17 @@ import torch
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with many slow tests come first: two processes end at the same time where what is left last is short."""
+    slow, tests = Counter(item.path for item in items if "slow" in item.keywords), Counter(item.path for item in items)
+    items.sort(key=lambda item: (slow[item.path], tests[item.path]), reverse=True)
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: who collects garbage, as readers of recordings do, need not look through it again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

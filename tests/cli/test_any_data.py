@@ -337,6 +337,6 @@ def test_a_folder_of_phy(phy, elsewhere, monkeypatch):
 
 
 def test_check_takes_what_fit_takes(folder, elsewhere):
-    assert "40 neurons" in run("check", "simulated", exit_code=0).stdout
+    assert "4 neurons" in run("check", "tiny", exit_code=0).stdout
     error_line("check", "day1.nwb", words=["there is no file day1.nwb"])
     error_line("check", folder, "--dt-ms", 5, words=["leave --dt-ms out"])

@@ -47,7 +47,7 @@ def test_fit_writes_the_page_while_it_runs_and_at_its_end(elsewhere, monkeypatch
 @pytest.mark.slow
 def test_models_side_by_side_have_one_page(elsewhere, no_figures):
     run("new", "lab", exit_code=0)
-    run("fit", "lab", "--epochs", 1, "--out", "models", "--report", "--quiet", exit_code=0)
+    run("fit", "lab", "--epochs", 1, "--window-ms", 40, "--out", "models", "--report", "--quiet", exit_code=0)
     text = (elsewhere / "models" / "report.html").read_text()
     for name in ("ridge", "linear-nonlinear", "statenet"):
         assert f"<td>{name}</td>" in text

@@ -13,7 +13,7 @@ from deepSTRF.runs.prediction import new_folder, write_new_predictions
 
 @pytest.fixture(scope="module")
 def dataset():
-    return SimulatedDataset(n_neurons=3, n_stims=6, duration_s=1.0)
+    return SimulatedDataset(n_neurons=3, n_stims=6, duration_s=1.0, n_bands=8)
 
 
 @pytest.fixture(scope="module")
