@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: who collects garbage, as readers of recordings do, need not look through it again."""
+    """What is loaded by now stays: readers of recordings, which collect garbage, need not look through it again."""
     gc.freeze()
 
 

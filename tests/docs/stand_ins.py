@@ -150,7 +150,7 @@ def _write_day(folder):
 
 @contextmanager
 def stand_ins():
-    """Let the names of data sets mean the small ones, fields be short and training last one epoch; draw nothing."""
+    """Let the names of data sets mean the small ones, fields be short and training last one epoch."""
     short = {"epochs": 1, "window_ms": 60.0}  # a decomposition takes the cube of the window
     with pytest.MonkeyPatch.context() as patch:
         registry.dataset_cards(), registry.model_cards()
@@ -166,6 +166,5 @@ def stand_ins():
         of_others = [short.get(entry.name, entry.default) for entry in dataclasses.fields(registry.Settings)]
         patch.setattr(registry.Settings.__init__, "__defaults__", tuple(of_others))
         patch.setattr(benchmark, "step_times", lambda model, shape: step_times(model, shape, 20))
-        patch.setattr("deepSTRF.runs.fit.draw_figures", lambda *_: [])
         patch.setattr(sweep, "_run_locally", lambda runs, out, jobs: (sweep.do_run(run, out=out) for run in runs))
         yield

@@ -33,7 +33,7 @@ def run_command(*arguments):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")  # of MLflow
 @pytest.mark.parametrize("name", WITH_CODE)
-def test_the_page_runs_as_it_stands(name, files, tmp_path, monkeypatch):
+def test_the_page_runs_as_it_stands(name, files, tmp_path, monkeypatch, no_figures):
     folder = tmp_path / "home"
     shutil.copytree(files, folder)
     monkeypatch.chdir(folder)
