@@ -46,7 +46,8 @@ class ResponseStatistics:
     """
 
     def __init__(self, batches: Iterable[Mapping[str, Any]]) -> None:
-        totals: list[Tensor] = []
+        # Sums that are kept up in place: small results of each batch between large ones would scatter the heap.
+        self.count = self.mean = squares_of_all = self.least = torch.empty(0)
         for batch in batches:
             psth = _psth(batch).transpose(0, 1).flatten(1).to("cpu", torch.float64)  # (N, bins)
             known = psth.isfinite()
@@ -55,15 +56,17 @@ class ResponseStatistics:
             count = known.sum(1).to(torch.float64)
             mean = values.sum(1) / count.clamp(min=1)
             squares = (values - mean[:, None]).where(known, 0.0).square().sum(1)
-            totals.append(torch.stack([count, mean, squares, least]))
-        if not totals:
+            if not len(self.count):
+                self.count, self.mean, squares_of_all = torch.zeros(3, len(psth), dtype=torch.float64)
+                self.least = torch.full_like(self.count, torch.inf)
+            share, change = count / (self.count + count).clamp(min=1), mean - self.mean
+            squares_of_all += squares + self.count * share * change.square()
+            self.mean += share * change
+            self.count += count
+            torch.minimum(self.least, least, out=self.least)
+        if not len(self.count):
             raise ValueError("there is no batch of responses to calibrate the model on")
-        count, mean, squares, least = torch.stack(totals, 1)
-        self.count = count.sum(0)
-        self.mean = (count * mean).sum(0) / self.count.clamp(min=1)
-        between = (count * (mean - self.mean).square()).sum(0)
-        self.deviation = ((squares.sum(0) + between) / self.count.clamp(min=1)).sqrt()
-        self.least = least.amin(0)
+        self.deviation = (squares_of_all / self.count.clamp(min=1)).sqrt()
 
     @property
     def signed(self) -> bool:
