@@ -1,5 +1,7 @@
 """An LN model that starts from ridge starts as ridge."""
 
+import weakref
+
 import pytest
 import torch
 from small_models import SOUND, linear, nonlinear, statenet
@@ -29,6 +31,19 @@ def test_drive_kernel_and_bend():
     scale = torch.cat([ridge(stim[None])[0, :, 0] for stim in stims], 1).std(1)[:2]
     torch.testing.assert_close(model.readout.activation.beta[:2], 1 / scale, rtol=1e-3, atol=0)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_predictions_of_a_long_recording_are_not_held_together():
+    ridge, made, alive = Linear(6, 4, 3).eval(), [], []
+
+    def count(_, __, prediction):
+        made.append(weakref.ref(prediction))
+        alive.append(sum(one() is not None for one in made))
+
+    ridge.register_forward_hook(count)
+    start_from_ridge(LinearNonlinear(6, 4, 3), ridge, [torch.randn(1, 6, 30) for _ in range(9)])
+    assert len(alive) == 9
+    assert max(alive) <= 3
 
 
 def test_models_that_do_not_fit_are_named():

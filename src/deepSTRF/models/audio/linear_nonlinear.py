@@ -135,16 +135,19 @@ def start_from_ridge(model: LinearNonlinear, ridge: Linear, stims: Iterable[Floa
     kernel, offset = kernel / unit[:, None, None, None], offset / unit
     lowest = readout.activation.b.detach().cpu() if not readout.activation.non_negative_output else 0.0
     with torch.no_grad():
-        drives = [ridge(stim[None])[0, :, 0] / unit[:, None] for stim in stims]
-        if sum(drive.shape[1] for drive in drives) < 2:
-            raise ValueError(f"stims must have at least two bins to scale the drive by, got {len(drives)} stimuli")
-        drive = torch.cat(drives, dim=1)
-        if not bool(drive.isfinite().all()):
+        stims = list(stims)
+        n_bins = sum(stim.shape[-1] for stim in stims)
+        if n_bins < 2:
+            raise ValueError(f"stims must have at least two bins to scale the drive by, got {len(stims)} stimuli")
+        # one prediction at a time: together they are as large as the recording
+        drive = ResponseStatistics({"responses": ridge(stim[None])} for stim in stims)
+        if bool((drive.count < n_bins).any()):
             raise ValueError(
                 "the predictions of ridge for stims are not finite: look for NaN in its kernels and in stims"
             )
-        mean, scale = drive.mean(1), drive.std(1)
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # a neuron without data has no drive
+        mean, scale = drive.mean / unit, drive.deviation * math.sqrt(n_bins / (n_bins - 1)) / unit
+        # a neuron without data has no drive; what is left of a constant is rounding
+        scale = torch.where(scale > 1e-7 * mean.abs(), scale, torch.ones_like(scale))
         readout.strf.kernel.weight.copy_(kernel / scale[:, None, None, None])
         readout.strf.kernel.bias.copy_((offset - mean) / scale)
         readout.bn.running_mean.zero_()
