@@ -359,3 +359,19 @@ def test_an_activation_shows_that_it_has_no_offset():
     with_offset, without = ParametricSigmoid(3), ParametricSigmoid(3, bias=False)
     assert "bias=False" in repr(without)
     assert "bias" not in repr(with_offset)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fields_that_span_all_bands_are_those_of_conv2d(dtype):
+    layer = CausalSTRFConv(F=6, T=4, C_in=2, C_out=3).to(dtype)
+    of_torch = nn.Conv2d(2, 3, (6, 4)).to(dtype)
+    of_torch.load_state_dict(layer.kernel.state_dict())
+    sound = torch.randn(2, 2, 6, 20, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    sounds = sound.clone().requires_grad_(), sound.clone().requires_grad_()
+    outputs = layer(sounds[0]), of_torch(nn.functional.pad(sounds[1], (3, 0)))
+    torch.testing.assert_close(*outputs)
+    for output in outputs:
+        output.square().sum().backward()
+    pairs = zip(layer.kernel.parameters(), of_torch.parameters(), strict=True)
+    for ours, theirs in [sounds, *((a, b) for a, b in pairs)]:
+        torch.testing.assert_close(ours.grad, theirs.grad)

@@ -9,7 +9,11 @@ from sklearn.linear_model import Ridge
 from deepSTRF.datasets.simulated import SimulatedDataset
 from deepSTRF.metrics import normalized_corrcoef
 from deepSTRF.models.audio import fit_poisson, fit_ridge
+from deepSTRF.models.audio.ridge import read_for_regression
+from deepSTRF.models.regression import poisson
 from deepSTRF.models.regression.basis import time_basis
+from deepSTRF.models.regression.ridge import cut, solve_ridge
+from deepSTRF.models.regression.trials import means
 from deepSTRF.utils import neural_collate
 
 N_LAGS = 6
@@ -151,3 +155,26 @@ def test_ridge_of_raised_cosines_equals_scikit_learn_on_them():
         assert model.readout.strf.kernel.bias[n].item() == pytest.approx(reference.intercept_, abs=1e-4)
     assert model.ridge_standard_error.shape == (2, 4, N_LAGS)
     assert model.ridge_standard_error.isfinite().all()
+
+
+def test_the_share_is_the_one_with_the_least_held_out_deviance(monkeypatch):
+    """It descends no further from where the deviance of a neuron has risen, and misses nothing by that."""
+    close, recording = 1e-3, make_recording(n_stims=10)
+    monkeypatch.setattr(poisson, "_CLOSE_IN_FOLDS", close)
+    trials, _, n_lags = read_for_regression(recording, None, N_LAGS * recording.dt, N_LAGS)
+    basis = time_basis(N_LAGS, n_lags)
+    ridge = solve_ridge(trials, [], n_lags, None, 5, False, basis)
+    alphas = ridge.alphas.float() * torch.tensor([1.0, 30.0])  # the second one then takes a smaller share
+    stim_mean, rate = means(trials)
+    design = poisson._Design(cut(trials, 5, n_lags)[0], stim_mean, basis)
+    population = poisson._Population(design, torch.arange(2), rate, ridge.kernels)
+    deviance = torch.zeros(len(poisson._SHARES), 2)
+    for index, share in enumerate(poisson._SHARES):
+        for part in range(5):
+            here = design.part_of == part
+            fit = population.descend(population.start, ~here, alphas * share, close)
+            deviance[index] += population._deviance(fit, here)
+    shares, start = population.best_shares(5, alphas)
+    assert torch.equal(shares, torch.tensor(poisson._SHARES)[deviance.argmin(0)])
+    assert len(set(shares.tolist())) == 2
+    assert [each.shape for each in start] == [each.shape for each in population.start]

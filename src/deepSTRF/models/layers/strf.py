@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deepSTRF.checks import check_integer, check_module
 from deepSTRF.models.bin_by_bin import State, with_past
+from deepSTRF.models.layers.kernels import Conv2d
 from deepSTRF.models.optional_buffer import load_optional_buffer
 
 __all__ = ["CausalSTRFConv"]
@@ -58,9 +59,7 @@ class CausalSTRFConv(nn.Module):
         self.register_buffer("before_onset", None)
         self.F, self.T = check_integer("F", F), check_integer("T", T)
         self.C_in, self.C_out = check_integer("C_in", C_in), check_integer("C_out", C_out)
-        self.kernel = check_module(
-            "kernel", kernel, lambda: nn.Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias)
-        )
+        self.kernel = check_module("kernel", kernel, lambda: Conv2d(self.C_in, self.C_out, (self.F, self.T), bias=bias))
         if isinstance(kernel, nn.Conv2d) and (kernel.in_channels, kernel.out_channels) != (self.C_in, self.C_out):
             raise ValueError(
                 f"the kernel must have {self.C_in} input and {self.C_out} output channels, got a Conv2d with "

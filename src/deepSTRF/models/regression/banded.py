@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,8 +41,10 @@ class _Weighted(Moments):
         self.xy = moments.xy * self.weights[:, None]
         self._sums = sums  # features_of() of the group of neurons at hand
 
-    def features_of(self, neuron: int) -> tuple[Float[Tensor, "d d"], Float[Tensor, " d"]]:
-        gram, total = self._sums
+    def features_of(self, neuron: int, others: Sequence[Any] = ()) -> tuple[Float[Tensor, "d d"], Float[Tensor, " d"]]:
+        gram, total = (
+            sum(sums[1:], sums[0]) for sums in zip(self._sums, *(each._sums for each in others), strict=True)
+        )
         return gram * self.weights * self.weights[:, None], total * self.weights
 
 

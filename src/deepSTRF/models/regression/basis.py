@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -60,9 +63,9 @@ class InBasis(Moments):
     def _coefficients(self, rows: Float[Tensor, "d n"]) -> Float[Tensor, "c n"]:
         return (self._basis.T @ rows.reshape(len(self._basis), -1)).view(self.n_lags * self.n_features, -1)
 
-    def features_of(self, neuron: int) -> tuple[Float[Tensor, "c c"], Float[Tensor, " c"]]:
-        """As for all lags, in the basis."""
-        gram, total = self._moments.features_of(neuron)
+    def features_of(self, neuron: int, others: Sequence[Any] = ()) -> tuple[Float[Tensor, "c c"], Float[Tensor, " c"]]:
+        """As for all lags, in the basis; `others` are in the same."""
+        gram, total = self._moments.features_of(neuron, [part._moments for part in others])
         # symmetric, so that the columns are rows of the transpose
         return self._coefficients(self._coefficients(gram).T), self._coefficients(total[:, None])[:, 0]
 

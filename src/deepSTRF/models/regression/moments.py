@@ -111,8 +111,10 @@ class Moments:
         seen[:, at < 0] = 0.0
         return seen.permute(1, 2, 0).flatten(1)
 
-    def features_of(self, neuron: int) -> tuple[Float[Tensor, "d d"], Float[Tensor, " d"]]:
-        """Sum of the products of all pairs of features, and of the features, where a neuron has data.
+    def features_of(
+        self, neuron: int, others: Sequence[Moments] = ()
+    ) -> tuple[Float[Tensor, "d d"], Float[Tensor, " d"]]:
+        """Sum of the products of all pairs of features, and of the features, where a neuron has data, also in `others`.
 
         Shifting both features one bin into the past moves the bins that the sum runs over by one:
         G[i, j] = G[i - 1, j - 1] + (product just before the segment) - (product in its last bin). So only the first row
@@ -120,15 +122,16 @@ class Moments:
         """
         d = self.n_lags * self.n_features
         gram = torch.zeros(self.n_lags, self.n_features, self.n_lags, self.n_features, dtype=torch.float64)
-        moved, total = torch.zeros(d, d, dtype=torch.float64), torch.zeros(d, dtype=torch.float64)
-        heard = [segment for segment in self._of_segment if not bool(segment.psth[neuron].isnan().all())]
+        total = torch.zeros(d, dtype=torch.float64)
+        of_segment = {segment: sums for part in (self, *others) for segment, sums in part._of_segment.items()}
+        heard = [segment for segment in of_segment if not bool(segment.psth[neuron].isnan().all())]
         for segment in heard:
-            first_row, sums = self._of_segment[segment]
+            first_row, sums = of_segment[segment]
             gram[0] += first_row.view_as(gram[0])
             total += sums
-            before, last = self._windows(segment.trial, torch.tensor([segment.start - 1, segment.stop - 1]))
-            moved.addr_(before, before).addr_(last, last, alpha=-1)
-        moved = moved.view_as(gram)
+        ends = [self._windows(one.trial, torch.tensor([one.start - 1, one.stop - 1])) for one in heard]
+        before, last = torch.stack(ends, 1) if ends else torch.zeros(2, 0, d, dtype=torch.float64)
+        moved = (before.T @ before).addmm_(last.T, last, alpha=-1).view_as(gram)
         for lag in range(1, self.n_lags):
             gram[lag, :, lag:] = gram[lag - 1, :, lag - 1 : -1] + moved[lag - 1, :, lag - 1 : -1]
         del moved
@@ -181,12 +184,7 @@ class Decomposition:
 
     def __init__(self, parts: Sequence[Moments], neurons: Tensor, unit: float | None = None) -> None:
         first = int(neurons[0])
-        gram, features = parts[0].features_of(first)
-        for part in parts[1:]:
-            more, sums = part.features_of(first)
-            gram += more
-            features += sums
-            del more
+        gram, features = parts[0].features_of(first, parts[1:])
         count = float(sum(part.count[first] for part in parts))
         self.neurons = neurons
         self.mean_features = features / count

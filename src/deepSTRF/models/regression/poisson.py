@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -64,9 +65,9 @@ def solve_poisson(trials: list[Trial], ridge: RidgeFit, basis: Float[Tensor, "L 
     design = _Design([*parts, gaps] if gaps else parts, stim_mean, basis)
     for some in neurons.split(max(1, _ELEMENTS // len(design.features))):
         population = _Population(design, some, unit[some], ridge.kernels[:, some])
-        shares = population.best_shares(len(parts), ridge.alphas[some].float())
+        shares, start = population.best_shares(len(parts), ridge.alphas[some].float())
         every = torch.ones(len(design.features), dtype=torch.bool)
-        weights, offsets = population.descend(population.start, every, ridge.alphas[some].float() * shares, _CLOSE)
+        weights, offsets = population.descend(start, every, ridge.alphas[some].float() * shares, _CLOSE)
         in_basis = (design.axes @ weights.double()) * unit[some]
         in_lags = (basis @ in_basis.view(basis.shape[1], -1)).view(-1, len(some))
         from_mean = design.mean.double() @ in_basis + stim_mean.repeat(len(basis)) @ in_lags
@@ -132,16 +133,42 @@ class _Population:
     def _where_heard(values: Tensor, missing: Tensor | None) -> Tensor:
         return values if missing is None else values.masked_fill_(missing, 0.0)
 
-    def best_shares(self, n_parts: int, alphas: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """The share of the ridge's penalty with the least held-out deviance."""
-        deviance = torch.zeros(len(_SHARES), len(alphas))
-        part_of = self.design.part_of
-        for part in range(n_parts):
-            fit, here = self.start, part_of == part
-            for index, share in enumerate(_SHARES):
-                fit = self.descend(fit, ~here & (part_of < n_parts), alphas * share, _CLOSE_IN_FOLDS)
-                deviance[index] += self._deviance(fit, here)
-        return torch.tensor(_SHARES)[deviance.argmin(0)]
+    def best_shares(
+        self, n_parts: int, alphas: Float[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], tuple[Tensor, Tensor]]:
+        """The share of the ridge's penalty from which the held-out deviance rises; mean weights and offsets there."""
+        part_of, population = self.design.part_of, self
+        best, least = torch.full_like(alphas, _SHARES[0]), torch.full_like(alphas, torch.inf)
+        means = tuple(each.clone() for each in self.start)
+        falling = torch.arange(len(alphas))  # neurons whose deviance has not risen yet
+        fits = [self.start] * n_parts
+        for share in _SHARES:
+            deviance = torch.zeros(len(falling))
+            for part in range(n_parts):
+                here = part_of == part
+                fits[part] = population.descend(
+                    fits[part], ~here & (part_of < n_parts), alphas[falling] * share, _CLOSE_IN_FOLDS
+                )
+                deviance += population._deviance(fits[part], here)
+            falls = deviance < least[falling]
+            falling = falling[falls]
+            if len(falling) == 0:
+                break
+            if not bool(falls.all()):
+                population = population._some(falls)
+                fits = [(weights[:, falls], offsets[falls]) for weights, offsets in fits]
+            best[falling], least[falling] = share, deviance[falls]
+            for mean, of_parts in zip(means, zip(*fits, strict=True), strict=True):
+                mean[..., falling] = torch.stack(of_parts).mean(0)
+        return best, (means[0], means[1])
+
+    def _some(self, chosen: Bool[Tensor, " n"]) -> _Population:
+        """Only some of the neurons."""
+        population = copy.copy(self)
+        population.responses = self.responses[:, chosen]
+        population.missing = None if self.missing is None else self.missing[:, chosen]
+        population.heard, population.scatter = self.heard[chosen], self.scatter[chosen]
+        return population
 
     def descend(
         self, start: tuple[Tensor, Tensor], rows: Bool[Tensor, " t"], alphas: Float[Tensor, " n"], close: float
@@ -157,7 +184,7 @@ class _Population:
         root = math.sqrt(len(features))
 
         def objective(x: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-            y, weights = responses[:, columns], x[:-1] * scale[:, columns]
+            y, weights = responses.index_select(1, columns), x[:-1] * scale[:, columns]
             drive = torch.addmm(x[-1] / root, features, weights).div_(SOFTNESS)
             predicted = functional.softplus(drive).mul_(SOFTNESS).clamp_(min=_LEAST)
             values = predicted - y * predicted.log()
