@@ -29,6 +29,7 @@ __all__ = [
     "check_positive",
     "counted",
     "describe_type",
+    "first_few",
     "unknown_name",
 ]
 
@@ -296,6 +297,18 @@ def describe_type(value: Any) -> str:
         return f"the class {value.__name__}"
     name = type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def first_few(names: Iterable[object], most: int = 8) -> str:
+    """The first of several names, and how many more there are.
+
+    Examples
+    --------
+    >>> first_few(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    texts = list(map(str, names))
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def unknown_name(kind: str, name: object, available: Iterable[str]) -> str:

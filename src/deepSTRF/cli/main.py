@@ -253,10 +253,5 @@ def _list(entries: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         click.echo(report.listing(entries))
 
 
-main.add_command(predict)
-main.add_command(report_command)
-main.add_command(sweep)
-main.add_command(benchmark)
-main.add_command(cache)
-main.add_command(new)
-main.add_command(check)
+for command in (predict, report_command, sweep, benchmark, cache, new, check):
+    main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,9 +160,3 @@ def _capped(suspicions: Sequence[Suspicion]) -> Iterator[Suspicion]:
     for kind, count in seen.items():
         if count > _MOST_OF_A_KIND:
             yield Suspicion(kind, f"and {count - _MOST_OF_A_KIND} more of the kind {kind!r}")
-
-
-def median(values: Sequence[float]) -> float:
-    """Median of the values that are defined; NaN where there is none."""
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.median(known)) if known else math.nan

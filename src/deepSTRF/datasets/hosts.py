@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-__all__ = ["CRCNS", "FIGSHARE_API", "bitbucket", "crcns", "dandi", "figshare", "github", "osf", "zenodo"]
+__all__ = ["CRCNS", "FIGSHARE_API", "bitbucket", "crcns", "figshare", "github", "osf", "zenodo"]
 
 CRCNS = "https://portal.nersc.gov/project/crcns/download/"
 FIGSHARE_API = "https://api.figshare.com/v2/articles/"
@@ -46,8 +46,3 @@ def bitbucket(repository: str, path: str, ref: str = "HEAD") -> str:
 def crcns(path: str) -> str:
     """A file of CRCNS, such as ``aa-1/crcns-aa1.zip``; it needs an account."""
     return CRCNS + path
-
-
-def dandi(asset: str) -> str:
-    """A file of the DANDI archive, by the identifier of the asset."""
-    return f"https://api.dandiarchive.org/api/assets/{asset}/download/"

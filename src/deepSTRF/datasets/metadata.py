@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from deepSTRF.checks import describe_type
+from deepSTRF.checks import describe_type, first_few
 
 __all__ = ["as_dict", "copy_metadata", "describe_metadata", "match_attribute", "match_predicate"]
 
@@ -116,5 +116,4 @@ def describe_metadata(metadata: Sequence[Any], name: str | None = None) -> str:
     values = list(dict.fromkeys(repr(entry[name]) for entry in dicts if name in entry))
     if not values:
         return f"no metadata has the key {name!r}; {keys}"
-    more = f" and {len(values) - _MOST_VALUES_SHOWN} more" if len(values) > _MOST_VALUES_SHOWN else ""
-    return f"values of {name!r}: {', '.join(values[:_MOST_VALUES_SHOWN])}{more}"
+    return f"values of {name!r}: {first_few(values, _MOST_VALUES_SHOWN)}"

@@ -6,7 +6,7 @@ Neighbouring bins of one stimulus are not independent, so that a split by bin wo
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 import numpy as np
@@ -106,12 +106,7 @@ def k_fold(n: SupportsIndex, k: SupportsIndex, seed: int = 0) -> list[Split]:
         raise ValueError(
             f"k_fold needs 3 to {n} folds of {n} stimuli (one to validate, one to test, the rest to train), got k={k}"
         )
-    folds = [_sorted(fold) for fold in np.array_split(np.random.default_rng(seed).permutation(n), k)]
-    splits = []
-    for i in range(k):
-        val, test = folds[(i + 1) % k], folds[i]
-        splits.append(Split(train=_sorted(set(range(n)) - {*val, *test}), val=val, test=test))
-    return splits
+    return _in_turn([_sorted(fold) for fold in np.array_split(np.random.default_rng(seed).permutation(n), k)])
 
 
 def leave_one_out(n: SupportsIndex) -> list[Split]:
@@ -140,11 +135,16 @@ def leave_one_out(n: SupportsIndex) -> list[Split]:
     n = check_integer("n", n, least=None)
     if n < 3:
         raise ValueError(f"leave_one_out needs at least 3 stimuli, got {n}")
-    splits = []
-    for i in range(n):
-        val = (i + 1) % n
-        splits.append(Split(train=_sorted(set(range(n)) - {i, val}), val=(val,), test=(i,)))
-    return splits
+    return _in_turn([(i,) for i in range(n)])
+
+
+def _in_turn(folds: Sequence[tuple[int, ...]]) -> list[Split]:
+    """Each fold is the test part once, and the next one (the first after the last) validates."""
+    every = {i for fold in folds for i in fold}
+    return [
+        Split(train=_sorted(every - {*val, *test}), val=val, test=test)
+        for test, val in zip(folds, [*folds[1:], folds[0]], strict=True)
+    ]
 
 
 def _sorted(indices: Iterable[Any]) -> tuple[int, ...]:

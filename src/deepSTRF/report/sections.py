@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from deepSTRF.analysis import Interval, adjust_p_values, bootstrap_interval, paired_comparison
+from deepSTRF.checks import counted
 from deepSTRF.report.markup import mean_text, section, table, text
 from deepSTRF.report.reading import PARTS, SCORES, ReadRun
+from deepSTRF.sweeps.results import shared_neurons
 
 __all__ = ["comparison_section", "how_section", "notes_section", "scores_section"]
 
@@ -49,19 +51,20 @@ def comparison_section(runs: Sequence[ReadRun]) -> str:
     finished = [run for run in runs if run.is_finished]
     if len(finished) < 2:
         return ""
-    shared = {f"{s}_{p}": _shared([run.scores(f"{s}_{p}") for run in finished]) for s in SCORES[:2] for p in PARTS[1:]}
-    kinds = ["cc_norm", "cc"] if shared["cc_norm_test"].any() else ["cc"]
+    names = [f"{score}_{part}" for score in SCORES[:2] for part in PARTS[1:]]
+    shared = {name: shared_neurons([run.scores(name).tolist() for run in finished]) for name in names}
+    kinds = ["cc_norm", "cc"] if shared["cc_norm_test"] else ["cc"]
     order = sorted(finished, key=lambda run: -_sorted_by(run, kinds[0], shared))
     rows = []
     for place, run in enumerate(order, start=1):
         means = [
-            mean_text(_interval(np.where(shared[f"{kind}_{part}"], run.scores(f"{kind}_{part}"), math.nan)))
+            mean_text(_interval(run.scores(f"{kind}_{part}")[shared[f"{kind}_{part}"]]))
             for kind in kinds
             for part in PARTS[1:]
         ]
         rows.append([str(place), run.name, run.model, *means, _seconds(run)])
     heads = ["", "run", "model", *(f"{kind}, {PART_NAMES[part]}" for kind in kinds for part in PARTS[1:]), "fitted in"]
-    numbers = " ".join(sorted({str(int(mask.sum())) for mask in shared.values()}))
+    numbers = " ".join(sorted({str(len(neurons)) for neurons in shared.values()}))
     board = table(f"Leaderboard: means over the {numbers} neurons that all runs define", heads, rows)
     kind = kinds[0]
     pairs = list(itertools.combinations(order, 2))
@@ -154,19 +157,10 @@ def _seconds(run: ReadRun) -> str:
     if run.summary is None or not isinstance(run.summary.get("fit_seconds"), int | float):
         return ""
     epochs = run.summary.get("epochs")
-    return f"{run.summary['fit_seconds']:.1f} s" + (
-        f", {epochs} {'epoch' if epochs == 1 else 'epochs'}" if epochs else ""
-    )
+    return f"{run.summary['fit_seconds']:.1f} s" + (f", {counted(epochs, 'epoch')}" if epochs else "")
 
 
-def _shared(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Which neurons every run defines, of the runs that define any."""
-    defined = [np.isfinite(column) for column in columns]
-    asked = [mask for mask in defined if mask.any()]
-    return np.logical_and.reduce(asked) if asked else np.zeros(len(columns[0]), dtype=bool)
-
-
-def _sorted_by(run: ReadRun, kind: str, shared: Mapping[str, np.ndarray]) -> float:
+def _sorted_by(run: ReadRun, kind: str, shared: Mapping[str, list[int]]) -> float:
     for score in (f"{kind}_val", "cc_val"):
         values = run.scores(score)[shared[score]]
         if np.isfinite(values).any():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deepSTRF.checks import first_few
 from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.metadata import as_dict
 
@@ -63,9 +64,9 @@ def describe_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
         before, after = was[kind]["names"], now[kind]["names"]
         gone, new = [n for n in before if n not in set(after)], [n for n in after if n not in set(before)]
         if gone:
-            changes.append(f"{kind} that are gone: {_named(gone)}")
+            changes.append(f"{kind} that are gone: {first_few(gone, _NAMED)}")
         if new:
-            changes.append(f"{kind} that are new: {_named(new)}")
+            changes.append(f"{kind} that are new: {first_few(new, _NAMED)}")
         if not gone and not new and before != after:
             changes.append(f"another order of the {kind}")
     if changes:
@@ -95,8 +96,4 @@ def _different(names: Sequence[str], was: Sequence[int], now: Sequence[int]) -> 
 
 
 def _of(some: Sequence[str], every: Sequence[str], kind: str) -> str:
-    return f"{len(some)} of {len(every)} {kind} ({_named(some)})"
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"{len(some)} of {len(every)} {kind} ({first_few(some, _NAMED)})"

@@ -16,7 +16,7 @@ from deepSTRF.datasets import NeuralDataset
 from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.collate import neural_collate
 from deepSTRF.metrics.blocks import average_repeats
-from deepSTRF.testing.errors import ContractError, contract_errors, require
+from deepSTRF.testing.errors import ContractError, contract_errors, expect_error, require
 
 __all__ = ["check_dataset"]
 
@@ -155,7 +155,7 @@ def _check_items(ds: NeuralDataset) -> None:
         "a slice must give one dict with a list per key",
     )
     for index, error in ((len(ds), IndexError), (-len(ds) - 1, IndexError), ("0", TypeError), (0.5, TypeError)):
-        _expect_error(partial(ds.__getitem__, index), error, f"ds[{index!r}] with {len(ds)} items")
+        expect_error(partial(ds.__getitem__, index), error, f"ds[{index!r}] with {len(ds)} items")
 
 
 def _check_item(ds: NeuralDataset, item: Any, stimulus: int, neurons: list[int]) -> None:
@@ -181,16 +181,6 @@ def _check_item(ds: NeuralDataset, item: Any, stimulus: int, neurons: list[int])
             _same(responses[place], ds.responses[stimulus][neurons[place]]),
             f"responses[{place}] is not the response of neuron {neurons[place]} to stimulus {stimulus}",
         )
-
-
-def _expect_error(call: Callable[[], Any], kind: type[Exception], what: str) -> None:
-    try:
-        call()
-    except kind:
-        return
-    except Exception as error:
-        raise ContractError(f"{what}: expected {kind.__name__}, got {type(error).__name__}: {error}") from error
-    raise ContractError(f"{what}: expected {kind.__name__}, got no error")
 
 
 # --- selections ------------------------------------------------------------------------------------------------------
@@ -230,15 +220,15 @@ def _check_selections(ds: NeuralDataset) -> None:
     for call in calls:
         require(call() == [], "a select_* call that matches nothing must return []")
         require(len(ds) == 0, f"a select_* call that matches nothing leaves {len(ds)} items")
-        _expect_error(lambda: ds[0], IndexError, "ds[0] of an empty selection")
-        _expect_error(lambda: list(ds), ValueError, "iterating over an empty selection")
+        expect_error(lambda: ds[0], IndexError, "ds[0] of an empty selection")
+        expect_error(lambda: list(ds), ValueError, "iterating over an empty selection")
         ds.reset_pop_selection()
         ds.reset_stim_selection()
         require(len(ds) == everyone, "resetting does not bring all items back")
     for index in (-1, ds.N_neurons):
-        _expect_error(partial(ds.select_neuron, index), IndexError, f"select_neuron({index})")
+        expect_error(partial(ds.select_neuron, index), IndexError, f"select_neuron({index})")
     for index in (-1, ds.get_S()):
-        _expect_error(partial(ds.select_stim, index), IndexError, f"select_stim({index})")
+        expect_error(partial(ds.select_stim, index), IndexError, f"select_stim({index})")
 
 
 def _all_dicts(metadata: list[Any]) -> bool:
@@ -306,7 +296,7 @@ def _check_splits(ds: NeuralDataset) -> None:
             require(part.get_S() == len(own), f"a part of {name!r} has {part.get_S()} stimuli, not {len(own)}")
             require(part.nrn_meta == ds.nrn_meta, f"a part of {name!r} has other neurons")
             require(_same(part.stims[0], ds.stims[own[0]]), f"a part of {name!r} has other stimuli")
-    _expect_error(lambda: ds.split("no such protocol"), ValueError, "an unknown protocol")
+    expect_error(lambda: ds.split("no such protocol"), ValueError, "an unknown protocol")
 
 
 def _check_concatenation(ds: NeuralDataset) -> None:
@@ -320,7 +310,7 @@ def _check_concatenation(ds: NeuralDataset) -> None:
     for s, n in _some_pairs(ds, _ITEMS_LOOKED_AT):
         require(_same(joined.responses[n_stims + s][n_neurons + n], ds.responses[s][n]), "changes responses")
     joined.validate()
-    _expect_error(lambda: ds + 1, TypeError, "adding a number")
+    expect_error(lambda: ds + 1, TypeError, "adding a number")
 
 
 _CHECKS: dict[str, Callable[[NeuralDataset], None]] = {

@@ -1,9 +1,10 @@
 """What the check suites raise, and how."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["ContractError", "contract_errors", "require"]
+__all__ = ["ContractError", "contract_errors", "expect_error", "require"]
 
 
 class ContractError(AssertionError):
@@ -25,3 +26,14 @@ def contract_errors(context: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ContractError(f"{context}: {type(error).__name__}: {error}") from error
+
+
+def expect_error(call: Callable[[], Any], kind: type[Exception], what: str) -> None:
+    """Raise ContractError unless `call` raises an error of one kind."""
+    try:
+        call()
+    except kind:
+        return
+    except Exception as error:
+        raise ContractError(f"{what}: expected {kind.__name__}, got {type(error).__name__}: {error}") from error
+    raise ContractError(f"{what}: expected {kind.__name__}, got no error")

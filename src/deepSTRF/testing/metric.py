@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from deepSTRF.metrics.statistics import Measure, collect, merge
-from deepSTRF.testing.errors import ContractError
+from deepSTRF.testing.errors import ContractError, expect_error, require
 
 Metric = Callable[..., Tensor]
 NEURONS = 5
@@ -117,43 +118,33 @@ def _call(metric: Metric, pred: Tensor, responses: Tensor, reduction: str = "non
     before = pred.detach().clone(), responses.clone()
     values = metric(pred, responses, reduction=reduction)
     for name, now, then in zip(("pred", "responses"), (pred.detach(), responses), before, strict=True):
-        if not torch.equal(now.nan_to_num(), then.nan_to_num()):
-            raise ContractError(f"inputs: the metric must not change its arguments; it changed {name}")
-    if not isinstance(values, Tensor):
-        raise ContractError(f"shape: the metric must return a tensor, got {type(values).__name__}")
+        unchanged = torch.equal(now.nan_to_num(), then.nan_to_num())
+        require(unchanged, f"inputs: the metric must not change its arguments; it changed {name}")
+    require(isinstance(values, Tensor), f"shape: the metric must return a tensor, got {type(values).__name__}")
     return values
 
 
 def _compare(rule: str, message: str, got: Tensor, expected: Tensor, tolerance: float) -> None:
     got, expected = got.detach().double(), expected.detach().double()
-    if got.shape != expected.shape or not torch.allclose(got, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
-        raise ContractError(f"{rule}: {message}: expected {expected.tolist()}, got {got.tolist()}")
+    same = got.shape == expected.shape and torch.allclose(got, expected, tolerance, tolerance, equal_nan=True)
+    require(same, f"{rule}: {message}: expected {expected.tolist()}, got {got.tolist()}")
 
 
 def _check_shape_and_missing(metric: Metric, values: Tensor, pred: Tensor, responses: Tensor) -> None:
-    if values.shape != (NEURONS,):
-        raise ContractError(f"shape: reduction='none' must give ({NEURONS},), got {tuple(values.shape)}")
-    if not values[4].isnan():
-        raise ContractError(f"undefined: a neuron without data must be NaN, got {values[4].item()}")
-    if not values[:4].isfinite().all():
-        raise ContractError(
-            f"missing data: NaN marks missing positions and must not spread to neurons with data, got {values.tolist()}"
-        )
+    got = values.tolist()
+    require(values.shape == (NEURONS,), f"shape: reduction='none' must give ({NEURONS},), got {tuple(values.shape)}")
+    require(math.isnan(got[4]), f"undefined: a neuron without data must be NaN, got {got[4]}")
+    known = all(map(math.isfinite, got[:4]))
+    require(known, f"missing data: NaN marks missing positions and must not spread to neurons with data, got {got}")
     for reduction, expected in (("mean", values.nanmean()), ("sum", values.nansum())):
         reduced = _call(metric, pred, responses, reduction)
         message = f"reduction={reduction!r} must be over the defined neurons only"
         _compare("reduction", message, reduced, expected, 1e-5)
     for reduction in ("mean", "sum"):
         empty = _call(metric, pred, torch.full_like(responses, torch.nan), reduction)
-        if not empty.isnan().all():
-            raise ContractError(
-                f"undefined: without any data reduction={reduction!r} must be NaN, got {empty.tolist()}"
-            )
-    try:
-        metric(pred, responses, reduction="median")
-    except ValueError:
-        return
-    raise ContractError("reduction: an unknown reduction must raise ValueError; 'median' was accepted")
+        message = f"undefined: without any data reduction={reduction!r} must be NaN, got {empty.tolist()}"
+        require(bool(empty.isnan().all()), message)
+    expect_error(lambda: metric(pred, responses, reduction="median"), ValueError, "reduction: the unknown 'median'")
 
 
 def _check_invariance(metric: Metric, values: Tensor, pred: Tensor, responses: Tensor, tolerance: float) -> None:
@@ -209,7 +200,6 @@ def _check_gradient(metric: Metric, pred: Tensor, responses: Tensor) -> None:
     gradient = leaf.grad
     if gradient is None or not gradient.isfinite().all():
         raise ContractError("gradient: it must be finite, also where data are missing")
-    if gradient[missing].any():
-        raise ContractError("gradient: it must be exactly 0 where data are missing")
-    if not gradient[~missing].any():
-        raise ContractError("gradient: it must reach the prediction where there are data; it is 0 everywhere")
+    require(not gradient[missing].any(), "gradient: it must be exactly 0 where data are missing")
+    reached = bool(gradient[~missing].any())
+    require(reached, "gradient: it must reach the prediction where there are data; it is 0 everywhere")

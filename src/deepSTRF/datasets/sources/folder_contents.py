@@ -25,7 +25,7 @@ from deepSTRF.datasets.sources.stimulus_files import (
 from deepSTRF.datasets.sources.tables import MetadataTable, SpikeTable, line_with, read_metadata, read_spikes
 from deepSTRF.datasets.sources.trials import seconds_per
 from deepSTRF.datasets.time_axis import misplaced_time, misplaced_time_of_spikes
-from deepSTRF.files import AnyPath, expand_path
+from deepSTRF.files import AnyPath
 
 __all__ = [
     "COVARIATES",
@@ -35,7 +35,6 @@ __all__ = [
     "FolderContents",
     "Notes",
     "files_of",
-    "is_recording_folder",
     "load_array",
     "read_contents",
 ]
@@ -236,11 +235,6 @@ class FolderContents:
         for position, neuron in enumerate(heard.tolist()):
             row[neuron] = values[position] if repeats is None else values[position, : int(repeats[position])]
         return row
-
-
-def is_recording_folder(path: AnyPath) -> bool:
-    """Whether a path is a folder with a ``recording.toml``."""
-    return (expand_path(path) / FILE_NAME).is_file()
 
 
 def files_of(folder: Path) -> list[Path]:

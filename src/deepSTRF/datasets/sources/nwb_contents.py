@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepSTRF.checks import counted, describe_type, unknown_name
+from deepSTRF.checks import counted, describe_type, first_few, unknown_name
 from deepSTRF.files import AnyPath, expand_path
 
 __all__ = ["Contents", "choose", "open_nwb", "read_contents", "single_columns"]
@@ -184,6 +184,4 @@ def _series(signal: Any) -> str:
 
 
 def _listed(items: Mapping[str, str]) -> str:
-    shown = [f"{name} ({what})" for name, what in list(items.items())[:_MOST_SHOWN]]
-    more = f" and {len(items) - _MOST_SHOWN} more" if len(items) > _MOST_SHOWN else ""
-    return (", ".join(shown) or "none") + more
+    return first_few((f"{name} ({what})" for name, what in items.items()), _MOST_SHOWN) or "none"

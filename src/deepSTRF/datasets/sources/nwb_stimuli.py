@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from deepSTRF.checks import first_few
 from deepSTRF.datasets.sources.frames import shown_frames
 from deepSTRF.datasets.sources.nwb_contents import Contents
 from deepSTRF.datasets.sources.stimulus_sources import (
@@ -154,8 +155,7 @@ class FileStimuli:
         if not self._has_names:
             return f"there are {len(self._makers)}, counted from 0; a dict gives them names"
         names = [*self._makers] or [*self._stacks]
-        more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-        return f"the stimuli are {', '.join(map(repr, names[:_MOST_SHOWN]))}{more}" if names else "there are none"
+        return f"the stimuli are {first_few(map(repr, names))}" if names else "there are none"
 
     def presented(self) -> list[tuple[str, Any, list[float]]] | None:
         """Trials of the stimuli whose times the file says: name, source and onsets; None if there are none.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepSTRF.checks import check_list
+from deepSTRF.checks import check_list, first_few
 from deepSTRF.datasets.sources.frames import shown_frames
 from deepSTRF.datasets.sources.nwb_contents import Contents, choose, single_columns
 from deepSTRF.datasets.sources.nwb_stimuli import FileStimuli
@@ -62,13 +62,8 @@ class Session:
         """The trials of several tables."""
         whole = cls()
         for session in sessions:
-            for index, (name, source) in enumerate(zip(session.names, session.sources, strict=True)):
-                onsets = [
-                    onset
-                    for onset, own in zip(session.onsets_s, session.stimulus_of_trial, strict=True)
-                    if own == index
-                ]
-                whole.add(name, source, onsets)
+            for onset, own in zip(session.onsets_s, session.stimulus_of_trial, strict=True):
+                whole.add(session.names[own], session.sources[own], [onset])
         return whole
 
     def in_time(self) -> Session:
@@ -319,11 +314,9 @@ def _stimulus_column(
     lower = {column.lower(): column for column in unknown}
     usual = columns.stimulus or next((lower[key] for key in STIMULUS_COLUMNS if key in lower), None)
     if usual is not None and unknown.get(usual):
-        shown = ", ".join(map(repr, unknown[usual][:_MOST_SHOWN]))
-        more = f" and {len(unknown[usual]) - _MOST_SHOWN} more" if len(unknown[usual]) > _MOST_SHOWN else ""
         raise _NoMatch(
-            f"the column {usual!r} of {name} names {shown}{more}, for which there is no stimulus "
-            f"({stimuli.listed()}); give them with stims=, or leave these trials out with "
+            f"the column {usual!r} of {name} names {first_few(map(repr, unknown[usual]))}, for which there is no "
+            f"stimulus ({stimuli.listed()}); give them with stims=, or leave these trials out with "
             f"skip={unknown[usual][:_MOST_SHOWN]!r}",
             names_others=True,
         )

@@ -78,7 +78,7 @@ class TimesSeen:
             )
 
 
-def check_clocks(starts_s: np.ndarray, stops_s: np.ndarray, first_s: float, last_s: float) -> None:
+def check_clocks(stops_s: np.ndarray, last_s: float) -> None:
     """Raise ValueError if trials and spikes of a session have clocks a factor 1000 apart.
 
     Parameters

@@ -209,7 +209,7 @@ def _check_plausible(
         raise ValueError("spikes holds no spike at all: the times of every unit are empty")
     first = min(float(unit.min()) for unit in times if len(unit))
     last = max(float(unit.max()) for unit in times if len(unit))
-    check_clocks(starts, stops, first, last)
+    check_clocks(stops, last)
     if is_recorded_known:
         return
     if first < 0 <= starts.min():

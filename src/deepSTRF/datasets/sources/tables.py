@@ -21,9 +21,11 @@ from deepSTRF.datasets.metadata import as_dict
 __all__ = [
     "MetadataTable",
     "SpikeTable",
+    "delimiter_of",
     "format_cell",
     "line_with",
     "metadata_text",
+    "opened_table",
     "parse_cell",
     "read_metadata",
     "read_spikes",
@@ -117,8 +119,8 @@ def read_metadata(path: Path, key: str, name: str) -> MetadataTable:
     RecordingError
         If the column or an id is missing, an id comes twice, or a row has more cells than the header.
     """
-    with _opened(path, newline="") as file:
-        reader = csv.reader(file, delimiter=_delimiter(file))
+    with opened_table(path, newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter_of(file))
         header = _header(reader, path)
         column = key if key in header else name
         if column not in header:
@@ -223,8 +225,8 @@ def read_spikes(path: Path) -> SpikeTable:
     neurons: dict[str, int] = {}
     stimuli: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []
-    with _opened(path) as file:
-        delimiter = _delimiter(file)
+    with opened_table(path) as file:
+        delimiter = delimiter_of(file)
         header = _header(csv.reader([file.readline()], delimiter=delimiter), path)
         for name in _SPIKE_COLUMNS:
             if name not in header:
@@ -330,14 +332,15 @@ def _checked_line(row: list[str], header: list[str], where: str) -> tuple[str, s
 
 def line_with(path: Path, column: str, name: str) -> int:
     """Number of the first line of ``spikes.csv`` that has `name` in `column`; for messages."""
-    with _opened(path) as file:
-        reader = csv.reader(file, delimiter=_delimiter(file))
+    with opened_table(path) as file:
+        reader = csv.reader(file, delimiter=delimiter_of(file))
         place = _header(reader, path).index(column)
         return next(reader.line_num for row in reader if len(row) > place and row[place].strip() == name)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+def opened_table(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """Open a table as spreadsheets write it."""
     try:
         with path.open(encoding="utf-8-sig", newline=newline) as file:  # spreadsheets put a mark at the beginning
             yield file
@@ -345,7 +348,7 @@ def _opened(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         raise RecordingError(f"{path} is not a text in UTF-8 ({error}); save it as CSV UTF-8") from error
 
 
-def _delimiter(file: TextIO) -> str:
+def delimiter_of(file: TextIO) -> str:
     """What separates the names in the header; spreadsheets of some languages write semicolons."""
     first = file.readline()
     file.seek(0)

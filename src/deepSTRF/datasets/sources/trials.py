@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepSTRF.checks import check_choice, check_list, describe_type, unknown_name
+from deepSTRF.checks import check_choice, check_list, describe_type, first_few, unknown_name
 from deepSTRF.datasets.naming import named_stimuli
 from deepSTRF.datasets.sources.binning import in_double
+from deepSTRF.datasets.sources.tables import delimiter_of, opened_table
+from deepSTRF.files import expand_path
 
 __all__ = [
     "ONSET_COLUMNS",
@@ -46,7 +49,6 @@ STIMULUS_COLUMNS = (
 _ENDS = ("stop_time", "stop", "end", "offset", "end_time", "stim_offset")
 
 _SECONDS = {"s": 1.0, "ms": 0.001}
-_MOST_NAMES_SHOWN = 8
 
 
 class Trials(NamedTuple):
@@ -173,18 +175,13 @@ def check_heard(stimulus_of_trial: np.ndarray, names: Sequence[str] | int) -> No
     if absent:
         labels = [_label(index, names) for index in absent]
         raise ValueError(
-            f"{len(absent)} of {count} stimuli have no trial: {_shown(labels)}; leave them out of stims, or check that "
-            "trials is complete"
+            f"{len(absent)} of {count} stimuli have no trial: {first_few(labels)}; leave them out of stims, or check "
+            "that trials is complete"
         )
 
 
 def _label(index: int, names: Sequence[str] | int) -> str:
     return f"stimulus {index}" if isinstance(names, int) else repr(names[index])
-
-
-def _shown(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _MOST_NAMES_SHOWN} more" if len(labels) > _MOST_NAMES_SHOWN else ""
-    return ", ".join(labels[:_MOST_NAMES_SHOWN]) + more
 
 
 def columns_of(trials: Any) -> dict[str, Any]:
@@ -228,17 +225,11 @@ def _column(name: Any, values: Any) -> Any:
 
 
 def _read_table(path: str | os.PathLike[str]) -> dict[str, list[str]]:
-    import csv
-    from pathlib import Path
-
-    file = Path(path).expanduser()
+    file = expand_path(path)
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file} with the table of trials")
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        first = lines.readline()
-        separator = "\t" if "\t" in first else ";" if ";" in first and "," not in first else ","
-        lines.seek(0)
-        reader = csv.reader(lines, delimiter=separator)
+    with opened_table(file, newline="") as lines:
+        reader = csv.reader(lines, delimiter=delimiter_of(lines))
         numbered = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     if not numbered:
         raise ValueError(f"{file} is empty; expected a line with the names of columns and a line per trial")

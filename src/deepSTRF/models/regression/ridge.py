@@ -22,8 +22,6 @@ _GRID = torch.logspace(-5, 4, 361, dtype=torch.float64)  # 40 per decade: more o
 # Variances below this part of the mean square are rounding noise of a constant.
 _CONSTANT = 1e-12
 
-_NAMED = 5  # neurons that a warning lists
-
 
 class RidgeFit(NamedTuple):
     """Kernels (lag first, then band), offsets, penalties, whether these are the last of the grid, standard errors."""
