@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from deepSTRF.files import AnyPath
 __all__ = ["cached_recording", "fill_cached"]
 
 D = TypeVar("D", bound=RecordingStorage)
+T = TypeVar("T")
 
 # Attributes that follow from the others.
 _DERIVED = ("_responses", "_masks", "_masks_of", "_selection_cache")
@@ -79,7 +81,7 @@ def cached_recording(
     """
     own_code = _code_of_user(cls)
     if own_code is None:
-        return make()
+        return _said_to_user(*_with_warnings(make))
     options = {"class": f"{cls.__module__}.{cls.__qualname__}", "code": own_code, **options}
     dataset = cls.__new__(cls)
     _restore(dataset, kind, files, options, make)
@@ -117,7 +119,7 @@ def fill_cached(
     """
     cls = type(dataset)
     if not cache or _code_of_user(cls) != []:
-        fill()
+        _said_to_user(*_with_warnings(fill))
         return
 
     def make() -> RecordingStorage:
@@ -171,7 +173,8 @@ def _restore(
     def read() -> dict[str, Any]:
         nonlocal was_read
         was_read = True
-        return _state_of(make())
+        made, said = _with_warnings(make)
+        return {**_state_of(made), "warnings": said}
 
     state = cached(kind, files, options, read)
     attributes = state["attributes"]
@@ -187,6 +190,28 @@ def _restore(
         dataset.spectrogram = Spectrogram.from_dict(state["spectrogram"])  # type: ignore[attr-defined]
     if was_read:
         _release_memory()
+    _said_to_user(None, state["warnings"])
+
+
+def _with_warnings(make: Callable[[], T]) -> tuple[T, list[str]]:
+    """What `make` returns, and what it warned the user of; that is to be said from the cache too."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
+    for warning in caught:
+        if warning.category is not UserWarning:  # of other libraries
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return made, [str(warning.message) for warning in caught if warning.category is UserWarning]
+
+
+def _said_to_user(made: T, messages: Iterable[str]) -> T:
+    """Warn at the line that called the library, and return what was made."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("deepSTRF."):
+        level, frame = level + 1, frame.f_back
+    for message in messages:
+        warnings.warn(message, UserWarning, stacklevel=level)
+    return made
 
 
 def _release_memory() -> None:

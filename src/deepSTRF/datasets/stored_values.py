@@ -31,8 +31,7 @@ def save_value(path: Path, value: Any) -> None:
     path : Path
         In an existing folder.
     value : object
-        Tensors, NumPy arrays and scalars, numbers, strings, None, dates, and lists, tuples and dicts of them; the keys
-        of dicts are strings.
+        Tensors, NumPy arrays and scalars, numbers, strings, None, dates, and lists, tuples and dicts of them.
 
     Raises
     ------
@@ -104,6 +103,9 @@ def _encoded(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
         return {"tuple": [_encoded(entry, tensors, f"{where}[{k}]") for k, entry in enumerate(value)]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encoded(entry, tensors, f"{where}[{key!r}]") for key, entry in value.items()}}
+    if type(value) is dict:
+        pairs = [_encoded(list(pair), tensors, where) for pair in value.items()]
+        return {"pairs": pairs}
     if type(value) is Tensor and value.device.type == "cpu" and not value.requires_grad:
         return {"tensor": _added(value, tensors)}
     if isinstance(value, np.generic | np.ndarray) and type(value) is not np.ma.MaskedArray:
@@ -134,6 +136,8 @@ def _decoded(content: Any, tensors: dict[str, Tensor]) -> Any:
     (kind, entry), *more = content.items()
     if kind == "dict":
         return {key: _decoded(value, tensors) for key, value in entry.items()}
+    if kind == "pairs":
+        return {_decoded(key, tensors): _decoded(value, tensors) for key, value in entry}
     if kind == "tuple":
         return tuple(_decoded(value, tensors) for value in entry)
     if kind == "tensor":

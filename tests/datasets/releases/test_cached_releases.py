@@ -1,15 +1,35 @@
 """Public recordings from the cache: the same as from the files, until one of these changes."""
 
-import aa4_files
+import importlib
+
+import aa1_files
 import downer2025_files
 import pytest
 import torch
 import wingert2026_files
 
-from deepSTRF.datasets.audio import CRCNSAA4Dataset, Downer2025Dataset, Wingert2026Dataset
+from deepSTRF.datasets import audio
+from deepSTRF.datasets.audio import CRCNSAA1Dataset, Downer2025Dataset, Wingert2026Dataset
 from deepSTRF.datasets.cache import cache_entries
 
-FILES = {CRCNSAA4Dataset: aa4_files, Downer2025Dataset: downer2025_files, Wingert2026Dataset: wingert2026_files}
+FILES = {
+    "CRCNSAA1Dataset": "aa1_files",
+    "CRCNSAA2Dataset": "aa2_files",
+    "CRCNSAA4Dataset": "aa4_files",
+    "Downer2025Dataset": "downer2025_files",
+    "EspejoDataset": "espejo_files",
+    "Le2025Dataset": "le_2025_files",
+    "NAT4Dataset": "nat4_files",
+    "Wingert2026Dataset": "wingert2026_files",
+}
+QUICK = {"Le2025Dataset": {"n_bands": 2}}
+OTHERWISE = {  # arguments that change what is read
+    "CRCNSAA1Dataset": [{"areas": "MLd"}, {"stimuli": "flatrip"}, {"animals": "pipu1018"}, {"compression": "none"}],
+    "CRCNSAA2Dataset": [{"areas": "L"}, {"stimuli": ["songrip"]}, {"dt_ms": 4.0}, {"return_waveform": True}],
+    "EspejoDataset": [{"stimuli": "vmn"}, {"subset": "test"}, {"cells": ("AMT003c-11-1",)}, {"smooth": True}],
+    "Le2025Dataset": [{"keep_areas": ["CM"]}, {"compute_reliability": False}, {"fmin": 500.0}],
+    "NAT4Dataset": [{"subset": "est"}, {"subset": "val"}, {"return_waveform": True}, {"smooth": True}],
+}
 HELD_APART = ("_responses", "_masks", "_masks_of", "_selection_cache", "stims")
 
 
@@ -26,18 +46,57 @@ def check_same(one, other):
 
 
 @pytest.mark.filterwarnings("ignore:the files of these sessions hold units", "ignore:a Hann window")
-@pytest.mark.parametrize("cls", FILES)
-def test_from_the_cache(cls, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", FILES)
+def test_from_the_cache(name, tmp_path, monkeypatch):
+    cls = getattr(audio, name)
     monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
-    FILES[cls].write_release(tmp_path / "files")
-    anew = cls(tmp_path / "files", cache=False)
+    importlib.import_module(FILES[name]).write_release(tmp_path / "files")
+    quick = QUICK.get(name, {})
+    anew = cls(tmp_path / "files", cache=False, **quick)
     assert cache_entries() == []
     for _ in range(2):
-        check_same(anew, cls(tmp_path / "files"))
+        check_same(anew, cls(tmp_path / "files", **quick))
     assert len(cache_entries()) == 1
-    smooth = cls(tmp_path / "files", smooth=cls is Wingert2026Dataset)
-    assert len(cache_entries()) == 2
+    smooth = cls(tmp_path / "files", smooth=cls is Wingert2026Dataset, **quick)
     assert smooth.get_S() == anew.get_S()
+    assert len(cache_entries()) == (
+        1 if name in ("EspejoDataset", "NAT4Dataset") else 2
+    )  # these are not smoothed anyway
+
+
+@pytest.mark.filterwarnings("ignore:a Hann window")
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_every_argument_counts(name, tmp_path, monkeypatch):
+    cls = getattr(audio, name)
+    monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
+    importlib.import_module(FILES[name]).write_release(tmp_path / "files")
+    cls(tmp_path / "files", **QUICK.get(name, {}))
+    for n_before, arguments in enumerate(OTHERWISE[name], start=1):
+        assert len(cache_entries()) == n_before
+        cls(tmp_path / "files", **QUICK.get(name, {}) | arguments)
+    assert len(cache_entries()) == 1 + len(OTHERWISE[name])
+
+
+def test_lacking_sounds_are_named_from_the_cache_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
+    aa1_files.write_release(tmp_path / "files")
+    next((tmp_path / "files").glob("all_stims/flatrip/*.wav")).unlink()
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="lacks sounds") as caught:
+            CRCNSAA1Dataset(tmp_path / "files")
+        assert [warning.filename for warning in caught] == [__file__]
+    assert len(cache_entries()) == 1
+
+
+def test_a_table_that_changed_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPSTRF_CACHE_DIR", str(tmp_path / "cache"))
+    importlib.import_module("aa2_files").write_release(tmp_path)
+    before = audio.CRCNSAA2Dataset(tmp_path)
+    table = tmp_path / "cell_regions.csv"
+    table.write_text(table.read_text().replace("aa1_2_B,OV", "aa1_2_B,CM"))
+    after = audio.CRCNSAA2Dataset(tmp_path)
+    areas = [[meta["area"] for meta in ds.nrn_meta if meta["cell_id"] == "aa1_2_B"] for ds in (before, after)]
+    assert areas == [["OV"], ["CM"]]
 
 
 def test_the_warning_comes_from_the_cache_too(tmp_path, monkeypatch):

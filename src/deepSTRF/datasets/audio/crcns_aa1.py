@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -15,6 +15,8 @@ from deepSTRF.datasets.recording_folder import files_in, find_in, recording_fold
 from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA1Dataset", "download_aa1"]
+
+_AREAS, _STIMULI = ("Field_L", "MLd"), ("conspecific", "flatrip")
 
 
 def download_aa1(
@@ -44,9 +46,9 @@ class CRCNSAA1Dataset(SpikeLineDataset):
     path : str or path, optional
         Folder with ``all_stims``, ``Field_L_cells`` and ``MLd_cells``, or with the archive of CRCNS.
         By default ``default_cache_dir("AA1")``.
-    areas : 'all' or sequence of {'Field_L', 'MLd'}
+    areas : sequence of {'Field_L', 'MLd'}, or 'all'
         Which cells.
-    stimuli : 'all' or sequence of {'conspecific', 'flatrip'}
+    stimuli : sequence of {'conspecific', 'flatrip'}, or 'all'
         Songs, and noise with the modulations of song.
     animals : 'all' or sequence of str
         Which birds, such as ``'pipu1018'``.
@@ -65,6 +67,8 @@ class CRCNSAA1Dataset(SpikeLineDataset):
         Fetch files that are not in the folder; a free CRCNS account is needed.
     username, password : str, optional
         Of that account, by default ``CRCNS_USERNAME`` and ``CRCNS_PASSWORD`` of the environment.
+    cache : bool
+        As of :class:`NS1Dataset`.
 
     Raises
     ------
@@ -82,7 +86,30 @@ class CRCNSAA1Dataset(SpikeLineDataset):
     >>> ds = CRCNSAA1Dataset("recordings/aa1", areas=["MLd"], stimuli=["conspecific"])  # doctest: +SKIP
     """
 
-    _recording, _areas, _stimuli = "AA1", ("Field_L", "MLd"), ("conspecific", "flatrip")
+    _recording, _areas, _stimuli = "AA1", _AREAS, _STIMULI
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        areas: str | Sequence[str] = _AREAS,
+        stimuli: str | Sequence[str] = _STIMULI,
+        animals: str | Sequence[str] = "all",
+        dt_ms: float = 1.0,
+        smooth: bool = True,
+        n_mels: int = 32,
+        compression: Literal["cubic", "log1p", "none"] = "cubic",
+        window_ms: float = 10.0,
+        return_waveform: bool = False,
+        audio_fs: int = 32000,
+        download: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        cache: bool = True,
+    ) -> None:
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
+        login = Login(username, password) if download else None
+        super().__init__(path, areas, stimuli, animals, dt_ms, smooth, made_with, login, cache)
 
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
         for area in areas:

@@ -6,9 +6,9 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -19,6 +19,7 @@ __all__ = ["CRCNSAA2Dataset", "download_aa2"]
 
 _FIELD_L = ("L", "L1", "L2a", "L2b", "L3")
 _AREAS = ("mld", "OV", *_FIELD_L, "CM", "None")
+_STIMULI = ("conspecific", "flatrip", "songrip")
 
 
 def download_aa2(
@@ -40,14 +41,14 @@ class CRCNSAA2Dataset(SpikeLineDataset):
     path : str or path, optional
         Folder with ``cell_regions.csv``, ``stim_data.csv``, ``all_cells`` and ``all_stims``, or with the archives of
         CRCNS. By default ``default_cache_dir("AA2")``.
-    areas : 'all' or sequence of {'Field_L', 'mld', 'OV', 'CM', 'None', 'L', 'L1', 'L2a', 'L2b', 'L3'}
+    areas : sequence of {'Field_L', 'mld', 'OV', 'CM', 'None', 'L', 'L1', 'L2a', 'L2b', 'L3'}, or 'all'
         Which cells. ``'Field_L'`` and ``'L'`` stand for all of L, L1, L2a, L2b and L3; ``'None'`` is a cell whose
         area is not known.
-    stimuli : 'all' or sequence of {'conspecific', 'flatrip', 'songrip'}
+    stimuli : sequence of {'conspecific', 'flatrip', 'songrip'}, or 'all'
         Songs, and two kinds of noise with the modulations of song.
     animals : 'all' or sequence of str
         Which birds, such as ``'pipu1018'``.
-    dt_ms, smooth, n_mels, compression, window_ms, return_waveform, audio_fs, download, username, password
+    dt_ms, smooth, n_mels, compression, window_ms, return_waveform, audio_fs, download, username, password, cache
         As of :class:`CRCNSAA1Dataset`.
 
     Raises
@@ -64,7 +65,30 @@ class CRCNSAA2Dataset(SpikeLineDataset):
     >>> ds = CRCNSAA2Dataset("recordings/aa2", areas=["mld", "Field_L"])  # doctest: +SKIP
     """
 
-    _recording, _areas, _stimuli = "AA2", ("Field_L", *_AREAS), ("conspecific", "flatrip", "songrip")
+    _recording, _areas, _stimuli = "AA2", ("Field_L", *_AREAS), _STIMULI
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        areas: str | Sequence[str] = ("Field_L", "mld", "OV", "CM", "None"),
+        stimuli: str | Sequence[str] = _STIMULI,
+        animals: str | Sequence[str] = "all",
+        dt_ms: float = 1.0,
+        smooth: bool = True,
+        n_mels: int = 32,
+        compression: Literal["cubic", "log1p", "none"] = "cubic",
+        window_ms: float = 10.0,
+        return_waveform: bool = False,
+        audio_fs: int = 32000,
+        download: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        cache: bool = True,
+    ) -> None:
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
+        login = Login(username, password) if download else None
+        super().__init__(path, areas, stimuli, animals, dt_ms, smooth, made_with, login, cache)
 
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
         wanted = {area for name in areas for area in (_FIELD_L if name in ("Field_L", "L") else (name,))}

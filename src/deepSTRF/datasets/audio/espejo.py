@@ -14,6 +14,7 @@ from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.espejo_release import DT_MS, Release
 from deepSTRF.datasets.audio.lbhb_archives import SoundsOfEpochs, parts_of_cell_id
 from deepSTRF.datasets.audio.published_splits import published_split
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.download import RemoteFile, default_cache_dir, fetch_file, locked_folder
 from deepSTRF.datasets.hosts import bitbucket
 from deepSTRF.datasets.packed import PackedResponses
@@ -124,6 +125,8 @@ class EspejoDataset(AudioNeuralDataset):
         Sampling rate of the waveforms in Hz.
     download : bool
         Fetch files that are not in the folder; with `return_waveform` also the sounds.
+    cache : bool
+        As of :class:`NS1Dataset`.
 
     Attributes
     ----------
@@ -170,6 +173,8 @@ class EspejoDataset(AudioNeuralDataset):
         return_waveform: bool = False,
         audio_fs: int = 44100,
         download: bool = False,
+        *,
+        cache: bool = True,
     ) -> None:
         kind = _KINDS[check_choice("stimuli", stimuli, _KINDS)]
         check_choice("subset", subset, _SUBSETS)
@@ -182,41 +187,52 @@ class EspejoDataset(AudioNeuralDataset):
         self.return_waveform, self.audio_fs = return_waveform, audio_fs if return_waveform else None
         self.hearing_range_hz, self.F = (200.0, 40000.0), kind.n_bands
 
-        wanted = [cells] if isinstance(cells, str) else cells
-        release = Release(find_in(folder, kind.folder, "Espejo"), kind.n_bands, wanted)
-        chosen = [key for key in release.heard() if subset in ("all", release.split(key))]
-        if not chosen:
-            raise ValueError(f"{folder} has no stimuli ({subset}) that these cells heard: {', '.join(release.cells)}")
-        if return_waveform:
-            names = [key.name for key in chosen]
-            if download:
-                download_espejo_nat_waveforms(names, folder)
-            how = "download_espejo_nat_waveforms, or download=True, fetches it"
-            sounds = SoundsOfEpochs(folder / "nat_waveforms", audio_fs, _LEAD_MS, how)
-            self.stims = [sounds.waveform(key.name, key.n_bins * (self.hop or 1), sounds.lead) for key in chosen]
-        else:
-            self.stims = [torch.from_numpy(release.stims[key])[None] for key in chosen]
-        responses = PackedResponses((release.row(key) for key in chosen), len(release.cells))
-        self.responses = responses
-        self.nrn_meta = [_about_cell(cell, stimuli) for cell in release.cells]
-        self.stim_meta = [
-            {
-                "name": key.name,
-                "type": kind.type,
-                "n_repeats": int(block.repeats.max(initial=0)),
-                "split": release.split(key),
-                "duration_s": key.n_bins * DT_MS / 1000,
-                "n_samples": stim.shape[-1],
-            }
-            for key, block, stim in zip(chosen, responses.blocks(), self.stims, strict=True)
-        ]
-        self.N_neurons = len(release.cells)
-        published = published_split([release.split(key) == "test" for key in chosen])
-        if subset == "all" and all(published.values()):
-            self.protocols = {"published": published}
-        if smooth:
-            self.smooth_responses()
-        self.validate()
+        wanted = [cells] if isinstance(cells, str) else None if cells is None else list(cells)
+        recordings, waves = find_in(folder, kind.folder, "Espejo"), folder / "nat_waveforms"
+
+        def fill() -> None:
+            release = Release(recordings, kind.n_bands, wanted)
+            chosen = [key for key in release.heard() if subset in ("all", release.split(key))]
+            if not chosen:
+                raise ValueError(
+                    f"{folder} has no stimuli ({subset}) that these cells heard: {', '.join(release.cells)}"
+                )
+            if return_waveform:
+                if download:
+                    download_espejo_nat_waveforms([key.name for key in chosen], folder)
+                how = "download_espejo_nat_waveforms, or download=True, fetches it"
+                sounds = SoundsOfEpochs(waves, audio_fs, _LEAD_MS, how)
+                self.stims = [sounds.waveform(key.name, key.n_bins * (self.hop or 1), sounds.lead) for key in chosen]
+            else:
+                self.stims = [torch.from_numpy(release.stims[key])[None] for key in chosen]
+            responses = PackedResponses((release.row(key) for key in chosen), len(release.cells))
+            self.responses = responses
+            self.nrn_meta = [_about_cell(cell, stimuli) for cell in release.cells]
+            self.stim_meta = [
+                {
+                    "name": key.name,
+                    "type": kind.type,
+                    "n_repeats": int(block.repeats.max(initial=0)),
+                    "split": release.split(key),
+                    "duration_s": key.n_bins * DT_MS / 1000,
+                    "n_samples": stim.shape[-1],
+                }
+                for key, block, stim in zip(chosen, responses.blocks(), self.stims, strict=True)
+            ]
+            self.N_neurons = len(release.cells)
+            published = published_split([release.split(key) == "test" for key in chosen])
+            if subset == "all" and all(published.values()):
+                self.protocols = {"published": published}
+            if smooth:
+                self.smooth_responses()
+            self.validate()
+
+        options = {
+            "path": self.path, "stimuli": stimuli, "subset": subset, "cells": wanted, "smooth": bool(smooth),
+            "audio_fs": self.audio_fs,
+        }  # fmt: skip
+        files = [recordings, *([waves] if return_waveform and waves.is_dir() else [])]
+        fill_cached(self, "espejo", files, options, fill, cache=cache)
 
 
 def _about_cell(cell: str, stimuli: str) -> dict[str, Any]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.le2025_release import critical_intervals, parts_of_name, read_cells
 from deepSTRF.datasets.audio.release_tables import read_rows
 from deepSTRF.datasets.audio.spike_lines import Cell, HeardSound, fill
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.quality import measured
-from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import files_in, find_in, recording_folder
 from deepSTRF.datasets.smoothing import smoother_of_counts
 from deepSTRF.datasets.spectrograms import Spectrogram
@@ -27,9 +24,6 @@ from deepSTRF.registry import register_dataset
 __all__ = ["Le2025Dataset"]
 
 _FOLDERS = {"nat8a": ("nat8a-alpha", "nat8a-beta"), "nat8b": ("nat8b",), "synth8b": ("synth8b",)}
-_VARIANTS = {"continuous": "C", "gap": "G", "noise": "N", "gapnoise": "GB", "continuousnoise": "CB"}
-_OLD_NAME = re.compile(r"(?P<motif>.+)_(?P<variant>continuousnoise|gapnoise|continuous|gap|noise)(?P<ci>[12]?)")
-_NAME = re.compile(r"ep_(?P<motif>.+?)_(?P<variant>GB|CB|GM|CM|C|G|N)(?:_g(?P<ci>\d+))?(?:_snr(?P<snr>-?[\d.]+))?")
 
 
 @register_dataset(RECORDINGS["Le_2025"].card)
@@ -64,6 +58,8 @@ class Le2025Dataset(AudioNeuralDataset):
         Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs`.
     audio_fs : int
         Sampling rate of the waveforms in Hz.
+    cache : bool
+        As of :class:`NS1Dataset`.
 
     Attributes
     ----------
@@ -106,6 +102,8 @@ class Le2025Dataset(AudioNeuralDataset):
         download: bool = False,
         return_waveform: bool = False,
         audio_fs: int = 48000,
+        *,
+        cache: bool = True,
     ) -> None:
         check_choice("experiment", experiment, tuple(_FOLDERS))
         spectrogram = (
@@ -119,19 +117,30 @@ class Le2025Dataset(AudioNeuralDataset):
         super().__init__(path=str(root), dt_ms=float(dt_ms))
         sites = read_rows(find_in(root, "metadata/recordings.csv", "Le_2025"))
         folders = [find_in(root, f"{name}-responses", "Le_2025") for name in _FOLDERS[experiment]]
-        cells = [cell for folder in folders for cell in _cells(folder, sites)]
-        if keep_areas is not None:
-            areas = sorted({str(cell.meta["area"]) for cell in cells})
-            wanted = [check_choice("keep_areas", area, areas) for area in keep_areas]
-            cells = [cell for cell in cells if cell.meta["area"] in wanted]
-        files = files_in(find_in(root, f"{experiment}-stimuli", "Le_2025"), "*.wav")
-        names = {file.stem: _parts_of_name(file.stem) for file in files}
-        sounds = {file.stem: HeardSound(file, names[file.stem]["variant"]) for file in files}
-        fill(self, cells, sounds, spectrogram, smoother_of_counts(False, self.dt))  # reliability is that of counts
-        self.stim_meta = [{**meta, **names[meta["name"]]} for meta in self.stim_meta]
+        birds, place = (find_in(root, name, "Le_2025") for name in ("metadata/song-birds.csv", f"{experiment}-stimuli"))
+        wanted = [keep_areas] if isinstance(keep_areas, str) else keep_areas
+
+        def fill_all() -> None:
+            cells = _of_areas((cell for folder in folders for cell in read_cells(folder, sites)), wanted)
+            names = {file: parts_of_name(file.stem) for file in files_in(place, "*.wav")}
+            sounds = {file.stem: HeardSound(file, parts["variant"]) for file, parts in names.items()}
+            fill(self, cells, sounds, spectrogram, smoother_of_counts(False, self.dt))  # reliability is that of counts
+            self.stim_meta = [{**meta, **parts_of_name(meta["name"])} for meta in self.stim_meta]
+            self._add_splits(birds)
+            if compute_reliability:
+                self._add_reliability()
+            if smooth:
+                self.smooth_responses()
+
+        options = {
+            "path": self.path, "experiment": experiment, "dt_ms": self.dt, "made_with": spectrogram.as_dict(),
+            "smooth": bool(smooth), "keep_areas": wanted, "compute_reliability": bool(compute_reliability),
+        }  # fmt: skip
+        fill_cached(self, "le_2025", [*folders, place, birds.parent], options, fill_all, cache=cache)
+
+    def _add_splits(self, birds: Path) -> None:
         motifs = sorted({meta["motif"] for meta in self.stim_meta})
-        birds = find_in(root, "metadata/song-birds.csv", "Le_2025")
-        self.critical_intervals_ms = _critical_intervals(birds, set(motifs))
+        self.critical_intervals_ms = critical_intervals(birds, set(motifs))
         of_part = {"train": motifs[:-3], "val": motifs[-3:-2], "test": motifs[-2:]}
         self.protocols = {
             "motifs": {
@@ -139,10 +148,6 @@ class Le2025Dataset(AudioNeuralDataset):
                 for part, names in of_part.items()
             }
         }
-        if compute_reliability:
-            self._add_reliability()
-        if smooth:
-            self.smooth_responses()
 
     def _add_reliability(self) -> None:
         values = measured(self._packed().blocks(), self.N_neurons, SIGNAL_POWER, NOISE_POWER, SNR)
@@ -173,74 +178,12 @@ class Le2025Dataset(AudioNeuralDataset):
         )
 
 
-def _parts_of_name(name: str) -> dict[str, Any]:
-    """Motif, variant, critical interval and signal-to-noise ratio, from the name of a sound."""
-    if match := _NAME.fullmatch(name):
-        parts = match.groupdict()
-    elif match := _OLD_NAME.fullmatch(name):
-        parts = match.groupdict() | {"variant": _VARIANTS[match["variant"]], "snr": None}
-    else:
-        return {"motif": name, "variant": "other", "critical_interval": None, "snr_db": None}
-    return {
-        "motif": parts["motif"],
-        "variant": parts["variant"],
-        "critical_interval": int(parts["ci"]) if parts["ci"] else None,
-        "snr_db": float(parts["snr"]) if parts["snr"] else None,
-    }
-
-
-def _cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
-    files = files_in(folder, "*.pprox")
-    if not files:
-        raise FileNotFoundError(f"there is no unit (*.pprox) in {folder}; download the recording again")
-    cohort = folder.name.removesuffix("-responses")
-    for file in files:
-        try:
-            unit = json.loads(file.read_text())
-            is_old = str(unit.get("$schema", "")).rstrip("#").endswith("pprox.json")
-            spikes: dict[str, list[np.ndarray]] = {}
-            for trial in unit["pprox"]:
-                name, times = _old_trial(trial) if is_old else _trial(trial)
-                spikes.setdefault(name, []).append(times)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise RecordingError(f"{file} is no unit of this recording ({error!r}); download it again") from error
-        yield Cell({"cell_id": file.stem, "cohort": cohort, **_about(unit, file.stem, sites)}, spikes)
-
-
-def _old_trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
-    """Name of the sound, and spike times in ms from its onset."""
-    name = "_".join(str(trial[key]) for key in ("stimulus", "condition") if trial.get(key))
-    return name, _times(trial["event"]) - float(trial["stim_on"])
-
-
-def _trial(trial: dict[str, Any]) -> tuple[str, np.ndarray]:
-    return trial["stimulus"]["name"], 1000 * _times(trial["events"])
-
-
-def _times(times: Any) -> np.ndarray:
-    """Spike times as some write them to JSON: one alone is no list, and none is null."""
-    return np.atleast_1d(np.asarray([] if times is None else times, dtype=float))
-
-
-def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """What its file says, or the table of sites for ``<bird>_<penetration>_<site>``."""
-    site = name.rsplit("_c", 1)[0]
-    row = next((row for row in sites if site in row.values()), {})
-    return {
-        "bird": unit.get("bird") or site.split("_")[0],
-        "site": site,
-        "area": unit.get("location") or row.get("area") or row.get("location"),
-        "hemisphere": unit.get("hemisphere") or row.get("hemisphere"),
-        "sex": unit.get("bird-sex") or row.get("sex"),
-        "familiar": unit.get("familiar"),
-    }
-
-
-def _critical_intervals(file: Path, motifs: set[str]) -> dict[tuple[str, int], tuple[float, float]]:
-    found: dict[tuple[str, int], tuple[float, float]] = {}
-    for row in read_rows(file):
-        motif = next((value for value in row.values() if value in motifs), None)
-        if motif is not None and row.get("gap_start") and row.get("gap_stop"):
-            number = 1 + sum(known == motif for known, _ in found)
-            found[motif, number] = (float(row["gap_start"]), float(row["gap_stop"]))
-    return found
+def _of_areas(cells: Iterator[Cell], wanted: Sequence[str] | None) -> Iterator[Cell]:
+    """Those of some areas, one at a time; in the end an area that none of them is of is an error."""
+    areas = set()
+    for cell in cells:
+        areas.add(str(cell.meta["area"]))
+        if wanted is None or cell.meta["area"] in wanted:
+            yield cell
+    for area in wanted or ():
+        check_choice("keep_areas", area, sorted(areas))

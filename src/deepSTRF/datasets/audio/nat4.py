@@ -24,6 +24,7 @@ from deepSTRF.datasets.audio.lbhb_archives import (
 )
 from deepSTRF.datasets.audio.published_splits import published_split
 from deepSTRF.datasets.audio.release_tables import read_rows
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -81,6 +82,8 @@ class NAT4Dataset(AudioNeuralDataset):
         Give the sounds as waveforms ``(1, T * hop)`` rather than as spectrograms; needs ``wav.zip``.
     audio_fs : int
         Sampling rate of the waveforms in Hz.
+    cache : bool
+        As of :class:`NS1Dataset`.
 
     Attributes
     ----------
@@ -122,6 +125,8 @@ class NAT4Dataset(AudioNeuralDataset):
         subset: Literal["all", "est", "val"] = "all",
         return_waveform: bool = False,
         audio_fs: int = 44100,
+        *,
+        cache: bool = True,
     ) -> None:
         check_choice("area", area, _AREAS)
         check_choice("subset", subset, _SUBSETS)
@@ -130,40 +135,43 @@ class NAT4Dataset(AudioNeuralDataset):
         parts = [area, "wav"] if return_waveform else [area]
         folder = recording_folder("NAT4", path, download=download, parts=parts)
         super().__init__(path=str(folder), dt_ms=_DT_MS)
-        self.hearing_range_hz = (200.0, 40000.0)
+        self.hearing_range_hz, self.F = (200.0, 40000.0), 18
         self.return_waveform, self.audio_fs = return_waveform, audio_fs if return_waveform else None
-
         population = _population(folder, area)
-        every = {name: epochs[0] for name, epochs in population.presentations.items()}
-        names = [name for name in every if subset == "all" or _subset(name) == subset]
-        if not names:
-            raise RecordingError(f"{population.path} has no stimulus for {subset!r}; download it again")
-        if return_waveform:
-            sounds = SoundsOfEpochs(find_in(folder, "wav", "NAT4"), audio_fs, _LEAD_MS)
-            n_samples = round(_N_BINS * _DT_MS / 1000 * audio_fs)
-            self.stims = [sounds.waveform(name, n_samples, sounds.lead) for name in names]
-        else:
-            spectrograms = _spectrograms(population, every)
-            self.stims = [torch.from_numpy(spectrograms[name])[None] for name in names]
-        self.F = 18
-        cells = population.cell_ids
-        sites = _sites(find_in(folder, f"{area}_single_sites", "NAT4"))
-        estimated = _Estimation(population, sites, every)
-        rows = (
-            _validation(sites, cells, name) if _subset(name) == "val" else estimated.row(every[name]) for name in names
-        )
-        self.responses = PackedResponses(rows, len(cells))
-        auditory = _auditory(find_in(folder, f"{area}_pred_correlation.csv", "NAT4"))
-        self.nrn_meta = [
-            {"cell_id": cell, "area": area, "auditory": auditory.get(cell), **parts_of_cell_id(cell)} for cell in cells
-        ]
-        self.stim_meta = [{"name": name, "subset": _subset(name), "unit": "spikes per bin"} for name in names]
-        self.N_neurons = len(cells)
-        if subset == "all":
-            self.protocols = {"published": published_split([_subset(name) == "val" for name in names])}
-        if smooth:
-            self.smooth_responses()
-        self.validate()
+        singles = find_in(folder, f"{area}_single_sites", "NAT4")
+        correlations = find_in(folder, f"{area}_pred_correlation.csv", "NAT4")
+        wav = find_in(folder, "wav", "NAT4") if return_waveform else None
+
+        def fill() -> None:
+            every = {name: epochs[0] for name, epochs in population.presentations.items()}
+            names = [name for name in every if subset == "all" or _subset(name) == subset]
+            if not names:
+                raise RecordingError(f"{population.path} has no stimulus for {subset!r}; download it again")
+            if wav is not None:
+                sounds = SoundsOfEpochs(wav, audio_fs, _LEAD_MS)
+                n_samples = round(_N_BINS * _DT_MS / 1000 * audio_fs)
+                self.stims = [sounds.waveform(name, n_samples, sounds.lead) for name in names]
+            else:
+                spectrograms = _spectrograms(population, every)
+                self.stims = [torch.from_numpy(spectrograms[name])[None] for name in names]
+            cells, sites, auditory = population.cell_ids, _sites(singles), _auditory(correlations)
+            estimated = _Estimation(population, sites, every)
+            rows = (_validation(sites, cells, s) if _subset(s) == "val" else estimated.row(every[s]) for s in names)
+            self.responses = PackedResponses(rows, len(cells))
+            self.nrn_meta = [
+                {"cell_id": n, "area": area, "auditory": auditory.get(n), **parts_of_cell_id(n)} for n in cells
+            ]
+            self.stim_meta = [{"name": name, "subset": _subset(name), "unit": "spikes per bin"} for name in names]
+            self.N_neurons = len(cells)
+            if subset == "all":
+                self.protocols = {"published": published_split([_subset(name) == "val" for name in names])}
+            if smooth:
+                self.smooth_responses()
+            self.validate()
+
+        options = {"path": self.path, "area": area, "smooth": smooth, "subset": subset, "audio_fs": self.audio_fs}
+        files = [population.path, singles, correlations, *([] if wav is None else [wav])]
+        fill_cached(self, "nat4", files, options, fill, cache=cache)
 
 
 def _subset(name: str) -> str:

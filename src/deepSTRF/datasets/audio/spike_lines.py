@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import soundfile
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.packed import PackedResponses
 from deepSTRF.datasets.recording_error import RecordingError
@@ -63,8 +64,9 @@ class Cell(NamedTuple):
 class SpikeLineDataset(AudioNeuralDataset):
     """Base of the recordings with a folder per cell, in it one for each class of stimuli, in it lines of spike times.
 
-    For the parameters see :class:`CRCNSAA1Dataset`. A subclass has ``behavioral_state``, the key of its recording, the
-    areas and classes of stimuli that can be chosen, and finds the cells and the sounds in the folder.
+    For the parameters see :class:`CRCNSAA1Dataset`; `made_with` is of :func:`waveforms_or_mel`, and with `login` what
+    is missing is fetched. A subclass has ``behavioral_state``, the key of its recording, the areas and classes of
+    stimuli that can be chosen, and finds the cells and the sounds in the folder.
     """
 
     behavioral_state = "anesthetized"
@@ -74,33 +76,35 @@ class SpikeLineDataset(AudioNeuralDataset):
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None = None,
-        areas: str | Sequence[str] = "all",
-        stimuli: str | Sequence[str] = "all",
-        animals: str | Sequence[str] = "all",
-        dt_ms: float = 1.0,
-        smooth: bool = True,
-        n_mels: int = 32,
-        compression: Literal["cubic", "log1p", "none"] = "cubic",
-        window_ms: float = 10.0,
-        return_waveform: bool = False,
-        audio_fs: int = 32000,
-        download: bool = False,
-        username: str | None = None,
-        password: str | None = None,
+        path: str | os.PathLike[str] | None,
+        areas: str | Sequence[str],
+        stimuli: str | Sequence[str],
+        animals: str | Sequence[str],
+        dt_ms: float,
+        smooth: bool,
+        made_with: Spectrogram,
+        login: Login | None,
+        cache: bool,
     ) -> None:
         areas, stimuli = chosen("areas", areas, self._areas), chosen("stimuli", stimuli, self._stimuli)
-        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
-        folder = recording_folder(self._recording, path, download=download, login=Login(username, password))
+        folder = recording_folder(self._recording, path, download=login is not None, login=login)
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
-        places = list(self._places(folder, areas))
-        birds = chosen("animals", animals, sorted({meta["animal_id"] for _, meta in places}))
+        every = list(self._places(folder, areas))
+        birds = chosen("animals", animals, sorted({meta["animal_id"] for _, meta in every}))
+        places = [(place, meta) for place, meta in every if meta["animal_id"] in birds]
+        sounds = self._sounds(folder, stimuli)
         cells = (
-            Cell(meta, read_cell(place / kind for kind in stimuli if (place / kind).is_dir()))
-            for place, meta in places
-            if meta["animal_id"] in birds
+            Cell(meta, read_cell(place / kind for kind in stimuli if (place / kind).is_dir())) for place, meta in places
         )
-        fill(self, cells, self._sounds(folder, stimuli), made_with, smoother_of_counts(smooth, self.dt))
+        options = {
+            "path": self.path, "dt_ms": self.dt, "smooth": bool(smooth), "made_with": made_with.as_dict(),
+            "cells": [meta for _, meta in places], "sounds": {name: sound.type for name, sound in sounds.items()},
+            "stimuli": stimuli,
+        }  # fmt: skip
+        files = [*(place for place, _ in places), *sorted({sound.file.parent for sound in sounds.values()})]
+        smoothed = smoother_of_counts(smooth, self.dt, stacklevel=4)
+        kind = self._recording.lower()
+        fill_cached(self, kind, files, options, lambda: fill(self, cells, sounds, made_with, smoothed), cache=cache)
 
     @abstractmethod
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -233,7 +237,7 @@ def warn_of_missing_sounds(folder: str | os.PathLike[str], names: Collection[str
     """Say which sounds cells heard that are not there, if any."""
     if names:
         first = ", ".join(sorted(names)[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        warnings.warn(f"{folder} lacks sounds; responses to them are left out: {first}", stacklevel=3)
+        warnings.warn(f"{folder} lacks sounds; responses to them are left out: {first}", stacklevel=2)
 
 
 class _Heard:

@@ -188,6 +188,7 @@ class Wingert2026Dataset(AudioNeuralDataset):
                         else sounds.waveform(name, n_bins * (self.hop or 1))
                     )
             self.N_neurons, self.read_elsewhere = len(self.nrn_meta), units.twice
+            warn_of_duplicates(units.twice)
             if not self.stim_meta:
                 raise ValueError(f"{folder} has no stimuli ({subset}) of {units}")
             if subset == "all":
@@ -206,7 +207,6 @@ class Wingert2026Dataset(AudioNeuralDataset):
         }  # fmt: skip
         files = [cells_file, recordings, *([] if sounds is None else [sounds.folder])]
         fill_cached(self, "wingert2026", files, options, fill, cache=cache and not _enumerate_only)
-        warn_of_duplicates(self.read_elsewhere)
 
 
 def _subset(name: str) -> str:

@@ -76,7 +76,7 @@ def warn_of_duplicates(twice: Mapping[str, str]) -> None:
         pairs = ", ".join(f"{session} ({first})" for session, first in twice.items())
         warnings.warn(
             f"the files of these sessions hold units of another session, which are read from that: {pairs}",
-            stacklevel=3,
+            stacklevel=2,
         )
 
 
