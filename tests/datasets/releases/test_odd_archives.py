@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 
 import aa1_files
+import aa2_files
 import aa4_files
 import h5py
 import le_2025_files
@@ -17,7 +18,7 @@ from matlab73_files import as_matlab_73
 
 from deepSTRF.checks import unknown_name
 from deepSTRF.datasets import audio
-from deepSTRF.datasets.audio import CRCNSAA1Dataset, CRCNSAA4Dataset, Le2025Dataset
+from deepSTRF.datasets.audio import CRCNSAA1Dataset, CRCNSAA2Dataset, CRCNSAA4Dataset, Le2025Dataset
 from deepSTRF.datasets.audio.lbhb_archives import SiteArchive
 from deepSTRF.datasets.audio.published_splits import published_split
 from deepSTRF.datasets.audio.release_tables import read_rows
@@ -182,3 +183,82 @@ def test_a_folder_of_sounds_without_what_macos_adds(tmp_path):
     (name,) = aa1_files.write_sounds(tmp_path, np.random.default_rng(0), [0.1])
     (tmp_path / f"._{name}").write_bytes(APPLE_DOUBLE)
     assert [sound.name for sound in read_sounds(tmp_path)] == [name.removesuffix(".wav")]
+
+
+def in_file(pattern, change):
+    """Changes the content of the first file of that name."""
+
+    def damage(folder):
+        file = sorted(folder.rglob(pattern))[0]
+        file.write_bytes(change(file.read_bytes()))
+
+    return damage
+
+
+def in_archive(pattern, member, change):
+    """Changes the content of a member of the first archive of that name."""
+
+    def damage(folder):
+        file = sorted(folder.rglob(pattern))[0]
+        with tarfile.open(file) as archive:
+            contents = {one.name: archive.extractfile(one).read() for one in archive}
+        stem = file.name.removesuffix(".tgz")
+        members = {name.rpartition(f"{stem}.")[2]: content for name, content in contents.items()}
+        members[member] = change(members[member])
+        write_archive(file, stem, members)
+
+    return damage
+
+
+EPOCHS = "resp.epoch.csv"
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "damage", "message"),
+    [
+        ("aa1_files", "CRCNSAA1Dataset", in_file("stim1", lambda _: b"caf\xe9.wav"), "stim1 is no text"),
+        ("aa1_files", "CRCNSAA1Dataset", lambda f: sorted(f.rglob("stim1"))[0].unlink(), "stim1.* is missing"),
+        ("aa1_files", "CRCNSAA1Dataset", lambda f: [x.unlink() for x in f.rglob("*.wav")], "one of 0 chosen sounds"),
+        ("aa2_files", "CRCNSAA2Dataset", in_file("cell_r*", lambda b: b + b"caf\xe9_1,OV"), "regions.csv is no text"),
+        ("le_2025_files", "Le2025Dataset", in_file("song-b*", lambda b: b.replace(b"250", b"n/a")), "gaps of .* in ms"),
+        ("nat4_files", "NAT4Dataset", in_archive("AMT*.tgz", EPOCHS, lambda b: b + b"\nSTIM_1,nan,2"), "a beginning"),
+        ("nat4_files", "NAT4Dataset", in_archive("AMT*.tgz", EPOCHS, lambda _: b""), "without name, start and end"),
+        (
+            "nat4_files",
+            "NAT4Dataset",
+            in_archive("AMT*.tgz", EPOCHS, lambda b: b + b"\n\xe9,1,2"),
+            "has epochs without",
+        ),
+        ("nat4_files", "NAT4Dataset", in_archive("A1*18.tgz", "resp.csv", lambda b: b"a,b,c,d,e\n" + b), "of numbers"),
+        (
+            "nat4_files",
+            "NAT4Dataset",
+            in_archive("A1*18.tgz", "resp.json", lambda _: b'{"chans": "abbc"}'),
+            "cell b more",
+        ),
+        ("nat4_files", "NAT4Dataset", in_file("A1*18.tgz", lambda _: b"PK34"), "opened successfully.; download it"),
+    ],
+)
+def test_damage_that_would_go_unnoticed_or_unexplained(tmp_path, files, name, damage, message):
+    importlib.import_module(files).write_release(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(RecordingError, match=message):
+        getattr(audio, name)(tmp_path, cache=False)
+
+
+def test_texts_of_other_systems(tmp_path):
+    aa1_files.write_release(tmp_path)
+    expected = CRCNSAA1Dataset(tmp_path, cache=False)
+    for file in [*tmp_path.rglob("stim[0-9]*"), *tmp_path.rglob("spike[0-9]*")]:
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    got = CRCNSAA1Dataset(tmp_path, cache=False)
+    for own, others in zip(got.responses, expected.responses, strict=True):
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(own, others, strict=True))
+
+
+def test_a_cell_that_is_listed_twice_is_one(tmp_path):
+    aa2_files.write_release(tmp_path)
+    table = tmp_path / "cell_regions.csv"
+    table.write_text(table.read_text() + "aa1_1_A,OV\n")
+    areas = [(meta["cell_id"], meta["area"]) for meta in CRCNSAA2Dataset(tmp_path, dt_ms=5.0).nrn_meta]
+    assert areas == list(aa2_files.AREAS.items())

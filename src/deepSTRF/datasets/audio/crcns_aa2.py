@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from deepSTRF.datasets.audio.release_tables import read_text
 from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset, waveforms_or_mel
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
@@ -122,8 +123,11 @@ class CRCNSAA2Dataset(SpikeLineDataset):
 def _rows(folder: Path, name: str, n_columns: int, is_data: Callable[[list[str]], bool]) -> list[list[str]]:
     """Rows of one of the tables, without a header if it has one."""
     file = find_in(folder, name, "AA2")
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        rows = [[entry.strip() for entry in row] for row in csv.reader(lines) if row]
+    lines = read_text(file).splitlines()
+    rows = [[entry.strip() for entry in row] for row in csv.reader(lines) if row]
     if wrong := [row for row in rows if len(row) != n_columns]:
         raise RecordingError(f"{file}: expected {n_columns} columns, got the line {','.join(wrong[0])!r}")
-    return rows if rows and is_data(rows[0]) else rows[1:]
+    by_name: dict[str, list[str]] = {}
+    for row in rows if rows and is_data(rows[0]) else rows[1:]:
+        by_name.setdefault(row[0], row)  # what is listed twice is one
+    return list(by_name.values())

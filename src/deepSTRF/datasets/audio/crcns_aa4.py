@@ -226,5 +226,7 @@ class _Waves:
                 hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest(): file for file in self.files.values()
             }
         if md5 not in self.by_md5:
-            raise FileNotFoundError(f"the sound of {stimulus} (MD5 {md5}) is missing in {self.folder}")
+            raise FileNotFoundError(
+                f"the sound of {stimulus} (MD5 {md5}) is missing in {self.folder}; download it again"
+            )
         return self.by_md5[md5]

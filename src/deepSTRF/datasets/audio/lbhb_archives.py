@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import tarfile
 import zlib
@@ -81,7 +82,8 @@ class SiteArchive:
                     if content is not None:
                         found[_kind(name)] = content.read()
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise self._error(f"can't be read ({error})") from error
+            reason = str(error).split("\n")[0].rstrip(":")  # tarfile goes on with every kind of compression
+            raise self._error(f"can't be read ({reason})") from error
         return found
 
     def has(self, kind: str) -> bool:
@@ -97,17 +99,20 @@ class SiteArchive:
     @cached_property
     def epochs(self) -> list[Epoch]:
         """All epochs, in the order of the file."""
-        rows = list(csv.reader(io.StringIO(self.read("resp.epoch.csv").decode())))
-        header = [entry.strip().lower() for entry in rows[0]] if rows else []
-        columns = [header.index(name) for name in ("name", "start", "end")] if "name" in header else [0, 1, 2]
+        content = self.read("resp.epoch.csv")
         try:
-            return [
+            rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+            header = [entry.strip().lower() for entry in rows[0]]
+            columns = [header.index(name) for name in ("name", "start", "end")] if "name" in header else [0, 1, 2]
+            found = [
                 Epoch(row[columns[0]], float(row[columns[1]]), float(row[columns[2]]))
                 for row in rows["name" in header :]
-                if row
             ]
         except (IndexError, ValueError) as error:
             raise self._error(f"has epochs without name, start and end ({error})") from error
+        if wrong := [one.name for one in found if one.name.startswith("STIM_") and not math.isfinite(one.start)]:
+            raise self._error(f"has an epoch without a beginning, {wrong[0]}")
+        return found
 
     @cached_property
     def presentations(self) -> dict[str, list[Epoch]]:
@@ -123,9 +128,12 @@ class SiteArchive:
         """Names of the cells, as the description of the responses lists them."""
         content = self.read("resp.json")
         try:
-            return [str(name) for name in json.loads(content)["chans"]]
+            names = [str(name) for name in json.loads(content)["chans"]]
         except (ValueError, KeyError, TypeError) as error:
             raise self._error(f"has no list of cells ({error!r})") from error
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise self._error(f"lists the cell {twice[0]} more than once")
+        return names
 
     @cached_property
     def spikes_s(self) -> dict[str, np.ndarray]:
@@ -164,11 +172,13 @@ class SiteArchive:
 
     def table(self, kind: str) -> Float[np.ndarray, "T columns"]:
         """Numbers of a file without header, ``stim.csv``; empty entries are NaN."""
+        content = self.read(kind)
         try:
-            table = np.genfromtxt(io.BytesIO(self.read(kind)), delimiter=",", dtype=np.float32, ndmin=2)
+            for entry in content.split(b"\n", 1)[0].split(b","):  # a header would move everything by a bin
+                float(entry.strip() or "nan")
+            return np.genfromtxt(io.BytesIO(content), delimiter=",", dtype=np.float32, ndmin=2)
         except ValueError as error:
-            raise self._error(f"has no table in *.{kind} ({error})") from error
-        return table
+            raise self._error(f"has no table of numbers in *.{kind} ({error})") from error
 
     def counts(self, cell: str, epochs: Sequence[Epoch], n_bins: int, dt_ms: float) -> Float[Tensor, "R T"]:
         """Spike counts of a cell from the beginning of each of some epochs; NaN after the end of the recording."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepSTRF.datasets.audio.release_tables import read_rows
+from deepSTRF.datasets.audio.release_tables import read_rows, read_text
 from deepSTRF.datasets.audio.spike_lines import Cell
 from deepSTRF.datasets.recording_error import RecordingError
 from deepSTRF.datasets.recording_folder import files_in
@@ -46,12 +46,14 @@ def read_cells(folder: Path, sites: Sequence[dict[str, str]]) -> Iterator[Cell]:
     cohort = folder.name.removesuffix("-responses")
     for file in files:
         try:
-            unit = json.loads(file.read_text())
+            unit = json.loads(read_text(file))
             is_old = str(unit.get("$schema", "")).rstrip("#").endswith("pprox.json")
             spikes: dict[str, list[np.ndarray]] = {}
             for trial in unit["pprox"]:
                 name, times = _old_trial(trial) if is_old else _trial(trial)
                 spikes.setdefault(name, []).append(times)
+        except RecordingError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise RecordingError(f"{file} is no unit of this recording ({error!r}); download it again") from error
         yield Cell({"cell_id": file.stem, "cohort": cohort, **_about(unit, file.stem, sites)}, spikes)
@@ -82,6 +84,7 @@ def _about(unit: dict[str, Any], name: str, sites: Sequence[dict[str, str]]) -> 
         "area": unit.get("location") or row.get("area") or row.get("location"),
         "hemisphere": unit.get("hemisphere") or row.get("hemisphere"),
         "sex": unit.get("bird-sex") or row.get("sex"),
+        "age": unit.get("bird-age"),
         "familiar": unit.get("familiar"),
     }
 
@@ -93,5 +96,8 @@ def critical_intervals(file: Path, motifs: set[str]) -> dict[tuple[str, int], tu
         motif = next((value for value in row.values() if value in motifs), None)
         if motif is not None and row.get("gap_start") and row.get("gap_stop"):
             number = 1 + sum(known == motif for known, _ in found)
-            found[motif, number] = (float(row["gap_start"]), float(row["gap_stop"]))
+            try:
+                found[motif, number] = (float(row["gap_start"]), float(row["gap_stop"]))
+            except ValueError as error:
+                raise RecordingError(f"{file}: expected gaps of {motif} in ms ({error}); download it again") from error
     return found

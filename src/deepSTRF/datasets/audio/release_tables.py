@@ -1,4 +1,4 @@
-"""The tables of public recordings: CSV files with a header."""
+"""The texts of public recordings, and their tables: CSV files with a header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from pathlib import Path
 
 from deepSTRF.datasets.recording_error import RecordingError
 
-__all__ = ["read_rows"]
+__all__ = ["read_rows", "read_text"]
+
+
+def read_text(file: Path) -> str:
+    """Content of a text file in UTF-8, with or without a byte order mark.
+
+    Raises
+    ------
+    RecordingError
+        If it is no such text.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordingError(f"{file} is no text ({error}); download the recording again") from error
 
 
 def read_rows(file: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:

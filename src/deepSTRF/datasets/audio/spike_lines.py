@@ -17,6 +17,7 @@ from torch import Tensor
 
 from deepSTRF.checks import check_choice
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
+from deepSTRF.datasets.audio.release_tables import read_text
 from deepSTRF.datasets.cached_recordings import fill_cached
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.packed import PackedResponses
@@ -42,7 +43,8 @@ __all__ = [
 COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none": 2.0}
 """Of power: its cube root is the amplitude to the power of 2/3."""
 
-_UNREADABLE = "{} can't be read ({}); download the recording again"
+_REMEDY = "download the recording again"
+_UNREADABLE = f"{{}} can't be read ({{}}); {_REMEDY}"
 _MISSING = torch.full((1, 1), torch.nan)
 _NAMED = 8  # sounds that a warning names
 
@@ -132,20 +134,26 @@ def read_cell(folders: Iterable[Path]) -> dict[str, list[np.ndarray]]:
     Raises
     ------
     RecordingError
-        If a file names no sound, or holds something else than numbers.
+        If a file names no sound, or holds something else than numbers, or if it is not known what was heard.
     """
     spikes: dict[str, list[np.ndarray]] = {}
     for folder in folders:
+        for times in folder.glob("spike[0-9]*"):
+            stimulus = times.with_name(f"stim{times.name.removeprefix('spike')}")
+            if not stimulus.exists():
+                raise RecordingError(f"{stimulus}, which says what was heard, is missing; {_REMEDY}")
         for stimulus in sorted(folder.glob("stim*"), key=lambda file: (len(file.name), file.name)):
             times = folder / f"spike{stimulus.name.removeprefix('stim')}"
             if not times.exists() or times.stat().st_size == 0:
                 continue
-            sound = stimulus.read_text().strip()
+            sound = read_text(stimulus).strip()
             if not sound or "\n" in sound:
                 raise RecordingError(f"{stimulus}: expected one line, the name of a sound file; got {sound[:80]!r}")
             try:
-                trials = [np.array(line.split(), dtype=float) for line in times.read_text().splitlines()]
-            except (ValueError, UnicodeDecodeError) as error:
+                trials = [np.array(line.split(), dtype=float) for line in read_text(times).splitlines()]
+            except RecordingError:
+                raise
+            except ValueError as error:
                 raise RecordingError(f"{times}: expected spike times in ms, one line per trial ({error})") from error
             if any(not np.isfinite(trial).all() for trial in trials):
                 raise RecordingError(f"{times}: expected finite spike times in ms, one line per trial")
@@ -210,7 +218,9 @@ def fill(
             kept.append(heard)
     names = [name for name in sounds if any(name in cell.place for cell in kept)]
     if not names:
-        raise RecordingError(f"no chosen cell in {dataset.path} heard one of the chosen sounds")
+        raise RecordingError(
+            f"no chosen cell in {dataset.path} heard one of {len(sounds)} chosen sounds; choose others, or {_REMEDY}"
+        )
     warn_of_missing_sounds(dataset.path, missing)
     loaded = [read_sound_of(name, sounds[name].file) for name in names]
     dataset.stims, dataset.spectrogram = spectrograms_of(loaded, dataset.dt, spectrogram)
