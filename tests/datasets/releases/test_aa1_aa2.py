@@ -1,5 +1,7 @@
 """CRCNS AA-1 and AA-2: every spike in its bin, whoever heard what."""
 
+import inspect
+
 import numpy as np
 import pytest
 from aa1_files import write_release as write_aa1
@@ -101,3 +103,13 @@ def test_damaged_files(tmp_path):
     (tmp_path / "Field_L_cells").rename(tmp_path / "elsewhere")
     with pytest.raises(FileNotFoundError, match=r"Field_L_cells is missing.*CRCNS_USERNAME"):
         CRCNSAA1Dataset(tmp_path)
+
+
+def test_what_is_read_by_default_is_in_the_signature():
+    shown = [inspect.signature(cls).parameters for cls in (CRCNSAA1Dataset, CRCNSAA2Dataset)]
+    assert [parameters["areas"].default for parameters in shown] == [
+        ("Field_L", "MLd"),
+        ("Field_L", "mld", "OV", "CM", "None"),
+    ]
+    assert shown[0]["stimuli"].default == ("conspecific", "flatrip")
+    assert "self" not in shown[1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset, waveforms_or_mel
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -15,8 +15,6 @@ from deepSTRF.datasets.recording_folder import files_in, find_in, recording_fold
 from deepSTRF.registry import register_dataset
 
 __all__ = ["CRCNSAA1Dataset", "download_aa1"]
-
-_AREAS, _STIMULI = ("Field_L", "MLd"), ("conspecific", "flatrip")
 
 
 def download_aa1(
@@ -86,30 +84,7 @@ class CRCNSAA1Dataset(SpikeLineDataset):
     >>> ds = CRCNSAA1Dataset("recordings/aa1", areas=["MLd"], stimuli=["conspecific"])  # doctest: +SKIP
     """
 
-    _recording, _areas, _stimuli = "AA1", _AREAS, _STIMULI
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        areas: str | Sequence[str] = _AREAS,
-        stimuli: str | Sequence[str] = _STIMULI,
-        animals: str | Sequence[str] = "all",
-        dt_ms: float = 1.0,
-        smooth: bool = True,
-        n_mels: int = 32,
-        compression: Literal["cubic", "log1p", "none"] = "cubic",
-        window_ms: float = 10.0,
-        return_waveform: bool = False,
-        audio_fs: int = 32000,
-        download: bool = False,
-        username: str | None = None,
-        password: str | None = None,
-        *,
-        cache: bool = True,
-    ) -> None:
-        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
-        login = Login(username, password) if download else None
-        super().__init__(path, areas, stimuli, animals, dt_ms, smooth, made_with, login, cache)
+    _recording, _areas, _stimuli = "AA1", ("Field_L", "MLd"), ("conspecific", "flatrip")
 
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
         for area in areas:

@@ -6,10 +6,10 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from deepSTRF.datasets.audio.release_tables import read_text
-from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset, waveforms_or_mel
+from deepSTRF.datasets.audio.spike_lines import HeardSound, SpikeLineDataset
 from deepSTRF.datasets.download import Login
 from deepSTRF.datasets.public_recordings import RECORDINGS
 from deepSTRF.datasets.recording_error import RecordingError
@@ -20,7 +20,6 @@ __all__ = ["CRCNSAA2Dataset", "download_aa2"]
 
 _FIELD_L = ("L", "L1", "L2a", "L2b", "L3")
 _AREAS = ("mld", "OV", *_FIELD_L, "CM", "None")
-_STIMULI = ("conspecific", "flatrip", "songrip")
 
 
 def download_aa2(
@@ -66,30 +65,8 @@ class CRCNSAA2Dataset(SpikeLineDataset):
     >>> ds = CRCNSAA2Dataset("recordings/aa2", areas=["mld", "Field_L"])  # doctest: +SKIP
     """
 
-    _recording, _areas, _stimuli = "AA2", ("Field_L", *_AREAS), _STIMULI
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        areas: str | Sequence[str] = ("Field_L", "mld", "OV", "CM", "None"),
-        stimuli: str | Sequence[str] = _STIMULI,
-        animals: str | Sequence[str] = "all",
-        dt_ms: float = 1.0,
-        smooth: bool = True,
-        n_mels: int = 32,
-        compression: Literal["cubic", "log1p", "none"] = "cubic",
-        window_ms: float = 10.0,
-        return_waveform: bool = False,
-        audio_fs: int = 32000,
-        download: bool = False,
-        username: str | None = None,
-        password: str | None = None,
-        *,
-        cache: bool = True,
-    ) -> None:
-        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
-        login = Login(username, password) if download else None
-        super().__init__(path, areas, stimuli, animals, dt_ms, smooth, made_with, login, cache)
+    _recording, _areas, _stimuli = "AA2", ("Field_L", "mld", "OV", "CM", "None"), ("conspecific", "flatrip", "songrip")
+    _parts = _FIELD_L
 
     def _places(self, folder: Path, areas: Sequence[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
         wanted = {area for name in areas for area in (_FIELD_L if name in ("Field_L", "L") else (name,))}

@@ -54,12 +54,8 @@ class Le2025Dataset(AudioNeuralDataset):
         Add signal_power, noise_power and snr to ``nrn_meta``.
     download : bool
         Fetch the archive if it is not in the folder.
-    return_waveform : bool
-        Give the sounds as waveforms ``(1, T * hop)`` at `audio_fs`.
-    audio_fs : int
-        Sampling rate of the waveforms in Hz.
-    cache : bool
-        As of :class:`NS1Dataset`.
+    return_waveform, audio_fs, cache
+        As of :class:`CRCNSAA1Dataset`.
 
     Attributes
     ----------

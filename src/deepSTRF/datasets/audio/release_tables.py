@@ -19,8 +19,9 @@ def read_text(file: Path) -> str:
     RecordingError
         If it is no such text.
     """
+    content = file.read_bytes()
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordingError(f"{file} is no text ({error}); download the recording again") from error
 

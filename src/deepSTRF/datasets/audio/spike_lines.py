@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -66,30 +67,48 @@ class Cell(NamedTuple):
 class SpikeLineDataset(AudioNeuralDataset):
     """Base of the recordings with a folder per cell, in it one for each class of stimuli, in it lines of spike times.
 
-    For the parameters see :class:`CRCNSAA1Dataset`; `made_with` is of :func:`waveforms_or_mel`, and with `login` what
-    is missing is fetched. A subclass has ``behavioral_state``, the key of its recording, the areas and classes of
-    stimuli that can be chosen, and finds the cells and the sounds in the folder.
+    For the parameters see :class:`CRCNSAA1Dataset`; a subclass has ``behavioral_state``, the key of its recording, the
+    areas (and parts of them) and classes of stimuli that can be chosen, and finds cells and sounds in the folder.
     """
 
     behavioral_state = "anesthetized"
     _recording: ClassVar[str]
     _areas: ClassVar[tuple[str, ...]]
+    _parts: ClassVar[tuple[str, ...]] = ()
     _stimuli: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Show the areas and stimuli that there are as what is read by default; 'all' is short for them."""
+        super().__init_subclass__(**options)
+        if "_recording" in vars(cls):
+            _, *parameters = inspect.signature(SpikeLineDataset.__init__).parameters.values()
+            shown: dict[str, Any] = {"areas": cls._areas, "stimuli": cls._stimuli}
+            own = [one.replace(default=shown.get(one.name, one.default)) for one in parameters]
+            cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None,
-        areas: str | Sequence[str],
-        stimuli: str | Sequence[str],
-        animals: str | Sequence[str],
-        dt_ms: float,
-        smooth: bool,
-        made_with: Spectrogram,
-        login: Login | None,
-        cache: bool,
+        path: str | os.PathLike[str] | None = None,
+        areas: str | Sequence[str] = "all",
+        stimuli: str | Sequence[str] = "all",
+        animals: str | Sequence[str] = "all",
+        dt_ms: float = 1.0,
+        smooth: bool = True,
+        n_mels: int = 32,
+        compression: Literal["cubic", "log1p", "none"] = "cubic",
+        window_ms: float = 10.0,
+        return_waveform: bool = False,
+        audio_fs: int = 32000,
+        download: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        cache: bool = True,
     ) -> None:
-        areas, stimuli = chosen("areas", areas, self._areas), chosen("stimuli", stimuli, self._stimuli)
-        folder = recording_folder(self._recording, path, download=login is not None, login=login)
+        known = (*self._areas, *self._parts)
+        areas, stimuli = chosen("areas", areas, known), chosen("stimuli", stimuli, self._stimuli)
+        made_with = waveforms_or_mel(return_waveform, audio_fs, n_mels, compression, window_ms)
+        folder = recording_folder(self._recording, path, download=download, login=Login(username, password))
         super().__init__(path=str(folder), dt_ms=float(dt_ms))
         every = list(self._places(folder, areas))
         birds = chosen("animals", animals, sorted({meta["animal_id"] for _, meta in every}))
@@ -104,7 +123,7 @@ class SpikeLineDataset(AudioNeuralDataset):
             "stimuli": stimuli,
         }  # fmt: skip
         files = [*(place for place, _ in places), *sorted({sound.file.parent for sound in sounds.values()})]
-        smoothed = smoother_of_counts(smooth, self.dt, stacklevel=4)
+        smoothed = smoother_of_counts(smooth, self.dt, stacklevel=3)
         kind = self._recording.lower()
         fill_cached(self, kind, files, options, lambda: fill(self, cells, sounds, made_with, smoothed), cache=cache)
 
