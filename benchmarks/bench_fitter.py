@@ -135,7 +135,7 @@ def memory_rows() -> list[dict]:
     n_stims, n_neurons, n_repeats, n_bins = SIZES["AA2"]
     data = n_stims * n_neurons * n_repeats * n_bins * 4 / 2**20
     rows = []
-    for what, name, limit in (("fit", "epoch", 0.08), ("bare", "bare loop", "")):
+    for what, name, limit in (("fit", "epoch", 0.05), ("bare", "bare loop", "")):
         extra = memory_of_epoch(what) / data
         rows.append({
             "row": f"extra memory of an AA2-sized {name} / data set", "median": extra, "low": extra, "high": extra,

@@ -4,10 +4,12 @@ import io
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 import torch
 from recording_files import sound_file
 
+from deepSTRF.datasets import sound_files
 from deepSTRF.datasets.audio.sound_files import load_resampled_mono_wav, load_wav, resample
 
 
@@ -121,3 +123,17 @@ def test_headers_of_streams_do_not_know_the_length(size):
     content = wav_bytes()
     streamed = content[:40] + size.to_bytes(4, "little") + content[44:]
     assert torch.equal(load_wav(io.BytesIO(streamed))[0], load_wav(io.BytesIO(content))[0])
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "n_samples"),
+    [(3072, 3125, 9000), (160, 147, 4800), (1, 2, 1001), (2, 1, 777), (3, 2, 5), (7, 5, 1), (1, 4, 900), (1, 30, 4000)],
+)
+def test_resampling_is_that_of_scipy(up, down, n_samples, monkeypatch):
+    """Also in blocks, and where the sound is shorter than a period of the ratio."""
+    sound = np.random.default_rng(0).normal(size=(2, n_samples)).astype(np.float32)
+    expected = scipy.signal.resample_poly(sound.astype(np.float64), up, down, axis=-1)
+    for block in (sound_files._BLOCK, 300):
+        monkeypatch.setattr(sound_files, "_BLOCK", block)
+        result = sound_files.resample(torch.from_numpy(sound), down * 1000, up * 1000)
+        np.testing.assert_allclose(result, expected, atol=1e-6)

@@ -19,7 +19,8 @@ from deepSTRF.files import expand_path
 
 _LARGEST_RATIO = 1000  # of two sampling rates: more is a mistake of units
 
-_BLOCK = 2**20  # samples that are resampled at a time
+_BLOCK = 2**20  # samples, with those around them, that are resampled at a time
+_FEW = 4  # times as fast as the result, up to which sounds are resampled without scipy.signal
 
 __all__ = ["load_resampled_mono_wav", "load_wav", "rate_with_whole_bins", "resample", "resample_causally"]
 
@@ -150,7 +151,7 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
 
     See Also
     --------
-    scipy.signal.resample_poly : does the work.
+    scipy.signal.resample_poly : has the same filter.
 
     Examples
     --------
@@ -167,12 +168,10 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
         return waveform
     if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
         raise ValueError(f"can't resample from fs={fs} to target_fs={target_fs} Hz: more than {_LARGEST_RATIO}-fold")
-    from scipy.signal import resample_poly
-
     up, down = ratio.numerator, ratio.denominator
     # Blocks of whole periods of the ratio, with the samples around them that the filter sees: an hour in float64 would
     # take gigabytes, and every block gives the samples that the whole would.
-    period = max(1, _BLOCK // down) * down
+    period = max(1, _BLOCK // (down + 20 * max(up, down) // up)) * down
     around = down * -(-(20 * max(up, down) // up + 2) // down)
     samples = waveform.numpy()
     length = -(-samples.shape[-1] * up // down)
@@ -180,19 +179,50 @@ def resample(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Flo
     for start in range(0, samples.shape[-1], period):
         first = max(start - around, 0)
         part = samples[:, first : start + period + around].astype(np.float64)
-        block: Any = resample_poly(part, up, down, axis=-1, window=_low_pass(max(up, down)))
+        block = (_polyphase if max(up, down) <= _FEW * up else _decimated)(part, up, down)
         wanted = resampled[:, start * up // down : (start + period) * up // down]
         skipped = (start - first) * up // down
         wanted[:] = block[:, skipped : skipped + wanted.shape[-1]]
     return torch.from_numpy(resampled)
 
 
+def _polyphase(samples: np.ndarray, up: int, down: int) -> np.ndarray:
+    """What ``scipy.signal.resample_poly`` gives, whose import takes longer than the sounds of a recording.
+
+    Output m is the sum over inputs k of ``filter[half + m · down - k · up] · samples[k]``. After `up` outputs, or
+    `down` inputs, the same weights come again: all periods are summed at once, one neighbour of the outputs after the
+    other, of which there are twenty as long as the result is not much slower than `samples`.
+    """
+    low_pass, half = up * _low_pass(max(up, down)), 10 * max(up, down)
+    n_outputs, reach = -(-samples.shape[-1] * up // down), half // up
+    n_periods = -(-n_outputs // up)
+    ends = (reach, n_periods * down - samples.shape[-1] + reach + 1)
+    padded = np.pad(samples, ((0, 0), ends)) if ends[1] >= 0 else np.pad(samples[:, : ends[1]], ((0, 0), (reach, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, down + 2 * reach + 1, axis=-1)[:, ::down]
+    periods = np.ascontiguousarray(windows)
+    nearest, phase = np.divmod(np.arange(up) * down, up)
+    resampled = np.zeros((len(samples), n_periods, up))
+    seen = np.empty_like(resampled)  # made once: new memory takes longer than the arithmetic
+    for neighbour in range(-reach, reach + 2):
+        at = half + phase - neighbour * up
+        np.take(periods, nearest + (neighbour + reach), axis=-1, out=seen, mode="clip")
+        seen *= np.where((at >= 0) & (at <= 2 * half), low_pass[at.clip(0, 2 * half)], 0.0)
+        resampled += seen
+    return resampled.reshape(len(samples), -1)[:, :n_outputs]
+
+
+def _decimated(samples: np.ndarray, up: int, down: int) -> Any:
+    from scipy.signal import resample_poly
+
+    return resample_poly(samples, up, down, axis=-1, window=_low_pass(max(up, down)))
+
+
 @lru_cache(maxsize=8)
 def _low_pass(rate: int) -> np.ndarray:
-    """The filter that :func:`scipy.signal.resample_poly` makes anew for every sound."""
-    from scipy.signal import firwin
-
-    return firwin(20 * rate + 1, 1 / rate, window=("kaiser", 5.0))
+    """Windowed sinc of :func:`scipy.signal.resample_poly`, whose weights sum to one."""
+    lags = np.arange(-10 * rate, 10 * rate + 1)
+    weights = np.sinc(lags / rate) * np.kaiser(len(lags), 5.0)
+    return weights / weights.sum()
 
 
 def resample_causally(waveform: Float[Tensor, "C T"], fs: float, target_fs: float) -> Float[Tensor, "C T2"]:
