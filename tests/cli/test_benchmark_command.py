@@ -9,6 +9,11 @@ from shell import error_line, run
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 
+@pytest.fixture(autouse=True)
+def few_bins_of_a_stream(monkeypatch):
+    monkeypatch.setattr("deepSTRF.benchmark.step_time.step_times.__defaults__", (20,))
+
+
 def test_a_table_a_page_and_the_same_command_again(tmp_path):
     command = ("benchmark", "--data", "tiny", "--models", "ridge, convgru", "--seeds", 2, "--out", "b", "--jobs", 1)
     result = run(*command, exit_code=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from deepSTRF.benchmark.page import benchmark_page
 from deepSTRF.benchmark.quoted import Quoted, quoted_scores
-from deepSTRF.benchmark.rows import COLUMNS, MEASURES_FILE, quoted_row, row_of, standings, to_csv
+from deepSTRF.benchmark.rows import COLUMNS, MEASURES_FILE, quoted_row, row_of, standings
 from deepSTRF.benchmark.step_time import step_times
 from deepSTRF.files import write_file, write_json
 from deepSTRF.models import NeuralModel
@@ -19,6 +19,7 @@ from deepSTRF.report.markup import check_page
 from deepSTRF.runs import folder as files
 from deepSTRF.runs.options import FitOptions, RunError
 from deepSTRF.sweeps import Outcome, Run, Sweep, run_sweep
+from deepSTRF.sweeps.results import csv_text
 from deepSTRF.sweeps.sweep import read_outcome
 
 __all__ = ["Benchmark", "run_benchmark"]
@@ -148,7 +149,7 @@ def _write(
 ) -> list[dict[str, Any]]:
     complete = [(row, outcomes[row["run"]]) for row in rows if row["status"] == "complete"]
     every = [*rows, *map(quoted_row, quoted)]
-    write_file(out / TABLE_FILE, to_csv(every))
+    write_file(out / TABLE_FILE, csv_text(every, COLUMNS))
     write_file(out / PAGE_FILE, benchmark_page(standings(complete), rows, quoted))
     return every
 

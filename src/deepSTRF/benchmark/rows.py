@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ from deepSTRF.runs import folder as files
 from deepSTRF.runs.data_source import named_split
 from deepSTRF.runs.folder import short_name
 from deepSTRF.sweeps import Outcome
-from deepSTRF.sweeps.results import shared_neurons
+from deepSTRF.sweeps.results import best_first, shared_neurons
 
-__all__ = ["COLUMNS", "MEASURES_FILE", "Standing", "quoted_row", "row_of", "standings", "to_csv"]
+__all__ = ["COLUMNS", "MEASURES_FILE", "Standing", "quoted_row", "row_of", "standings"]
 
 MEASURES_FILE = "benchmark.json"  # in the folder of a run: what the benchmark measured of its model
 RESAMPLES = 2000
@@ -74,15 +72,6 @@ def quoted_row(score: Quoted) -> dict[str, Any]:
     return dict.fromkeys(COLUMNS) | own | {"test_cc": _rounded(score.cc), "test_cc_norm": _rounded(score.cc_norm)}
 
 
-def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as the text of a CSV file; what is undefined is empty."""
-    text = io.StringIO()
-    lines = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
-    return text.getvalue()
-
-
 @dataclass(frozen=True)
 class Standing:
     """A model on a recording, over its seeds.
@@ -131,11 +120,7 @@ def _ranked(found: Sequence[tuple[dict[str, Any], Outcome]]) -> list[Standing]:
         models.setdefault(outcome.run.options.model, []).append((row, outcome))
     ranked = [_standing(runs, shared) for runs in models.values()]
 
-    def best_first(standing: Standing) -> list[float]:
-        scores = [standing.scores[name].estimate for name in ("val_cc_norm", "val_cc")]
-        return [math.inf if math.isnan(score) else -score for score in scores]
-
-    return sorted(ranked, key=best_first)
+    return sorted(ranked, key=lambda one: best_first(one.scores[name].estimate for name in ("val_cc_norm", "val_cc")))
 
 
 def _standing(runs: Sequence[tuple[dict[str, Any], Outcome]], shared: Mapping[str, list[int]]) -> Standing:

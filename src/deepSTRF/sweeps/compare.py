@@ -26,7 +26,7 @@ from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.run import EpochCallback, with_absolute_paths
 from deepSTRF.runs.settings import resolve_settings
 from deepSTRF.sweeps.config_file import Run
-from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, shared_neurons
+from deepSTRF.sweeps.results import PARTS, SCORES, Outcome, best_first, shared_neurons
 from deepSTRF.sweeps.sweep import read_outcome
 
 __all__ = ["Comparison", "compare_models"]
@@ -236,9 +236,7 @@ def _compared(folder: Path, outcomes: Sequence[Outcome], notes: Sequence[str]) -
         }
         for outcome in outcomes
     ]
-    rows.sort(
-        key=lambda row: [-row[name] if math.isfinite(row[name]) else math.inf for name in ("val_cc_norm", "val_cc")]
-    )
+    rows.sort(key=lambda row: best_first(row[name] for name in ("val_cc_norm", "val_cc")))
     of_runs = [files.read_json(folder / outcome.run.name / files.SCORES_FILE)["notes"] for outcome in outcomes]
     common = [note for note in of_runs[0] if all(note in others for others in of_runs)]
     ceiling = {part: _mean(outcomes[0].neurons[f"{part}_ceiling"], shared[f"{part}_cc_norm"]) for part in PARTS}

@@ -20,7 +20,7 @@ from deepSTRF.runs.options import OPTIONS, FitOptions
 from deepSTRF.runs.settings import resolve_settings
 from deepSTRF.sweeps.config_file import DATASET_OPTIONS, MODEL_OPTIONS, Run
 
-__all__ = ["Outcome", "leaderboard", "one_line", "shared_neurons", "table", "write_results"]
+__all__ = ["Outcome", "best_first", "csv_text", "leaderboard", "one_line", "shared_neurons", "table", "write_results"]
 
 RESULTS_FILE = "results.csv"
 PARQUET_FILE = "results.parquet"
@@ -137,8 +137,7 @@ def leaderboard(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
     def rank(entry: dict[str, Any]) -> tuple[Any, ...]:
         scores = (entry["val_cc_norm_mean"], entry["val_cc_mean"])  # without repeats there is no cc_norm
-        best_first = (math.inf if math.isnan(score) else -score for score in scores)
-        return (entry["dataset"], str(entry["recording"]), *best_first)
+        return (entry["dataset"], str(entry["recording"]), *best_first(scores))
 
     return sorted(board, key=rank)
 
@@ -175,14 +174,24 @@ def shared_neurons(runs: Sequence[Sequence[float]]) -> list[int]:
     return [n for n, column in enumerate(zip(*asked, strict=True)) if all(map(math.isfinite, column))]
 
 
+def best_first(scores: Iterable[float]) -> list[float]:
+    """What to sort by for the highest scores first; undefined ones come last."""
+    return [math.inf if math.isnan(score) else -score for score in scores]
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as the text of a CSV file; what is undefined is empty."""
+    text = io.StringIO()
+    lines = csv.DictWriter(text, columns, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
+    return text.getvalue()
+
+
 def write_results(outcomes: Sequence[Outcome], out: Path) -> None:
     """Write the table of the runs so far, and the errors of those that failed; what was there is replaced at once."""
     rows = table(outcomes)
-    text = io.StringIO()
-    lines = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
-    write_file(out / RESULTS_FILE, text.getvalue().encode())
+    write_file(out / RESULTS_FILE, csv_text(rows, list(rows[0])))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         errors = "\n".join(f"{outcome.run.name}: {outcome.error}\n{outcome.traceback}" for outcome in failed)
