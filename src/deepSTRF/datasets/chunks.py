@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, SupportsIndex
@@ -36,7 +38,8 @@ class ChunkLoader:
     dataset : NeuralDataset
         Its selection is honoured.
     chunk_bins : int
-        Length of a chunk in response bins. A gradient reaches no further into the past.
+        Longest chunk in response bins. A gradient reaches no further into the past. A stimulus is cut into as few
+        chunks as that allows, of about equal length: a short rest at its end would weigh as much as a long chunk.
     batch_size : int
         Stimuli side by side. Shorter ones of a group are padded; groups of equal lengths waste nothing.
     shuffle : bool
@@ -67,9 +70,9 @@ class ChunkLoader:
     >>> recording = NeuralDataset.from_arrays([torch.rand(8, 1000)], [torch.rand(2, 1, 1000)], dt_ms=10.0)
     >>> for batch in ChunkLoader(recording, chunk_bins=400):
     ...     print(batch["stims"].shape, batch["responses"].shape, batch["onset"])
-    torch.Size([1, 1, 8, 400]) torch.Size([1, 2, 1, 400]) True
-    torch.Size([1, 1, 8, 400]) torch.Size([1, 2, 1, 400]) False
-    torch.Size([1, 1, 8, 200]) torch.Size([1, 2, 1, 200]) False
+    torch.Size([1, 1, 8, 333]) torch.Size([1, 2, 1, 333]) True
+    torch.Size([1, 1, 8, 333]) torch.Size([1, 2, 1, 333]) False
+    torch.Size([1, 1, 8, 334]) torch.Size([1, 2, 1, 334]) False
     """
 
     collate_fn = staticmethod(neural_collate)
@@ -107,8 +110,9 @@ class ChunkLoader:
         lengths = lengths.to(whole["stims"].device, non_blocking=True)
         silent = whole["psth"].isnan().flatten(0, 2).all(0).cpu()  # known at once: for each chunk, a GPU would wait
         onset = True
-        for start in range(0, len(silent), self.chunk_bins):
-            stop = start + self.chunk_bins
+        n_chunks = math.ceil(len(silent) / self.chunk_bins)
+        cuts = [i * len(silent) // n_chunks for i in range(n_chunks + 1)]
+        for start, stop in itertools.pairwise(cuts):
             if bool(silent[start:stop].all()):
                 onset = True
                 continue
