@@ -52,7 +52,7 @@ def test_waveforms_are_cut_at_bins():
     dataset.stim_meta, dataset.nrn_meta, dataset.N_neurons = [{}], [{}], 1
     dataset.validate()
     batches = list(ChunkLoader(dataset, chunk_bins=4))
-    assert [batch["stims"].shape for batch in batches] == [(1, 1, 640), (1, 1, 480)]
+    assert [batch["stims"].shape for batch in batches] == [(1, 1, 480), (1, 1, 640)]
     dataset.stims[0] = torch.randn(1, 160 * 7 + 1)
     with pytest.raises(ValueError, match="whole number of samples per bin"):
         list(ChunkLoader(dataset, chunk_bins=4))
@@ -97,7 +97,7 @@ def fitter(model, loader, **options):
 
 
 def test_training_on_chunks_is_the_hand_written_loop():
-    dataset = recording(23, 17)
+    dataset = recording(24, 18)
     model = make_model()
     reference = copy.deepcopy(model)
     history = fitter(model, ChunkLoader(dataset, chunk_bins=6)).fit()

@@ -257,7 +257,7 @@ SIMULATION = [
 
 BATCHES = [
     ("empty", lambda: neural_collate([]), ValueError, ["at least one item"]),
-    ("none", lambda: neural_collate(None), TypeError, ["list of items", "NoneType"]),
+    ("none", lambda: neural_collate(None), TypeError, ["list of items", "None"]),
     ("one-item", lambda: neural_collate(made()[0]), TypeError, ["list of items", "dict"]),
     ("tuples", lambda: neural_collate([(torch.ones(1, 4, 30), 3)]), TypeError, ["item 0", "dict", "tuple"]),
     ("missing-key", lambda: neural_collate([{"stims": torch.ones(1, 4, 30)}]), ValueError, ["item 0", "'responses'"]),

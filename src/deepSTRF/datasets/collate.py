@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from deepSTRF.checks import check_list
+from deepSTRF.checks import check_list, describe_type
 from deepSTRF.datasets.packed import ItemBlock, ItemResponses
 from deepSTRF.lazy import LazyDict, Pending, stored
 from deepSTRF.metrics.batches import powers_of_stimuli
@@ -67,7 +67,8 @@ def neural_collate(batch: Sequence[dict[str, Any]]) -> LazyDict:
     (False, torch.Size([2, 2, 1, 100]), [[3.0, 3.0], [5.0, 0.0]])
     """
     if not isinstance(batch, Sequence):
-        raise TypeError(f"neural_collate takes a list of items, got {type(batch).__name__}")
+        came = "a dict; give one item as [item]" if isinstance(batch, Mapping) else describe_type(batch)
+        raise TypeError(f"neural_collate takes a list of items, got {came}")
     if len(batch) == 0:
         raise ValueError("neural_collate needs at least one item, got an empty batch")
     for index, item in enumerate(batch):
