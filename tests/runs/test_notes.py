@@ -11,7 +11,7 @@ from deepSTRF.datasets.audio import AudioNeuralDataset
 from deepSTRF.datasets.splits import Split
 from deepSTRF.runs import FitOptions, RunError, evaluate_run, fit_run
 from deepSTRF.runs.late_stimulus import late_correlations
-from deepSTRF.runs.notes import _about_window, run_notes
+from deepSTRF.runs.notes import _about_fit, _about_window, run_notes
 from deepSTRF.runs.recording import Recording
 from deepSTRF.runs.scores import score_parts, summarise
 
@@ -173,7 +173,13 @@ def test_penalties_at_the_edge_and_training_above_the_ceiling():
     recorded = [torch.stack([data.responses[s][n].mean(0) for n in range(4)]) for s in range(4)]
     notes, _ = notes_of(data, recorded, model)
     assert any("end of the grid for 1 of 4 neurons (b: 1e+04)" in note for note in notes)
-    assert any("cc_norm in training is above 1 for 3 of 4 neurons (a: 1." in note for note in notes)
+    assert any("cc_norm in training is clearly above 1 for 3 of 4 neurons (a: 1." in note for note in notes)
+
+
+def test_a_little_above_the_ceiling_is_chance():
+    train = {"cc_norm": torch.tensor([1.02, 1.2, 1.3]), "n_repeats": torch.tensor([10, 10, 1])}
+    (note,) = _about_fit({"train": train}, SimpleNamespace(), ["a", "b", "c"])
+    assert "clearly above 1 for 1 of 3 neurons (b: 1.200)" in note
 
 
 def test_they_are_in_the_table_the_file_and_the_evaluation(tmp_path, no_figures):
