@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import echo_json
 from deepSTRF.cli.sweep import board_text, exit_by, show_runs, worker_options
 from deepSTRF.runs.options import OPTIONS
@@ -69,9 +70,10 @@ def benchmark(
       deepstrf benchmark --data ns1=~/recordings/ns1 --models ridge,linear-nonlinear,statenet --seeds 5
       deepstrf benchmark --data simulated,recordings/ferret1 --folds 5 --jobs 4
     """
-    from deepSTRF.benchmark import plan_benchmark, run_benchmark
-    from deepSTRF.benchmark.benchmark import PAGE_FILE, TABLE_FILE
-    from deepSTRF.sweeps import leaderboard
+    with loading():
+        from deepSTRF.benchmark import plan_benchmark, run_benchmark
+        from deepSTRF.benchmark.benchmark import PAGE_FILE, TABLE_FILE
+        from deepSTRF.sweeps import leaderboard
 
     asked = plan_benchmark(data, models, seeds=seeds, folds=folds, split=split, device=device, out=out)
     found = show_runs(asked, run_benchmark, **options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deepSTRF.checks import counted
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import dataset_options, echo_json, format_number, json_option
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def check(dataset: str, figure: str | None, as_json: bool, **options: Any) -> No
     neuron, stimulus and repeat. The exit code is 0 where the recording could be read, also with suspicions, and 2 where
     it could not.
     """
-    from deepSTRF.datasets import check_recording
+    with loading():
+        from deepSTRF.datasets import check_recording
 
     found = check_recording(_recording(dataset, options))
     if figure is not None:

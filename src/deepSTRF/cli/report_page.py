@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from deepSTRF.cli.loading import loading
 from deepSTRF.cli.options import echo_json, json_option
 
 __all__ = ["REPORT_FILE", "LiveReport", "report_command"]
@@ -63,7 +64,8 @@ def report_command(runs: tuple[str, ...], out: str | None, data: str | None, as_
       deepstrf report runs/ns1-statenet-1
       deepstrf report runs/ns1-ridge-1 runs/ns1-statenet-1 --out compared.html
     """
-    from deepSTRF.report import write_report
+    with loading():
+        from deepSTRF.report import write_report
 
     default = Path(runs[0]) / REPORT_FILE if len(runs) == 1 else Path(REPORT_FILE)
     path = write_report(runs, default if out is None else out, data=data)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deepSTRF.checks import check_choice
+from deepSTRF.checks import check_choice, first_few
 from deepSTRF.datasets.audio.audio_dataset import AudioNeuralDataset
 from deepSTRF.datasets.audio.release_tables import read_text
 from deepSTRF.datasets.cached_recordings import fill_cached
@@ -47,7 +47,6 @@ COMPRESSIONS: dict[str, str | float] = {"cubic": 2 / 3, "log1p": "log1p", "none"
 _REMEDY = "download the recording again"
 _UNREADABLE = f"{{}} can't be read ({{}}); {_REMEDY}"
 _MISSING = torch.full((1, 1), torch.nan)
-_NAMED = 8  # sounds that a warning names
 
 
 class HeardSound(NamedTuple):
@@ -265,8 +264,8 @@ def fill(
 def warn_of_missing_sounds(folder: str | os.PathLike[str], names: Collection[str]) -> None:
     """Say which sounds cells heard that are not there, if any."""
     if names:
-        first = ", ".join(sorted(names)[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        warnings.warn(f"{folder} lacks sounds; responses to them are left out: {first}", stacklevel=2)
+        missing = first_few(sorted(names))
+        warnings.warn(f"{folder} lacks sounds; responses to them are left out: {missing}", stacklevel=2)
 
 
 class _Heard:
